@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
+/*
+ * Every map: key -> value, who writes, who reads, and what a miss means.
+ *
+ * Tables of a generation are ARRAY_OF_MAPS with two slots, one in force and one
+ * being written; a program reads `current` once per decision and takes every
+ * table from that slot. User space creates the inner maps to the plan's measure
+ * (BPF_F_INNER_MAP lets arrays differ in size), writes them whole, and only
+ * then stores `current`. Before a slot is written again it waits one RCU grace
+ * period, so that no program still reads it.
+ *
+ * All maps are pinned by name in the pin directory and adopted by the next
+ * loader. Sizes marked * are set by the loader before the load.
+ */
+#ifndef WEIR_MAPS_H
+#define WEIR_MAPS_H
+
+#include "types.h"
+
+#define WEIR_SLOTS_OF_GENERATIONS 2
+
+/* Declares NAME, two slots of inner maps of the given type, key and value. */
+#define WEIR_TABLE(name, inner_type, inner_flags, key_type, value_type)        \
+	struct name##_inner {                                                  \
+		__uint(type, inner_type);                                      \
+		__uint(max_entries, 1);                                        \
+		__uint(map_flags, inner_flags);                                \
+		__type(key, key_type);                                         \
+		__type(value, value_type);                                     \
+	};                                                                     \
+	struct {                                                               \
+		__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);                      \
+		__uint(max_entries, WEIR_SLOTS_OF_GENERATIONS);                \
+		__type(key, __u32);                                            \
+		__array(values, struct name##_inner);                          \
+	} name SEC(".maps")
+
+/* -- a generation; written by the loader, read by every decision ----------- */
+
+/* Miss (no inner map): nothing is in force; governed workloads are refused, the host passes. */
+WEIR_TABLE(generations, BPF_MAP_TYPE_ARRAY, BPF_F_INNER_MAP, __u32, struct weir_generation);
+/* Miss or identity 0: WEIR_UNKNOWN. */
+WEIR_TABLE(workloads, BPF_MAP_TYPE_ARRAY, BPF_F_INNER_MAP, __u32, struct weir_workload);
+/* Miss: isolated both ways. */
+WEIR_TABLE(identities, BPF_MAP_TYPE_ARRAY, BPF_F_INNER_MAP, __u32, struct weir_identity);
+/* Miss: no row; what the isolation of the two identities says. */
+WEIR_TABLE(verdicts, BPF_MAP_TYPE_ARRAY, BPF_F_INNER_MAP, __u32, struct weir_verdict_bucket);
+/* Miss: a rule without a name, 0. */
+WEIR_TABLE(rules, BPF_MAP_TYPE_ARRAY, BPF_F_INNER_MAP, __u32, __u32);
+/* Miss: not a virtual address. */
+WEIR_TABLE(services, BPF_MAP_TYPE_HASH, BPF_F_NO_PREALLOC, struct weir_service_key, struct weir_service);
+/* Miss: no backend; refused. */
+WEIR_TABLE(slots, BPF_MAP_TYPE_ARRAY, BPF_F_INNER_MAP, __u32, struct weir_slots);
+WEIR_TABLE(backends, BPF_MAP_TYPE_ARRAY, BPF_F_INNER_MAP, __u32, struct weir_backend);
+/* Miss: no workload's own address; then `ports`, then `cidrs`. */
+WEIR_TABLE(endpoints, BPF_MAP_TYPE_HASH, BPF_F_NO_PREALLOC, struct weir_address, struct weir_endpoint);
+/* Miss: WEIR_OUTSIDE. */
+WEIR_TABLE(cidrs, BPF_MAP_TYPE_LPM_TRIE, BPF_F_NO_PREALLOC, struct weir_cidr_key, struct weir_cidr);
+/* Miss: nobody declared the port; anybody may bind it. */
+WEIR_TABLE(ports, BPF_MAP_TYPE_HASH, BPF_F_NO_PREALLOC, struct weir_port_key, struct weir_port);
+/* Read only with WEIR_GENERATION_PORT_CLASSES. Miss: the port itself. */
+WEIR_TABLE(port_classes, BPF_MAP_TYPE_ARRAY, BPF_F_INNER_MAP, __u32, struct weir_port_classes);
+
+/* Which slot is in force. Written by the loader with one store. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, __u32);
+	__type(value, struct weir_current);
+} current SEC(".maps");
+
+/* -- who lives where: outlives generations --------------------------------- */
+
+/* Written by the loader, read by enroll.bpf.c. Miss: not declared. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4096); /* * */
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct weir_path);
+	__type(value, struct weir_cgroup);
+} paths SEC(".maps");
+
+/* Written by enroll.bpf.c and, for cgroups older than it, by the loader; read by every decision,
+ * deepest ancestor first. Miss on all of them: WEIR_HOST. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 8192); /* * */
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u64);
+	__type(value, struct weir_cgroup);
+} cgroups SEC(".maps");
+
+/* -- connections ------------------------------------------------------------ */
+
+/* Miss: a socket older than the attach; judged by the current cgroup and counted. */
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct weir_socket);
+} sockets SEC(".maps");
+
+/* Written when a steered SYN leaves, taken when the proxy's side is established, removed when the
+ * client closes. Miss at the proxy: it closes the connection. Full: the connect is refused. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 8192); /* * */
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct weir_handover_key);
+	__type(value, struct weir_origin);
+} handovers SEC(".maps");
+
+/* Written by recvmsg, read by sendmsg. Miss: an ordinary egress, judged as such. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096); /* * */
+	__type(key, struct weir_reply_key);
+	__type(value, __u64); /* CLOCK_MONOTONIC ns of the datagram */
+} reply_peers SEC(".maps");
+
+/* -- telemetry: written by the programs, read by the agent ------------------ */
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
+	__uint(max_entries, 2048); /* * */
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct weir_pair_key);
+	__type(value, struct weir_pair);
+} pairs SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
+	__uint(max_entries, 2048); /* * */
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct weir_refusal_key);
+	__type(value, __u64);
+} refusals SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 256 * 1024);
+} events SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, WEIR_COUNTER_MAX);
+	__type(key, __u32);
+	__type(value, __u64);
+} counters SEC(".maps");
+
+#endif

@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
+/*
+ * Every structure that the kernel programs and user space both read.
+ *
+ * Declared here and nowhere else: Java learns names, offsets and sizes from
+ * the BTF of the compiled objects at start-up and refuses to run when a field
+ * it needs is missing or has another width. Ports are in host byte order,
+ * addresses are bytes in network order, times are nanoseconds of CLOCK_BOOTTIME
+ * unless a name says otherwise.
+ *
+ * Numbers a workload carries:
+ *   workload  u32, stable for as long as the pins live (registry in the run
+ *             directory); what outlives a decision stores this one. Services
+ *             that lead to the proxy have a number from the same registry.
+ *   identity  14 bits, of one generation; derived anew from the workload
+ *             within the generation a decision reads.
+ *   rule      16 bits, of one generation; `rules` turns it into the stable
+ *             number that counters carry.
+ */
+#ifndef WEIR_TYPES_H
+#define WEIR_TYPES_H
+
+#ifndef __VMLINUX_H__
+#include <linux/types.h>
+#endif
+
+/* Reserved workloads, and the identities of the same number. */
+enum weir_reserved {
+	WEIR_ANY = 0,     /* rows only: any peer */
+	WEIR_UNKNOWN = 1, /* in a governed part of the node, declared by nobody */
+	WEIR_HOST = 2,    /* this node, governed by nobody */
+	WEIR_OUTSIDE = 3, /* an address of no workload */
+	WEIR_PROXY = 4,   /* our own proxy */
+	WEIR_FIRST_IDENTITY = 8,
+	WEIR_FIRST_WORKLOAD = 16,
+};
+
+enum weir_protocol { WEIR_PROTOCOL_ANY = 0, WEIR_TCP = 1, WEIR_UDP = 2, WEIR_SCTP = 3 };
+
+enum weir_verdict {
+	WEIR_REFUSE = 0,
+	WEIR_ALLOW = 1,
+	WEIR_AUDIT = 2,   /* allowed, and reported as what would have been refused */
+	WEIR_INSPECT = 3, /* allowed as far as the proxy */
+};
+
+/* Why a connection was refused; also the order of the words in user space. */
+enum weir_reason {
+	WEIR_REASON_NONE = 0,
+	WEIR_REASON_POLICY,         /* a rule says refuse */
+	WEIR_REASON_DEFAULT_DENY,   /* isolated, and no rule allows it */
+	WEIR_REASON_BIRTH,          /* the socket was made by another workload */
+	WEIR_REASON_NO_BACKEND,     /* the service has no ready backend */
+	WEIR_REASON_PORT_OWNED,     /* bind to a port declared by another workload */
+	WEIR_REASON_NO_GENERATION,  /* no generation is readable: fail closed */
+	WEIR_REASON_PROTOCOL,       /* a protocol that cannot be governed */
+	WEIR_REASON_MAX,
+};
+
+enum weir_generation_flags {
+	WEIR_GENERATION_DEFAULT_DENY = 1 << 0,  /* Mesh: isolate every workload */
+	WEIR_GENERATION_HOST_GOVERNED = 1 << 1, /* Mesh: judge WEIR_HOST like anybody */
+	WEIR_GENERATION_AUDIT = 1 << 2,         /* Mesh: whole node refuses nothing, reports all */
+	WEIR_GENERATION_CIDRS = 1 << 3,         /* `cidrs` is not empty */
+	WEIR_GENERATION_PORT_CLASSES = 1 << 4,  /* `port_classes` is in use */
+	WEIR_GENERATION_EPERM = 1 << 5,         /* refuse with EPERM instead of ECONNREFUSED */
+};
+
+enum weir_identity_flags {
+	WEIR_INGRESS_ISOLATED = 1 << 0, /* only what a row allows may reach it */
+	WEIR_EGRESS_ISOLATED = 1 << 1,  /* it may reach only what a row allows */
+};
+
+enum weir_workload_flags {
+	WEIR_WORKLOAD_HANDS_OUT_SOCKETS = 1 << 0, /* sockets may be used by others: no birth check */
+};
+
+enum weir_service_flags {
+	WEIR_SERVICE_PROXY = 1 << 0,    /* leads to the proxy */
+	WEIR_SERVICE_AFFINITY = 1 << 1, /* sessionAffinity: ClientIP */
+};
+
+/* One canonical form: IPv6, or IPv4 as ::ffff:a.b.c.d. */
+struct weir_address {
+	__u32 word[4]; /* network order */
+};
+
+/* `current`, one element, mapped by user space and stored with one 8-byte store.
+ * bit 0: the slot in force; bits 1..63: 0, or the second of CLOCK_BOOTTIME from
+ * which the other slot is in force again (apply --confirm-within). */
+struct weir_current {
+	__u64 word;
+};
+
+/* `cgroups`: cgroup id -> who lives there. */
+struct weir_cgroup {
+	__u32 workload;
+	__u32 pad;
+};
+
+#define WEIR_PATH_MAX 256
+/* `paths`: path from the cgroup2 root, NUL-padded -> who lives there. */
+struct weir_path {
+	char path[WEIR_PATH_MAX];
+};
+
+/* `generations`: one element; read once per decision. */
+struct weir_generation {
+	__u64 number;
+	__u64 verdict_seed;
+	__u32 verdict_mask; /* buckets - 1 */
+	__u32 flags;
+	__u32 pad;
+	__u16 proxy_port;   /* outbound capture, on 127.0.0.1 and ::1 */
+	__u16 mesh_rule;    /* names Mesh where a verdict has no other rule */
+};
+
+/* `workloads`: index workload number. Identity 0: not in this generation -> WEIR_UNKNOWN. */
+struct weir_workload {
+	__u16 identity;
+	__u16 flags;
+	__u32 pad;
+};
+
+/* `identities`: index identity. */
+struct weir_identity {
+	__u16 flags;
+	__u16 ingress_rule; /* the policy that isolates it */
+	__u16 egress_rule;
+	__u16 pad;
+};
+
+/* `verdicts`: a row is one word, the exact key and the value together; 0 is empty.
+ *   bits  0-13 source identity       14-27 destination identity
+ *   bits 28-43 port or port class    44-45 protocol
+ *   bits 46-47 verdict               48-63 rule
+ * Two choices of bucket, eight rows each. See verdict.h for the order of look-ups. */
+#define WEIR_BUCKET_ROWS 8
+struct weir_verdict_bucket {
+	__u64 row[WEIR_BUCKET_ROWS];
+};
+
+/* `services`: a virtual address. */
+struct weir_service_key {
+	struct weir_address address;
+	__u16 port;
+	__u8 protocol; /* enum weir_protocol */
+	__u8 pad;
+};
+
+struct weir_service {
+	__u32 workload; /* its number in the registry */
+	__u32 first_slot;
+	__u32 slots;    /* 0: no backend */
+	__u16 identity; /* with WEIR_SERVICE_PROXY: destination of its verdict */
+	__u16 flags;
+};
+
+#define WEIR_SLOTS_PER_CHUNK 32
+/* `slots`: slot n is backend[n % 32] of chunk n / 32. An index into `backends`. */
+struct weir_slots {
+	__u16 backend[WEIR_SLOTS_PER_CHUNK];
+};
+
+struct weir_backend {
+	struct weir_address address;
+	__u32 workload;
+	__u16 port;
+	__u16 identity;
+};
+
+/* `endpoints`: an address that belongs to one workload. */
+struct weir_endpoint {
+	__u32 workload;
+	__u16 identity;
+	__u16 flags; /* bit 0: on another node */
+};
+
+/* `cidrs`: longest prefix of an outside address -> identity. */
+struct weir_cidr_key {
+	__u32 prefix_length; /* of the 128-bit canonical form */
+	struct weir_address address;
+};
+
+struct weir_cidr {
+	__u16 identity;
+	__u16 pad;
+};
+
+/* `ports`: who alone may hold a port. */
+struct weir_port_key {
+	__u64 netns; /* cookie */
+	__u16 port;
+	__u8 protocol;
+	__u8 pad[5];
+};
+
+struct weir_port {
+	__u32 workload;
+	__u16 identity;
+	__u16 pad;
+};
+
+/* `port_classes`: port p is class[p % 32] of chunk p / 32: the lowest port that no rule tells apart from p. */
+struct weir_port_classes {
+	__u16 class[32];
+};
+
+/* `sockets`: socket-local storage; lives as long as the socket, so nothing of a generation in it
+ * but its number for the log. */
+struct weir_socket {
+	__u64 birth_cgroup;
+	__u64 connect_started; /* CLOCK_MONOTONIC ns */
+	__u64 established;     /* CLOCK_MONOTONIC ns, 0: not yet */
+	struct weir_address original; /* as the application asked for it */
+	__u32 birth_workload;
+	__u32 source;          /* workload, set when judged */
+	__u32 destination;     /* workload */
+	__u16 original_port;
+	__u16 port;            /* as judged */
+	__u8 protocol;
+	__u8 flags;            /* enum weir_socket_flags */
+	__u8 pad[6];
+};
+
+enum weir_socket_flags {
+	WEIR_SOCKET_JUDGED = 1 << 0,
+	WEIR_SOCKET_STEERED = 1 << 1,  /* destination rewritten: getpeername tells `original` */
+	WEIR_SOCKET_HANDOVER = 1 << 2, /* leads to the proxy */
+	WEIR_SOCKET_COUNTED = 1 << 3,  /* opened was counted, closed is owed */
+	WEIR_SOCKET_ACCEPTED = 1 << 4, /* proxy side: `original` and `source` came by hand-over */
+};
+
+/* `handovers`: from the client's handshake to the accepted socket. Tuple as the client sees it. */
+struct weir_handover_key {
+	__u64 netns; /* of the listening side */
+	struct weir_address client;
+	struct weir_address proxy;
+	__u16 client_port;
+	__u16 proxy_port;
+	__u32 pad;
+};
+
+/* What the proxy reads of an accepted connection: getsockopt(SOL_IP or SOL_IPV6, WEIR_SO_ORIGIN). */
+#define WEIR_SO_ORIGIN 0x5745
+struct weir_origin {
+	struct weir_address address; /* original destination */
+	__u64 cgroup;                /* of the source */
+	__u32 source;                /* workload */
+	__u32 destination;           /* workload number of the service or workload asked for */
+	__u16 port;
+	__u8 protocol;
+	__u8 pad[5];
+};
+
+/* `pairs`: per-CPU counters of one pair. */
+struct weir_pair_key {
+	__u32 source;      /* workload */
+	__u32 destination; /* workload */
+	__u16 port;
+	__u8 protocol;
+	__u8 pad;
+};
+
+#define WEIR_LATENCY_BUCKETS 24 /* bucket i: below 2^i microseconds; the last one takes the rest */
+struct weir_pair {
+	__u64 opened;
+	__u64 closed;
+	__u64 sent_bytes;
+	__u64 received_bytes;
+	__u64 retransmits;
+	__u64 srtt_us_sum;     /* of closed connections */
+	__u64 duration_us_sum; /* of closed connections */
+	__u64 connect_us_sum;
+	__u64 failed;          /* allowed, and then refused or timed out by the peer */
+	__u32 connect[WEIR_LATENCY_BUCKETS];
+};
+
+/* `refusals`: per-CPU count of one kind of refusal. */
+struct weir_refusal_key {
+	__u32 source;
+	__u32 destination;
+	__u32 rule; /* stable number */
+	__u16 port;
+	__u8 protocol;
+	__u8 reason; /* enum weir_reason; bit 7: audited, not refused */
+};
+
+#define WEIR_AUDITED 0x80
+
+/* `events`: ring buffer. */
+enum weir_hook {
+	WEIR_HOOK_CONNECT = 1,
+	WEIR_HOOK_SENDMSG = 2,
+	WEIR_HOOK_BIND = 3,
+	WEIR_HOOK_CREATE = 4,
+	WEIR_HOOK_MOVED = 5, /* a process entered a governed cgroup: cgroup is the new one, pid who */
+};
+
+struct weir_event {
+	__u64 time;       /* CLOCK_BOOTTIME ns */
+	__u64 generation;
+	__u64 cgroup;
+	struct weir_address address;
+	__u32 pid;        /* thread group, init namespace */
+	__u32 source;
+	__u32 destination;
+	__u32 rule;       /* stable number */
+	__u16 port;
+	__u8 protocol;
+	__u8 hook;
+	__u8 reason;
+	__u8 pad[3];
+	char comm[16];
+};
+
+/* `reply_peers`: a datagram received entitles the socket to answer. */
+struct weir_reply_key {
+	__u64 socket; /* cookie */
+	struct weir_address address;
+	__u16 port;
+	__u8 pad[6];
+};
+
+/* `counters`: per-CPU, index enum weir_counter. */
+enum weir_counter {
+	WEIR_COUNTER_EVENTS_LOST,      /* ring buffer full or limited */
+	WEIR_COUNTER_PAIRS_FULL,       /* pair counted in the overflow row 0,0,0 */
+	WEIR_COUNTER_REFUSALS_FULL,
+	WEIR_COUNTER_HANDOVERS_FULL,   /* connection to the proxy refused for lack of room */
+	WEIR_COUNTER_HANDOVERS_MISSED, /* the proxy accepted a connection nobody handed over */
+	WEIR_COUNTER_CGROUPS_FULL,
+	WEIR_COUNTER_NO_STORAGE,       /* socket older than the attach, or no memory */
+	WEIR_COUNTER_NO_GENERATION,
+	WEIR_COUNTER_CONNECTS,         /* decisions made */
+	WEIR_COUNTER_MAX,
+};
+
+#endif
