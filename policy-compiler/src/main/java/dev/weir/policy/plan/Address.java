@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.weir.policy.plan;
+
+import java.util.Arrays;
+
+/**
+ * An IP address in the one canonical form: 16 bytes, IPv4 as {@code ::ffff:a.b.c.d} (RFC 4291
+ * 2.5.5.2).
+ *
+ * @param high first 8 bytes, network order
+ * @param low last 8 bytes, network order
+ */
+public record Address(long high, long low) implements Comparable<Address> {
+
+  private static final long MAPPED = 0xffffL << 32;
+
+  /** IPv4 loopback, 127.0.0.1. */
+  public static final Address LOOPBACK4 = ofV4(0x7f000001);
+
+  /** IPv6 loopback, ::1. */
+  public static final Address LOOPBACK6 = new Address(0, 1);
+
+  /** The canonical form of an IPv4 address given as a number in network order. */
+  public static Address ofV4(int address) {
+    return new Address(0, MAPPED | Integer.toUnsignedLong(address));
+  }
+
+  /**
+   * The canonical form of 4 or 16 bytes.
+   *
+   * @throws IllegalArgumentException for any other length
+   */
+  public static Address of(byte[] bytes) {
+    return switch (bytes.length) {
+      case 4 -> ofV4((int) word(bytes, 0, 4));
+      case 16 -> new Address(word(bytes, 0, 8), word(bytes, 8, 8));
+      default ->
+          throw new IllegalArgumentException(
+              "address length: " + bytes.length + " (expected: 4 or 16)");
+    };
+  }
+
+  private static long word(byte[] bytes, int offset, int length) {
+    long word = 0;
+    for (byte b : Arrays.copyOfRange(bytes, offset, offset + length)) {
+      word = word << 8 | b & 0xff;
+    }
+    return word;
+  }
+
+  /** Whether this is an IPv4 address. */
+  public boolean isV4() {
+    return high == 0 && low >>> 32 == 0xffff;
+  }
+
+  /** Whether this is in 127.0.0.0/8 or is ::1. */
+  public boolean isLoopback() {
+    return isV4() ? (low >>> 24 & 0xff) == 127 : equals(LOOPBACK6);
+  }
+
+  /** The 16 canonical bytes. */
+  public byte[] bytes() {
+    byte[] bytes = new byte[16];
+    for (int i = 0; i < 8; i++) {
+      bytes[i] = (byte) (high >>> 56 - 8 * i);
+      bytes[8 + i] = (byte) (low >>> 56 - 8 * i);
+    }
+    return bytes;
+  }
+
+  @Override
+  public int compareTo(Address other) {
+    int byHigh = Long.compareUnsigned(high, other.high);
+    return byHigh != 0 ? byHigh : Long.compareUnsigned(low, other.low);
+  }
+
+  /** Dotted quad for IPv4, RFC 5952 text for IPv6. */
+  @Override
+  public String toString() {
+    if (isV4()) {
+      return (low >>> 24 & 0xff)
+          + "."
+          + (low >>> 16 & 0xff)
+          + "."
+          + (low >>> 8 & 0xff)
+          + "."
+          + (low & 0xff);
+    }
+    return v6Text();
+  }
+
+  private String v6Text() {
+    int[] groups = new int[8];
+    for (int i = 0; i < 4; i++) {
+      groups[i] = (int) (high >>> 48 - 16 * i) & 0xffff;
+      groups[4 + i] = (int) (low >>> 48 - 16 * i) & 0xffff;
+    }
+    int zerosAt = -1;
+    int zeros = 1;
+    for (int i = 0; i < 8; i++) {
+      int run = 0;
+      while (i + run < 8 && groups[i + run] == 0) {
+        run++;
+      }
+      if (run > zeros) {
+        zerosAt = i;
+        zeros = run;
+      }
+    }
+    StringBuilder text = new StringBuilder();
+    for (int i = 0; i < 8; i++) {
+      if (i == zerosAt) {
+        text.append("::");
+        i += zeros - 1;
+      } else {
+        if (!text.isEmpty() && text.charAt(text.length() - 1) != ':') {
+          text.append(':');
+        }
+        text.append(Integer.toHexString(groups[i]));
+      }
+    }
+    return text.toString();
+  }
+}

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.weir.policy.plan;
+
+import java.util.List;
+
+/**
+ * What {@code Mesh} says about this node.
+ *
+ * @param mesh {@code namespace/name} of the Mesh, or {@code (default)}
+ * @param defaultDeny every workload is isolated both ways unless a rule allows
+ * @param hostGoverned processes outside every declared cgroup are judged like anybody
+ * @param managementAllow with {@code hostGoverned}: what the host may always do; not empty then
+ * @param governedCgroups paths from the cgroup2 root below which an undeclared process is unknown
+ * @param audit nothing is refused, everything that would be is reported
+ * @param refuseWithEperm connect fails with EPERM instead of ECONNREFUSED
+ * @param outboundPort the proxy's capture port on loopback
+ * @param metricsPort the node's scrape port
+ * @param healthPort the node's health port
+ * @param proxyCgroup path from the cgroup2 root in which the proxy lives
+ */
+public record Settings(
+    String mesh,
+    boolean defaultDeny,
+    boolean hostGoverned,
+    List<ManagementRule> managementAllow,
+    List<String> governedCgroups,
+    boolean audit,
+    boolean refuseWithEperm,
+    int outboundPort,
+    int metricsPort,
+    int healthPort,
+    String proxyCgroup) {
+
+  /** Copies the lists. */
+  public Settings {
+    managementAllow = List.copyOf(managementAllow);
+    governedCgroups = List.copyOf(governedCgroups);
+  }
+
+  /**
+   * One thing the governed host may do.
+   *
+   * @param direction to or from this node
+   * @param protocol transport
+   * @param port destination port, 0 for any
+   */
+  public record ManagementRule(Direction direction, Protocol protocol, int port) {}
+
+  /** Seen from this node. */
+  public enum Direction {
+    /** Connections others make to the host. */
+    INGRESS,
+    /** Connections the host makes. */
+    EGRESS
+  }
+}
