@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+.DEFAULT_GOAL := help
+.PHONY: help setup build test demo bench format clean
+
+SOURCES := $(shell find pom.xml scripts/build bpf-programs policy-compiler java-loader \
+	userspace-proxy -path '*/target' -prune -o -path '*/src/test' -prune -o -type f -print)
+
+help: ## list the targets
+	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  make \1@\2/p' $(MAKEFILE_LIST) | \
+		awk -F@ '{ printf "%-16s %s\n", $$1, $$2 }'
+
+setup: ## install what building and running needs (says what and why)
+	@scripts/setup
+
+build: setup ## build, so that ./weir runs from this checkout
+	@$(MAKE) -s --no-print-directory target/dist
+
+target/dist: $(SOURCES)
+	@scripts/build
+
+test: ## run the whole test suite and all checks (kernel tests need root)
+	@scripts/setup --with test
+	@scripts/test
+
+demo: build ## run the example shop on this machine's own kernel (needs root)
+	@examples/edge-node/demo.sh
+
+bench: build ## measure Weir beside nginx, HAProxy and Envoy (needs root)
+	@scripts/setup --with bench
+	@perf-tests/bench.sh
+
+format: ## format the Java and C sources
+	@scripts/setup
+	@scripts/format
+
+clean: ## remove everything that was built
+	rm -rf target */target
