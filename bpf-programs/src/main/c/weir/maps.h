@@ -20,19 +20,19 @@
 #define WEIR_SLOTS_OF_GENERATIONS 2
 
 /* Declares NAME, two slots of inner maps of the given type, key and value. */
-#define WEIR_TABLE(name, inner_type, inner_flags, key_type, value_type)        \
-	struct name##_inner {                                                  \
-		__uint(type, inner_type);                                      \
-		__uint(max_entries, 1);                                        \
-		__uint(map_flags, inner_flags);                                \
-		__type(key, key_type);                                         \
-		__type(value, value_type);                                     \
-	};                                                                     \
-	struct {                                                               \
-		__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);                      \
-		__uint(max_entries, WEIR_SLOTS_OF_GENERATIONS);                \
-		__type(key, __u32);                                            \
-		__array(values, struct name##_inner);                          \
+#define WEIR_TABLE(name, inner_type, inner_flags, key_type, value_type) \
+	struct name##_inner {                                           \
+		__uint(type, inner_type);                               \
+		__uint(max_entries, 1);                                 \
+		__uint(map_flags, inner_flags);                         \
+		__type(key, key_type);                                  \
+		__type(value, value_type);                              \
+	};                                                              \
+	struct {                                                        \
+		__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);               \
+		__uint(max_entries, WEIR_SLOTS_OF_GENERATIONS);         \
+		__type(key, __u32);                                     \
+		__array(values, struct name##_inner);                   \
 	} name SEC(".maps")
 
 /* -- a generation; written by the loader, read by every decision ----------- */
@@ -48,12 +48,14 @@ WEIR_TABLE(verdicts, BPF_MAP_TYPE_ARRAY, BPF_F_INNER_MAP, __u32, struct weir_ver
 /* Miss: a rule without a name, 0. */
 WEIR_TABLE(rules, BPF_MAP_TYPE_ARRAY, BPF_F_INNER_MAP, __u32, __u32);
 /* Miss: not a virtual address. */
-WEIR_TABLE(services, BPF_MAP_TYPE_HASH, BPF_F_NO_PREALLOC, struct weir_service_key, struct weir_service);
+WEIR_TABLE(services, BPF_MAP_TYPE_HASH, BPF_F_NO_PREALLOC, struct weir_service_key,
+	   struct weir_service);
 /* Miss: no backend; refused. */
 WEIR_TABLE(slots, BPF_MAP_TYPE_ARRAY, BPF_F_INNER_MAP, __u32, struct weir_slots);
 WEIR_TABLE(backends, BPF_MAP_TYPE_ARRAY, BPF_F_INNER_MAP, __u32, struct weir_backend);
 /* Miss: no workload's own address; then `ports`, then `cidrs`. */
-WEIR_TABLE(endpoints, BPF_MAP_TYPE_HASH, BPF_F_NO_PREALLOC, struct weir_address, struct weir_endpoint);
+WEIR_TABLE(endpoints, BPF_MAP_TYPE_HASH, BPF_F_NO_PREALLOC, struct weir_address,
+	   struct weir_endpoint);
 /* Miss: WEIR_OUTSIDE. */
 WEIR_TABLE(cidrs, BPF_MAP_TYPE_LPM_TRIE, BPF_F_NO_PREALLOC, struct weir_cidr_key, struct weir_cidr);
 /* Miss: nobody declared the port; anybody may bind it. */

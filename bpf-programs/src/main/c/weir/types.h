@@ -47,13 +47,13 @@ enum weir_verdict {
 /* Why a connection was refused; also the order of the words in user space. */
 enum weir_reason {
 	WEIR_REASON_NONE = 0,
-	WEIR_REASON_POLICY,         /* a rule says refuse */
-	WEIR_REASON_DEFAULT_DENY,   /* isolated, and no rule allows it */
-	WEIR_REASON_BIRTH,          /* the socket was made by another workload */
-	WEIR_REASON_NO_BACKEND,     /* the service has no ready backend */
-	WEIR_REASON_PORT_OWNED,     /* bind to a port declared by another workload */
-	WEIR_REASON_NO_GENERATION,  /* no generation is readable: fail closed */
-	WEIR_REASON_PROTOCOL,       /* a protocol that cannot be governed */
+	WEIR_REASON_POLICY,        /* a rule says refuse */
+	WEIR_REASON_DEFAULT_DENY,  /* isolated, and no rule allows it */
+	WEIR_REASON_BIRTH,         /* the socket was made by another workload */
+	WEIR_REASON_NO_BACKEND,    /* the service has no ready backend */
+	WEIR_REASON_PORT_OWNED,    /* bind to a port declared by another workload */
+	WEIR_REASON_NO_GENERATION, /* no generation is readable: fail closed */
+	WEIR_REASON_PROTOCOL,      /* a protocol that cannot be governed */
 	WEIR_REASON_MAX,
 };
 
@@ -72,7 +72,8 @@ enum weir_identity_flags {
 };
 
 enum weir_workload_flags {
-	WEIR_WORKLOAD_HANDS_OUT_SOCKETS = 1 << 0, /* sockets may be used by others: no birth check */
+	/* Its sockets may be used by others: no birth check. */
+	WEIR_WORKLOAD_HANDS_OUT_SOCKETS = 1 << 0,
 };
 
 enum weir_service_flags {
@@ -111,8 +112,8 @@ struct weir_generation {
 	__u32 verdict_mask; /* buckets - 1 */
 	__u32 flags;
 	__u32 pad;
-	__u16 proxy_port;   /* outbound capture, on 127.0.0.1 and ::1 */
-	__u16 mesh_rule;    /* names Mesh where a verdict has no other rule */
+	__u16 proxy_port; /* outbound capture, on 127.0.0.1 and ::1 */
+	__u16 mesh_rule;  /* names Mesh where a verdict has no other rule */
 };
 
 /* `workloads`: index workload number. Identity 0: not in this generation -> WEIR_UNKNOWN. */
@@ -210,16 +211,16 @@ struct weir_port_classes {
  * but its number for the log. */
 struct weir_socket {
 	__u64 birth_cgroup;
-	__u64 connect_started; /* CLOCK_MONOTONIC ns */
-	__u64 established;     /* CLOCK_MONOTONIC ns, 0: not yet */
+	__u64 connect_started;        /* CLOCK_MONOTONIC ns */
+	__u64 established;            /* CLOCK_MONOTONIC ns, 0: not yet */
 	struct weir_address original; /* as the application asked for it */
 	__u32 birth_workload;
-	__u32 source;          /* workload, set when judged */
-	__u32 destination;     /* workload */
+	__u32 source;      /* workload, set when judged */
+	__u32 destination; /* workload */
 	__u16 original_port;
-	__u16 port;            /* as judged */
+	__u16 port; /* as judged */
 	__u8 protocol;
-	__u8 flags;            /* enum weir_socket_flags */
+	__u8 flags; /* enum weir_socket_flags */
 	__u8 pad[6];
 };
 
@@ -272,7 +273,7 @@ struct weir_pair {
 	__u64 srtt_us_sum;     /* of closed connections */
 	__u64 duration_us_sum; /* of closed connections */
 	__u64 connect_us_sum;
-	__u64 failed;          /* allowed, and then refused or timed out by the peer */
+	__u64 failed; /* allowed, and then refused or timed out by the peer */
 	__u32 connect[WEIR_LATENCY_BUCKETS];
 };
 
@@ -294,18 +295,19 @@ enum weir_hook {
 	WEIR_HOOK_SENDMSG = 2,
 	WEIR_HOOK_BIND = 3,
 	WEIR_HOOK_CREATE = 4,
-	WEIR_HOOK_MOVED = 5, /* a process entered a governed cgroup: cgroup is the new one, pid who */
+	/* A process entered a governed cgroup: cgroup is the new one, pid who. */
+	WEIR_HOOK_MOVED = 5,
 };
 
 struct weir_event {
-	__u64 time;       /* CLOCK_BOOTTIME ns */
+	__u64 time; /* CLOCK_BOOTTIME ns */
 	__u64 generation;
 	__u64 cgroup;
 	struct weir_address address;
-	__u32 pid;        /* thread group, init namespace */
+	__u32 pid; /* thread group, init namespace */
 	__u32 source;
 	__u32 destination;
-	__u32 rule;       /* stable number */
+	__u32 rule; /* stable number */
 	__u16 port;
 	__u8 protocol;
 	__u8 hook;
@@ -324,15 +326,15 @@ struct weir_reply_key {
 
 /* `counters`: per-CPU, index enum weir_counter. */
 enum weir_counter {
-	WEIR_COUNTER_EVENTS_LOST,      /* ring buffer full or limited */
-	WEIR_COUNTER_PAIRS_FULL,       /* pair counted in the overflow row 0,0,0 */
+	WEIR_COUNTER_EVENTS_LOST, /* ring buffer full or limited */
+	WEIR_COUNTER_PAIRS_FULL,  /* pair counted in the overflow row 0,0,0 */
 	WEIR_COUNTER_REFUSALS_FULL,
 	WEIR_COUNTER_HANDOVERS_FULL,   /* connection to the proxy refused for lack of room */
 	WEIR_COUNTER_HANDOVERS_MISSED, /* the proxy accepted a connection nobody handed over */
 	WEIR_COUNTER_CGROUPS_FULL,
-	WEIR_COUNTER_NO_STORAGE,       /* socket older than the attach, or no memory */
+	WEIR_COUNTER_NO_STORAGE, /* socket older than the attach, or no memory */
 	WEIR_COUNTER_NO_GENERATION,
-	WEIR_COUNTER_CONNECTS,         /* decisions made */
+	WEIR_COUNTER_CONNECTS, /* decisions made */
 	WEIR_COUNTER_MAX,
 };
 

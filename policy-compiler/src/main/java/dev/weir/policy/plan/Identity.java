@@ -18,7 +18,9 @@ public record Identity(
     int ingressRule,
     int egressRule) {
 
-  /** Index of the first identity that is not reserved; those between are unused and not isolated. */
+  /**
+   * Index of the first identity that is not reserved; those between are unused and not isolated.
+   */
   public static final int FIRST = 8;
 
   /** Largest index: 14 bits of a verdict row. */

@@ -8,9 +8,9 @@ import java.util.List;
  *
  * <p>Lists are sorted by the natural key of their elements, and elements refer to each other by
  * index: {@code identity} is an index into {@link #identities}, {@code rule} into {@link #rules},
- * {@code workload} into {@link #workloads}, {@code backend} into {@link #backends}. The first {@link
- * Identity#FIRST} identities and {@link Workload#RESERVED} workloads are the reserved ones, in the
- * order of {@link Reserved}.
+ * {@code workload} into {@link #workloads}, {@code backend} into {@link #backends}. The first
+ * {@link Identity#FIRST} identities and {@link Workload#RESERVED} workloads are the reserved ones,
+ * in the order of {@link Reserved}.
  *
  * @param settings what {@code Mesh} says about this node
  * @param workloads who can live here or be reached; index 0..4 reserved

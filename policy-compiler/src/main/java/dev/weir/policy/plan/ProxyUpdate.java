@@ -7,10 +7,10 @@ import java.util.List;
  * What the agent tells the proxy: one generation, cut to what the proxy needs.
  *
  * @param generation its number
- * @param plan with the verdicts that name a proxy service or a backend of one, and without what only
- *     the kernel needs ({@link PlanCodec#forProxy})
- * @param workloadNumbers stable number of each workload of the plan, by index: what the kernel names
- *     as the source of a connection
+ * @param plan with the verdicts that name a proxy service or a backend of one, and without what
+ *     only the kernel needs ({@link PlanCodec#forProxy})
+ * @param workloadNumbers stable number of each workload of the plan, by index: what the kernel
+ *     names as the source of a connection
  * @param keyPairs key pairs that listeners name
  */
 public record ProxyUpdate(

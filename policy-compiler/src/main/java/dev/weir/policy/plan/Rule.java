@@ -4,7 +4,8 @@ package dev.weir.policy.plan;
 /**
  * One clause of one policy, or a policy as the cause of default deny.
  *
- * @param kind {@code NetworkPolicy}, {@code AuthorizationPolicy}, {@code Mesh}, {@code HTTPRoute}, ...
+ * @param kind {@code NetworkPolicy}, {@code AuthorizationPolicy}, {@code Mesh}, {@code HTTPRoute},
+ *     ...
  * @param namespace of the policy
  * @param name of the policy
  * @param clause {@code ingress[0]}, {@code egress[2]}, {@code rules[1]}; empty for the whole policy

@@ -38,7 +38,10 @@ public record Workload(
     cgroups = List.copyOf(cgroups);
   }
 
-  /** The key under which a registry keeps this workload's stable number: {@code kind/namespace/name}. */
+  /**
+   * The key under which a registry keeps this workload's stable number: {@code
+   * kind/namespace/name}.
+   */
   public String key() {
     return kind + "/" + namespace + "/" + name;
   }
