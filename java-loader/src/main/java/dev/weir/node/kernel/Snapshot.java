@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.weir.node.kernel;
+
+import dev.weir.policy.plan.Protocol;
+import java.util.List;
+import java.util.Map;
+
+/**
+ * The kernel's counters at one moment, summed over processors. All of them only grow while the pins
+ * live.
+ *
+ * @param pairs connections by pair
+ * @param refusals refused and audited ones
+ * @param counters by name in lower case without prefix ({@code events_lost}, {@code connects}, ...)
+ */
+public record Snapshot(List<Pair> pairs, List<Refusal> refusals, Map<String, Long> counters) {
+
+  /** Copies the collections. */
+  public Snapshot {
+    pairs = List.copyOf(pairs);
+    refusals = List.copyOf(refusals);
+    counters = Map.copyOf(counters);
+  }
+
+  /**
+   * Connections from one workload to another.
+   *
+   * @param source stable number
+   * @param destination stable number; source, destination and port 0 together is the overflow row
+   * @param port destination port as judged
+   * @param protocol transport
+   * @param opened connections established
+   * @param closed connections closed
+   * @param sentBytes of closed connections
+   * @param receivedBytes of closed connections
+   * @param retransmits of closed connections
+   * @param roundTripMicrosSum smoothed round-trip time at close, summed
+   * @param durationMicrosSum from established to closed, summed
+   * @param connectMicrosSum from connect() to established, summed
+   * @param failed allowed, and then refused or timed out by the peer
+   * @param connectHistogram element i counts connects that took less than 2^i microseconds (and not
+   *     less than 2^(i-1)); the last takes the rest
+   */
+  public record Pair(
+      int source,
+      int destination,
+      int port,
+      Protocol protocol,
+      long opened,
+      long closed,
+      long sentBytes,
+      long receivedBytes,
+      long retransmits,
+      long roundTripMicrosSum,
+      long durationMicrosSum,
+      long connectMicrosSum,
+      long failed,
+      List<Long> connectHistogram) {
+    /** Copies the list. */
+    public Pair {
+      connectHistogram = List.copyOf(connectHistogram);
+    }
+  }
+
+  /**
+   * Refusals of one kind.
+   *
+   * @param source stable number
+   * @param destination stable number
+   * @param port destination port as asked for
+   * @param protocol transport
+   * @param rule stable number
+   * @param reason why
+   * @param audited reported only, not refused
+   * @param count how many
+   */
+  public record Refusal(
+      int source,
+      int destination,
+      int port,
+      Protocol protocol,
+      int rule,
+      Reason reason,
+      boolean audited,
+      long count) {}
+}
