@@ -104,7 +104,8 @@ struct {
 } sockets SEC(".maps");
 
 /* Written when a steered SYN leaves, taken when the proxy's side is established, removed when the
- * client closes. Miss at the proxy: it closes the connection. Full: the connect is refused. */
+ * client closes. Miss at the proxy: it closes the connection. Full: counted, and the connection
+ * meets that same end, for a handshake cannot be refused any more. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 8192); /* * */
@@ -113,12 +114,13 @@ struct {
 	__type(value, struct weir_origin);
 } handovers SEC(".maps");
 
-/* Written by recvmsg, read by sendmsg. Miss: an ordinary egress, judged as such. */
+/* Written and read by recvmsg and sendmsg. Miss: an ordinary egress, judged as such; a datagram
+ * whose sender is told as it is. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 4096); /* * */
 	__type(key, struct weir_reply_key);
-	__type(value, __u64); /* CLOCK_MONOTONIC ns of the datagram */
+	__type(value, struct weir_reply);
 } reply_peers SEC(".maps");
 
 /* -- telemetry: written by the programs, read by the agent ------------------ */
@@ -143,6 +145,16 @@ struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 256 * 1024);
 } events SEC(".maps");
+
+#define WEIR_EVENT_BUDGETS 64
+/* How soon a source may write the next event (GCRA, CLOCK_BOOTTIME ns); index source % 64. Only the
+ * programs use it. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, WEIR_EVENT_BUDGETS);
+	__type(key, __u32);
+	__type(value, __u64);
+} event_budgets SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);

@@ -170,11 +170,15 @@ struct weir_backend {
 	__u16 identity;
 };
 
+enum weir_endpoint_flags {
+	WEIR_ENDPOINT_REMOTE = 1 << 0, /* on another node: no port of this one can be meant */
+};
+
 /* `endpoints`: an address that belongs to one workload. */
 struct weir_endpoint {
 	__u32 workload;
 	__u16 identity;
-	__u16 flags; /* bit 0: on another node */
+	__u16 flags; /* enum weir_endpoint_flags */
 };
 
 /* `cidrs`: longest prefix of an outside address -> identity. */
@@ -214,6 +218,7 @@ struct weir_socket {
 	__u64 connect_started;        /* CLOCK_MONOTONIC ns */
 	__u64 established;            /* CLOCK_MONOTONIC ns, 0: not yet */
 	struct weir_address original; /* as the application asked for it */
+	struct weir_address steered;  /* where we led it; with `port`: what a reply comes from */
 	__u32 birth_workload;
 	__u32 source;      /* workload, set when judged */
 	__u32 destination; /* workload */
@@ -225,7 +230,7 @@ struct weir_socket {
 };
 
 enum weir_socket_flags {
-	WEIR_SOCKET_JUDGED = 1 << 0,
+	WEIR_SOCKET_JUDGED = 1 << 0,   /* source, destination, port and protocol are set */
 	WEIR_SOCKET_STEERED = 1 << 1,  /* destination rewritten: getpeername tells `original` */
 	WEIR_SOCKET_HANDOVER = 1 << 2, /* leads to the proxy */
 	WEIR_SOCKET_COUNTED = 1 << 3,  /* opened was counted, closed is owed */
@@ -316,11 +321,19 @@ struct weir_event {
 	char comm[16];
 };
 
-/* `reply_peers`: a datagram received entitles the socket to answer. */
+/* `reply_peers`: a datagram received entitles the socket to answer; and which virtual address a
+ * peer stands for, where the socket talks to more than one. */
 struct weir_reply_key {
 	__u64 socket; /* cookie */
 	struct weir_address address;
 	__u16 port;
+	__u8 pad[6];
+};
+
+struct weir_reply {
+	__u64 received; /* CLOCK_MONOTONIC ns of the latest datagram, 0: none yet */
+	struct weir_address original;
+	__u16 original_port; /* 0: the peer stands for itself */
 	__u8 pad[6];
 };
 
