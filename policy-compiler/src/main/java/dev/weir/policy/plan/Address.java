@@ -58,6 +58,17 @@ public record Address(long high, long low) implements Comparable<Address> {
     return isV4() ? (low >>> 24 & 0xff) == 127 : equals(LOOPBACK6);
   }
 
+  /**
+   * The first address of the block of this length that contains this one.
+   *
+   * @param length 0 to 128, of the canonical form
+   */
+  public Address prefix(int length) {
+    return new Address(
+        length >= 64 ? high : length == 0 ? 0 : high & -1L << 64 - length,
+        length == 128 ? low : length <= 64 ? 0 : low & -1L << 128 - length);
+  }
+
   /** The 16 canonical bytes. */
   public byte[] bytes() {
     byte[] bytes = new byte[16];

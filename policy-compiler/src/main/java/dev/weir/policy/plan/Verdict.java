@@ -34,6 +34,9 @@ public record Verdict(
     INSPECT
   }
 
+  private static final Protocol[] PROTOCOLS = Protocol.values();
+  private static final Decision[] DECISIONS = Decision.values();
+
   /** Orders rows by their key. */
   @Override
   public int compareTo(Verdict other) {
@@ -56,5 +59,16 @@ public record Verdict(
   /** The whole row: key, decision in bits 46-47, rule in bits 48-63. */
   public long row() {
     return key() | (long) decision.ordinal() << 46 | (long) rule << 48;
+  }
+
+  /** The verdict of a whole row ({@link #row}). */
+  public static Verdict ofRow(long row) {
+    return new Verdict(
+        (int) row & 0x3fff,
+        (int) (row >>> 14) & 0x3fff,
+        PROTOCOLS[(int) (row >>> 44) & 3],
+        (int) (row >>> 28) & 0xffff,
+        DECISIONS[(int) (row >>> 46) & 3],
+        (int) (row >>> 48) & 0xffff);
   }
 }
