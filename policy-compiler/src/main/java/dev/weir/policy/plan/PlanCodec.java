@@ -376,7 +376,8 @@ public final class PlanCodec {
     }
     for (Identity identity : identities) {
       if (identity.ingressRule() >= rules.size() || identity.egressRule() >= rules.size()) {
-        throw in.bad("identity " + identity.description() + " isolated by a rule that is not there");
+        throw in.bad(
+            "identity " + identity.description() + " isolated by a rule that is not there");
       }
     }
     List<Verdict> verdicts = in.list(() -> verdict(in, identities.size(), rules.size()));
@@ -412,8 +413,7 @@ public final class PlanCodec {
     List<PortOwner> ports =
         in.list(
             () ->
-                new PortOwner(
-                    in.ordinal(Protocol.values()), in.integer(0xffff), in.index(people)));
+                new PortOwner(in.ordinal(Protocol.values()), in.integer(0xffff), in.index(people)));
     ProxyPlan proxy = proxy(in, people, rules.size(), backends.size());
     return new Plan(
         settings,
@@ -520,10 +520,7 @@ public final class PlanCodec {
           default -> throw in.bad("path match " + kind);
         };
     return new Match(
-        path,
-        in.list(() -> valueMatch(in)),
-        in.list(() -> valueMatch(in)),
-        in.optional(in::text));
+        path, in.list(() -> valueMatch(in)), in.list(() -> valueMatch(in)), in.optional(in::text));
   }
 
   private static ValueMatch valueMatch(BinaryReader in) throws PlanFormatException {
@@ -557,8 +554,7 @@ public final class PlanCodec {
   }
 
   private static HeaderEdit headerEdit(BinaryReader in) throws PlanFormatException {
-    return new HeaderEdit(
-        in.list(() -> header(in)), in.list(() -> header(in)), in.list(in::text));
+    return new HeaderEdit(in.list(() -> header(in)), in.list(() -> header(in)), in.list(in::text));
   }
 
   private static Header header(BinaryReader in) throws PlanFormatException {
