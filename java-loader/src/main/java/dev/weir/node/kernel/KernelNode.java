@@ -85,6 +85,14 @@ public final class KernelNode implements AutoCloseable {
     throw new UnsupportedOperationException();
   }
 
+  /**
+   * Gives every workload of a plan its stable number, by index, as {@link #apply} will; nothing
+   * else changes. So the proxy can be told of a service before the kernel leads anybody to it.
+   */
+  public List<Integer> workloadNumbers(Plan plan) {
+    throw new UnsupportedOperationException(plan.toString());
+  }
+
   /** What is in force; empty when nothing is. */
   public Optional<Current> current() {
     throw new UnsupportedOperationException();
