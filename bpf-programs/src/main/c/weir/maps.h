@@ -163,4 +163,42 @@ struct {
 	__type(value, __u64);
 } counters SEC(".maps");
 
+/* -- for user space ----------------------------------------------------------- */
+
+/*
+ * User space learns layouts from the BTF of this object. What is named only as the value of an
+ * inner map, or only behind a pointer, clang would leave there as a forward declaration; here it is
+ * by value. No program refers to this section and libbpf does not load it.
+ */
+const struct weir_layout {
+	struct weir_generation generation;
+	struct weir_workload workload;
+	struct weir_identity identity;
+	struct weir_verdict_bucket verdict_bucket;
+	struct weir_service_key service_key;
+	struct weir_service service;
+	struct weir_slots slots;
+	struct weir_backend backend;
+	struct weir_endpoint endpoint;
+	struct weir_cidr_key cidr_key;
+	struct weir_cidr cidr;
+	struct weir_port_key port_key;
+	struct weir_port port;
+	struct weir_port_classes port_classes;
+	struct weir_event event;
+	struct weir_origin origin;
+	enum weir_reserved reserved;
+	enum weir_protocol protocol;
+	enum weir_verdict verdict;
+	enum weir_reason reason;
+	enum weir_generation_flags generation_flags;
+	enum weir_identity_flags identity_flags;
+	enum weir_workload_flags workload_flags;
+	enum weir_service_flags service_flags;
+	enum weir_endpoint_flags endpoint_flags;
+	enum weir_socket_flags socket_flags;
+	enum weir_hook hook;
+	enum weir_counter counter;
+} weir_layout SEC(".weir_layout") = {};
+
 #endif

@@ -218,15 +218,16 @@ struct weir_socket {
 	__u64 connect_started;        /* CLOCK_MONOTONIC ns */
 	__u64 established;            /* CLOCK_MONOTONIC ns, 0: not yet */
 	struct weir_address original; /* as the application asked for it */
-	struct weir_address steered;  /* where we led it; with `port`: what a reply comes from */
+	struct weir_address steered;  /* where we led it: what an answer comes from */
 	__u32 birth_workload;
 	__u32 source;      /* workload, set when judged */
 	__u32 destination; /* workload */
 	__u16 original_port;
+	__u16 steered_port;
 	__u16 port; /* as judged */
 	__u8 protocol;
 	__u8 flags; /* enum weir_socket_flags */
-	__u8 pad[6];
+	__u8 pad[4];
 };
 
 enum weir_socket_flags {

@@ -1,0 +1,661 @@
+// SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
+/*
+ * Who may go where, and which way: connect() and sendto() of every process below the cgroup at
+ * which this is attached, once per connection or datagram, before the first packet.
+ *
+ * Every path that cannot answer refuses a governed workload; only the host, which nobody governs,
+ * passes. See bpf-programs/README.md for the order of questions.
+ */
+#include "weir/socket.h"
+#include "weir/steer.h"
+#include "weir/verdict.h"
+
+enum weir_way {
+	WEIR_WAY_REFUSED, /* the errno is set */
+	WEIR_WAY_STRAIGHT,
+	WEIR_WAY_STEERED, /* to `steered` and `steered_port` of the request */
+};
+
+/* What a hook asks, in canonical form, and what it gets back if steered. */
+struct weir_request {
+	struct weir_address address;
+	struct weir_address steered;
+	__u16 port;
+	__u16 steered_port;
+	__u8 protocol;
+	__u8 hook; /* WEIR_HOOK_CONNECT or WEIR_HOOK_SENDMSG */
+	__u8 v4;   /* the hook speaks IPv4, so the new destination must too */
+};
+
+/* What a decision has found out so far. */
+struct weir_finding {
+	struct weir_view view;
+	struct weir_verdict_tables tables;
+	__u32 source;
+	__u32 destination; /* workload */
+	__u32 source_identity;
+	__u16 identity; /* of the destination */
+	__u16 port;     /* as judged */
+	__u8 governed;  /* the source is judged */
+	__u8 inspect;   /* allowed as far as the proxy */
+	__u8 steered;
+};
+
+/*
+ * Counts and reports what is refused, and refuses it: false, and the errno is set. True in audit
+ * mode, where it is only counted. Nothing to count under is still a refusal.
+ */
+WEIR_FUNCTION int weir_refuse(const struct weir_finding *f, const struct weir_request *request,
+			      __u32 rule, __u8 reason)
+{
+	struct weir_refusal_key key = {};
+	struct weir_generation *generation;
+	__u64 number = 0;
+	__u32 flags = 0;
+	int error = -ECONNREFUSED;
+
+	if (!f || !request)
+		return 0;
+	generation = f->view.generation;
+	if (generation) {
+		flags = generation->flags;
+		number = generation->number;
+		key.rule = weir_stable_rule(&f->view, rule ? rule : generation->mesh_rule);
+	}
+	/* What cannot be carried out cannot be let pass either. */
+	if (reason == WEIR_REASON_NO_BACKEND || reason == WEIR_REASON_NO_GENERATION)
+		flags &= ~WEIR_GENERATION_AUDIT;
+	key.source = f->source;
+	key.destination = f->destination;
+	key.port = f->port;
+	key.protocol = request->protocol;
+	key.reason = reason | (flags & WEIR_GENERATION_AUDIT ? WEIR_AUDITED : 0);
+	weir_report(&key, &request->address, number, request->hook);
+	if (flags & WEIR_GENERATION_AUDIT)
+		return 1;
+	if (flags & WEIR_GENERATION_EPERM)
+		error = -EPERM;
+	bpf_set_retval(error);
+	return 0;
+}
+
+/* A datagram from this peer came in a short while ago: the socket may answer it. */
+#define WEIR_REPLY_NS 60000000000ULL
+
+WEIR_FUNCTION int weir_is_reply(struct bpf_sock_addr *ctx, const struct weir_request *request)
+{
+	struct weir_reply_key key = {};
+	struct weir_reply *peer;
+	__u64 received;
+
+	if (!request || request->hook != WEIR_HOOK_SENDMSG)
+		return 0;
+	key.socket = bpf_get_socket_cookie(ctx);
+	key.address = request->address;
+	key.port = request->port;
+	peer = bpf_map_lookup_elem(&reply_peers, &key);
+	if (!peer)
+		return 0;
+	received = peer->received;
+	return received && bpf_ktime_get_ns() - received < WEIR_REPLY_NS;
+}
+
+/* Asks whether the source may reach one destination, and acts on the answer. True: go on. */
+WEIR_FUNCTION int weir_may(struct bpf_sock_addr *ctx, struct weir_finding *f,
+			   const struct weir_request *request, __u32 destination, __u16 identity)
+{
+	struct weir_question question = {};
+	struct weir_answer answer = {};
+	struct weir_refusal_key key = {};
+	struct weir_generation *generation;
+
+	if (!f || !request)
+		return 0;
+	generation = f->view.generation;
+	if (!generation)
+		return 0;
+	/* A policy selects peers; nothing keeps a workload from itself (as in Kubernetes). */
+	if (destination == f->source && destination >= WEIR_FIRST_WORKLOAD)
+		return 1;
+	question.source = f->source_identity;
+	question.destination = identity;
+	question.port = f->port;
+	question.protocol = request->protocol;
+	weir_judge(&f->tables, generation, &question, &answer);
+	if (answer.verdict == WEIR_ALLOW)
+		return 1;
+	if (answer.verdict == WEIR_INSPECT) {
+		if (f->source == WEIR_PROXY)
+			return 1;
+		if (request->protocol == WEIR_TCP) {
+			f->inspect = 1;
+			return 1;
+		}
+		/* The proxy cannot look into this: what it should have seen does not pass. */
+		answer.reason = WEIR_REASON_POLICY;
+	} else if (answer.verdict == WEIR_AUDIT) {
+		key.source = f->source;
+		key.destination = destination;
+		key.rule = weir_stable_rule(&f->view, answer.rule);
+		key.port = f->port;
+		key.protocol = request->protocol;
+		key.reason = answer.reason | WEIR_AUDITED;
+		weir_report(&key, &request->address, generation->number, request->hook);
+		return 1;
+	}
+	if (weir_is_reply(ctx, request))
+		return 1;
+	f->destination = destination;
+	return weir_refuse(f, request, answer.rule, answer.reason);
+}
+
+/* Whose address is it, if it belongs to anybody? Sets destination and identity. Returns whether
+ * the address is positively not of this node. */
+WEIR_FUNCTION int weir_resolve(struct weir_finding *f, const struct weir_address *address)
+{
+	struct weir_endpoint *endpoint;
+	struct weir_cidr_key key;
+	struct weir_cidr *cidr;
+	void *table;
+
+	if (!f || !address || !f->view.generation)
+		return 0;
+	table = WEIR_TABLE_OF(endpoints, &f->view);
+	endpoint = table ? bpf_map_lookup_elem(table, address) : NULL;
+	if (endpoint) {
+		f->destination = endpoint->workload;
+		f->identity = endpoint->identity;
+		return endpoint->flags & WEIR_ENDPOINT_REMOTE;
+	}
+	f->destination = WEIR_OUTSIDE;
+	f->identity = WEIR_OUTSIDE;
+	if (f->view.generation->flags & WEIR_GENERATION_CIDRS) {
+		table = WEIR_TABLE_OF(cidrs, &f->view);
+		key.prefix_length = 128;
+		key.address = *address;
+		cidr = table ? bpf_map_lookup_elem(table, &key) : NULL;
+		if (cidr)
+			f->identity = cidr->identity;
+	}
+	return 0;
+}
+
+WEIR_INLINE struct weir_port *weir_owner_of(void *context, const struct weir_view *view,
+					    __u8 protocol, __u16 port)
+{
+	struct weir_port_key key = {
+		.netns = bpf_get_netns_cookie(context),
+		.port = port,
+		.protocol = protocol,
+	};
+	void *table = WEIR_TABLE_OF(ports, view);
+
+	return table ? bpf_map_lookup_elem(table, &key) : NULL;
+}
+
+/* The backend for this connection: any slot for TCP, always the same one for a UDP socket or a
+ * source that asked for affinity. */
+WEIR_INLINE struct weir_backend *weir_choose(struct bpf_sock_addr *ctx,
+					     const struct weir_finding *f,
+					     const struct weir_service *service, __u8 protocol)
+{
+	__u32 random;
+
+	if (service->slots == 0)
+		return NULL;
+	if (service->flags & WEIR_SERVICE_AFFINITY)
+		random = weir_mix(f->source);
+	else if (protocol == WEIR_UDP)
+		random = weir_mix(bpf_get_socket_cookie(ctx));
+	else
+		random = bpf_get_prandom_u32();
+	return weir_backend_in(WEIR_TABLE_OF(slots, &f->view), WEIR_TABLE_OF(backends, &f->view),
+			       service, weir_pick(random, service->slots));
+}
+
+/* The storage of a socket, made at need. `birth_cgroup` 0 never is: a socket older than the attach
+ * counts as born where it is first used. */
+WEIR_INLINE struct weir_socket *weir_socket_of(struct bpf_sock *sk, __u32 source)
+{
+	struct weir_socket *socket = bpf_sk_storage_get(&sockets, sk, NULL, 0);
+
+	if (socket)
+		return socket;
+	weir_count(WEIR_COUNTER_NO_STORAGE);
+	socket = bpf_sk_storage_get(&sockets, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+	if (socket) {
+		socket->birth_cgroup = bpf_get_current_cgroup_id();
+		socket->birth_workload = source;
+	}
+	return socket;
+}
+
+/* Remembers, for a UDP socket, which virtual address stands behind a peer. */
+WEIR_FUNCTION int weir_remember_peer(struct bpf_sock_addr *ctx, const struct weir_address *peer,
+				     __u16 port, const struct weir_address *original,
+				     __u16 original_port)
+{
+	struct weir_reply_key key = {};
+	struct weir_reply reply = {}, *old;
+
+	if (!peer || !original)
+		return 0;
+	key.socket = bpf_get_socket_cookie(ctx);
+	key.address = *peer;
+	key.port = port;
+	old = bpf_map_lookup_elem(&reply_peers, &key);
+	if (old)
+		reply.received = old->received;
+	reply.original = *original;
+	reply.original_port = original_port;
+	bpf_map_update_elem(&reply_peers, &key, &reply, BPF_ANY);
+	return 0;
+}
+
+#define WEIR_STATE_ESTABLISHED 1
+
+/*
+ * Writes down what was decided. A connected socket belongs to its connection; an unconnected one to
+ * the last virtual address it sent to, and the one before moves to `reply_peers`.
+ */
+WEIR_FUNCTION int weir_record(struct bpf_sock_addr *ctx, struct weir_socket *socket,
+			      const struct weir_finding *f, const struct weir_request *request)
+{
+	__u8 flags = WEIR_SOCKET_JUDGED;
+	struct weir_pair *pair;
+	_Bool same;
+
+	if (!socket || !f || !request)
+		return 0;
+	if (request->hook == WEIR_HOOK_SENDMSG) {
+		if (ctx->sk && ctx->sk->state == WEIR_STATE_ESTABLISHED) {
+			if (f->steered)
+				weir_remember_peer(ctx, &request->steered, request->steered_port,
+						   &request->address, request->port);
+			return 0;
+		}
+		if (socket->flags & WEIR_SOCKET_STEERED) {
+			if (f->steered &&
+			    !(weir_address_equal(&socket->steered, &request->steered) &&
+			      socket->steered_port == request->steered_port))
+				weir_remember_peer(ctx, &socket->steered, socket->steered_port,
+						   &socket->original, socket->original_port);
+			flags |= WEIR_SOCKET_STEERED;
+		}
+	}
+	if (f->steered) {
+		flags |= WEIR_SOCKET_STEERED;
+		socket->original = request->address;
+		socket->original_port = request->port;
+		socket->steered = request->steered;
+		socket->steered_port = request->steered_port;
+	}
+	if (f->inspect)
+		flags |= WEIR_SOCKET_HANDOVER;
+	if (!f->governed && !f->steered)
+		flags &= ~WEIR_SOCKET_JUDGED;
+	same = request->hook == WEIR_HOOK_SENDMSG && (socket->flags & WEIR_SOCKET_JUDGED) &&
+	       socket->source == f->source && socket->destination == f->destination &&
+	       socket->port == f->port;
+	socket->flags = flags;
+	socket->source = f->source;
+	socket->destination = f->destination;
+	socket->port = f->port;
+	socket->protocol = request->protocol;
+	/* TCP is counted when it is established; a datagram socket when it turns to a peer. */
+	if (request->protocol != WEIR_TCP && (flags & WEIR_SOCKET_JUDGED) && !same) {
+		pair = weir_pair_of(socket);
+		if (pair)
+			weir_add(&pair->opened, 1);
+	}
+	return 0;
+}
+
+/* Judges the destination, and whoever owns the port on this node if the address may mean it. */
+WEIR_FUNCTION int weir_may_reach(struct bpf_sock_addr *ctx, struct weir_finding *f,
+				 const struct weir_request *request, int direct)
+{
+	const struct weir_address *address;
+	struct weir_port *owner;
+	__u32 owner_workload = 0, destination;
+	__u16 owner_identity = 0;
+	int remote = 0;
+
+	if (!f || !request)
+		return 0;
+	address = direct ? &request->address : &request->steered;
+	owner = weir_owner_of(ctx, &f->view, request->protocol, f->port);
+	if (owner) {
+		owner_workload = owner->workload;
+		owner_identity = owner->identity;
+	}
+	if (direct) {
+		if (weir_address_is_loopback(address)) {
+			f->destination = owner ? owner_workload : WEIR_HOST;
+			f->identity = owner ? owner_identity : WEIR_HOST;
+		} else {
+			remote = weir_resolve(f, address);
+		}
+	}
+	destination = f->destination;
+	if (!weir_may(ctx, f, request, destination, f->identity))
+		return 0;
+	if (remote || !owner_workload || owner_workload == destination ||
+	    owner_workload == f->source)
+		return 1;
+	/* A backend's address was written as that workload's; only one known to be elsewhere cannot
+	 * reach the owner of the port here. */
+	if (!direct && !weir_address_is_loopback(address)) {
+		void *table = WEIR_TABLE_OF(endpoints, &f->view);
+		struct weir_endpoint *endpoint = table ? bpf_map_lookup_elem(table, address) : NULL;
+
+		if (endpoint && (endpoint->flags & WEIR_ENDPOINT_REMOTE))
+			return 1;
+	}
+	return weir_may(ctx, f, request, owner_workload, owner_identity);
+}
+
+WEIR_FUNCTION int weir_decide(struct bpf_sock_addr *ctx, struct weir_request *request)
+{
+	struct weir_service_key key = {};
+	struct weir_finding f = {};
+	struct weir_generation *generation;
+	struct weir_service *service = NULL;
+	struct weir_backend *backend;
+	struct weir_socket *socket;
+	struct bpf_sock *sk = ctx->sk;
+	void *table;
+
+	if (!request)
+		return WEIR_WAY_REFUSED;
+	weir_count(WEIR_COUNTER_CONNECTS);
+	f.source = weir_current_workload();
+	f.port = request->port;
+	f.governed = f.source != WEIR_HOST;
+	weir_look(&f.view);
+	generation = f.view.generation;
+	if (!generation) {
+		weir_count(WEIR_COUNTER_NO_GENERATION);
+		/* Half a state must not lock anybody out of his own node, nor open a workload. */
+		if (!f.governed)
+			return WEIR_WAY_STRAIGHT;
+		weir_refuse(&f, request, 0, WEIR_REASON_NO_GENERATION);
+		return WEIR_WAY_REFUSED;
+	}
+	if (generation->flags & WEIR_GENERATION_HOST_GOVERNED)
+		f.governed = 1;
+	f.tables.identities = WEIR_TABLE_OF(identities, &f.view);
+	f.tables.verdicts = WEIR_TABLE_OF(verdicts, &f.view);
+	f.tables.port_classes = WEIR_TABLE_OF(port_classes, &f.view);
+	table = WEIR_TABLE_OF(workloads, &f.view);
+	if (!f.tables.identities || !f.tables.verdicts || !f.tables.port_classes || !table || !sk) {
+		if (!f.governed)
+			return WEIR_WAY_STRAIGHT;
+		weir_refuse(&f, request, 0, WEIR_REASON_NO_GENERATION);
+		return WEIR_WAY_REFUSED;
+	}
+	f.source_identity = weir_identity_of(table, f.source);
+
+	socket = weir_socket_of(sk, f.source);
+	if (socket && !weir_birth_allows(table, socket, bpf_get_current_cgroup_id(), f.source) &&
+	    !weir_refuse(&f, request, 0, WEIR_REASON_BIRTH))
+		return WEIR_WAY_REFUSED;
+	if (request->protocol == WEIR_PROTOCOL_NONE) {
+		if (f.governed && !weir_refuse(&f, request, 0, WEIR_REASON_PROTOCOL))
+			return WEIR_WAY_REFUSED;
+		return WEIR_WAY_STRAIGHT;
+	}
+
+	key.address = request->address;
+	key.port = request->port;
+	key.protocol = request->protocol;
+	table = WEIR_TABLE_OF(services, &f.view);
+	if (table && request->protocol != WEIR_PROTOCOL_ANY)
+		service = bpf_map_lookup_elem(table, &key);
+	if (!service) {
+		if (f.governed && !weir_may_reach(ctx, &f, request, 1))
+			return WEIR_WAY_REFUSED;
+	} else if (service->flags & WEIR_SERVICE_PROXY) {
+		f.destination = service->workload;
+		f.identity = service->identity;
+		if (f.governed && !weir_may(ctx, &f, request, f.destination, f.identity))
+			return WEIR_WAY_REFUSED;
+		if (f.source != WEIR_PROXY)
+			f.inspect = 1;
+	} else {
+		f.destination = service->workload;
+		backend = weir_choose(ctx, &f, service, request->protocol);
+		/* The socket may know no other family than the one the application speaks. */
+		if (!backend || (request->v4 && !weir_address_is_v4(&backend->address)) ||
+		    (request->hook == WEIR_HOOK_SENDMSG && !request->v4 &&
+		     weir_address_is_v4(&backend->address))) {
+			weir_refuse(&f, request, 0, WEIR_REASON_NO_BACKEND);
+			return WEIR_WAY_REFUSED;
+		}
+		f.destination = backend->workload;
+		f.identity = backend->identity;
+		f.port = backend->port;
+		f.steered = 1;
+		request->steered = backend->address;
+		request->steered_port = backend->port;
+		if (f.governed && !weir_may_reach(ctx, &f, request, 0))
+			return WEIR_WAY_REFUSED;
+	}
+
+	if (f.inspect) {
+		/* Without a port to lead to, or without room to say where it wanted to go, there is
+		 * no way to the proxy; and past it there must be none. */
+		if (generation->proxy_port == 0 || request->protocol != WEIR_TCP || !socket) {
+			weir_refuse(&f, request, 0, WEIR_REASON_NO_BACKEND);
+			return WEIR_WAY_REFUSED;
+		}
+		weir_proxy_address(&request->steered, &request->address);
+		request->steered_port = generation->proxy_port;
+		f.steered = 1;
+	}
+	weir_record(ctx, socket, &f, request);
+	return f.steered ? WEIR_WAY_STEERED : WEIR_WAY_STRAIGHT;
+}
+
+WEIR_INLINE int weir_ask_v4(struct bpf_sock_addr *ctx, __u8 hook)
+{
+	struct weir_request request = {
+		.port = bpf_ntohs(WEIR_CONTEXT_U32(ctx, user_port)),
+		.protocol = weir_protocol_of(ctx->protocol),
+		.hook = hook,
+		.v4 = 1,
+	};
+
+	weir_address_from_v4(&request.address, WEIR_CONTEXT_U32(ctx, user_ip4));
+	switch (weir_decide(ctx, &request)) {
+	case WEIR_WAY_STRAIGHT:
+		return 1;
+	case WEIR_WAY_STEERED:
+		ctx->user_ip4 = request.steered.word[3];
+		ctx->user_port = bpf_htons(request.steered_port);
+		return 1;
+	default:
+		return 0;
+	}
+}
+
+WEIR_INLINE int weir_ask_v6(struct bpf_sock_addr *ctx, __u8 hook)
+{
+	struct weir_request request = {
+		.port = bpf_ntohs(WEIR_CONTEXT_U32(ctx, user_port)),
+		.protocol = weir_protocol_of(ctx->protocol),
+		.hook = hook,
+	};
+
+	weir_address_from_v6(&request.address, WEIR_CONTEXT_U32(ctx, user_ip6[0]),
+			     WEIR_CONTEXT_U32(ctx, user_ip6[1]), WEIR_CONTEXT_U32(ctx, user_ip6[2]),
+			     WEIR_CONTEXT_U32(ctx, user_ip6[3]));
+	switch (weir_decide(ctx, &request)) {
+	case WEIR_WAY_STRAIGHT:
+		return 1;
+	case WEIR_WAY_STEERED:
+		ctx->user_ip6[0] = request.steered.word[0];
+		ctx->user_ip6[1] = request.steered.word[1];
+		ctx->user_ip6[2] = request.steered.word[2];
+		ctx->user_ip6[3] = request.steered.word[3];
+		ctx->user_port = bpf_htons(request.steered_port);
+		return 1;
+	default:
+		return 0;
+	}
+}
+
+SEC("cgroup/connect4")
+int weir_connect4(struct bpf_sock_addr *ctx)
+{
+	return weir_ask_v4(ctx, WEIR_HOOK_CONNECT);
+}
+
+SEC("cgroup/connect6")
+int weir_connect6(struct bpf_sock_addr *ctx)
+{
+	return weir_ask_v6(ctx, WEIR_HOOK_CONNECT);
+}
+
+/* user_family may be AF_UNSPEC here, and the socket's family 10: only the hook says IPv4. */
+SEC("cgroup/sendmsg4")
+int weir_sendmsg4(struct bpf_sock_addr *ctx)
+{
+	return weir_ask_v4(ctx, WEIR_HOOK_SENDMSG);
+}
+
+SEC("cgroup/sendmsg6")
+int weir_sendmsg6(struct bpf_sock_addr *ctx)
+{
+	return weir_ask_v6(ctx, WEIR_HOOK_SENDMSG);
+}
+
+/*
+ * A datagram came in: its sender may be answered for a while, and one that we had steered to is
+ * told as the virtual address the application knows. True: `original` says so.
+ */
+WEIR_FUNCTION int weir_received(struct bpf_sock_addr *ctx, const struct weir_address *sender,
+				__u16 port, struct weir_address *original, __u16 *original_port)
+{
+	struct bpf_sock *sk = ctx->sk;
+	struct weir_reply_key key = {};
+	struct weir_reply reply = {}, *peer;
+	struct weir_socket *socket;
+	struct weir_view view;
+
+	if (!sk || !sender || !original || !original_port)
+		return 0;
+	/* Older than the attach: its answers are judged as ordinary egress. */
+	socket = bpf_sk_storage_get(&sockets, sk, NULL, 0);
+	if (!socket)
+		return 0;
+	if ((socket->flags & WEIR_SOCKET_STEERED) && socket->steered_port == port &&
+	    weir_address_equal(&socket->steered, sender)) {
+		*original = socket->original;
+		*original_port = socket->original_port;
+		return 1;
+	}
+	key.socket = bpf_get_socket_cookie(ctx);
+	key.address = *sender;
+	key.port = port;
+	peer = bpf_map_lookup_elem(&reply_peers, &key);
+	if (peer) {
+		peer->received = bpf_ktime_get_ns();
+		*original = peer->original;
+		*original_port = peer->original_port;
+		return peer->original_port != 0;
+	}
+	if (socket->birth_workload == WEIR_HOST) {
+		weir_look(&view);
+		if (!view.generation || !(view.generation->flags & WEIR_GENERATION_HOST_GOVERNED))
+			return 0;
+	}
+	reply.received = bpf_ktime_get_ns();
+	bpf_map_update_elem(&reply_peers, &key, &reply, BPF_ANY);
+	return 0;
+}
+
+SEC("cgroup/recvmsg4")
+int weir_recvmsg4(struct bpf_sock_addr *ctx)
+{
+	struct weir_address sender, original = {};
+	__u16 port = bpf_ntohs(WEIR_CONTEXT_U32(ctx, user_port)), original_port = 0;
+
+	weir_address_from_v4(&sender, WEIR_CONTEXT_U32(ctx, user_ip4));
+	if (weir_received(ctx, &sender, port, &original, &original_port) &&
+	    weir_address_is_v4(&original)) {
+		ctx->user_ip4 = original.word[3];
+		ctx->user_port = bpf_htons(original_port);
+	}
+	return 1;
+}
+
+SEC("cgroup/recvmsg6")
+int weir_recvmsg6(struct bpf_sock_addr *ctx)
+{
+	struct weir_address sender, original = {};
+	__u16 port = bpf_ntohs(WEIR_CONTEXT_U32(ctx, user_port)), original_port = 0;
+
+	weir_address_from_v6(&sender, WEIR_CONTEXT_U32(ctx, user_ip6[0]),
+			     WEIR_CONTEXT_U32(ctx, user_ip6[1]), WEIR_CONTEXT_U32(ctx, user_ip6[2]),
+			     WEIR_CONTEXT_U32(ctx, user_ip6[3]));
+	if (weir_received(ctx, &sender, port, &original, &original_port)) {
+		ctx->user_ip6[0] = original.word[0];
+		ctx->user_ip6[1] = original.word[1];
+		ctx->user_ip6[2] = original.word[2];
+		ctx->user_ip6[3] = original.word[3];
+		ctx->user_port = bpf_htons(original_port);
+	}
+	return 1;
+}
+
+/* The peer of a steered socket is the address it asked for. */
+WEIR_FUNCTION struct weir_socket *weir_steered_peer(struct bpf_sock_addr *ctx,
+						    const struct weir_address *peer, __u16 port)
+{
+	struct bpf_sock *sk = ctx->sk;
+	struct weir_socket *socket;
+
+	if (!sk || !peer)
+		return NULL;
+	socket = bpf_sk_storage_get(&sockets, sk, NULL, 0);
+	if (!socket || !(socket->flags & WEIR_SOCKET_STEERED) || socket->steered_port != port ||
+	    !weir_address_equal(&socket->steered, peer))
+		return NULL;
+	return socket;
+}
+
+SEC("cgroup/getpeername4")
+int weir_getpeername4(struct bpf_sock_addr *ctx)
+{
+	struct weir_address peer;
+	struct weir_socket *socket;
+
+	weir_address_from_v4(&peer, WEIR_CONTEXT_U32(ctx, user_ip4));
+	socket = weir_steered_peer(ctx, &peer, bpf_ntohs(WEIR_CONTEXT_U32(ctx, user_port)));
+	if (socket) {
+		ctx->user_ip4 = socket->original.word[3];
+		ctx->user_port = bpf_htons(socket->original_port);
+	}
+	return 1;
+}
+
+SEC("cgroup/getpeername6")
+int weir_getpeername6(struct bpf_sock_addr *ctx)
+{
+	struct weir_address peer;
+	struct weir_socket *socket;
+
+	weir_address_from_v6(&peer, WEIR_CONTEXT_U32(ctx, user_ip6[0]),
+			     WEIR_CONTEXT_U32(ctx, user_ip6[1]), WEIR_CONTEXT_U32(ctx, user_ip6[2]),
+			     WEIR_CONTEXT_U32(ctx, user_ip6[3]));
+	socket = weir_steered_peer(ctx, &peer, bpf_ntohs(WEIR_CONTEXT_U32(ctx, user_port)));
+	if (socket) {
+		ctx->user_ip6[0] = socket->original.word[0];
+		ctx->user_ip6[1] = socket->original.word[1];
+		ctx->user_ip6[2] = socket->original.word[2];
+		ctx->user_ip6[3] = socket->original.word[3];
+		ctx->user_port = bpf_htons(socket->original_port);
+	}
+	return 1;
+}

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
+/*
+ * A declared cgroup is known before any process can enter it, with nothing of ours resident: mkdir
+ * runs this before it returns. So a unit that restarts is governed from its first instruction on.
+ */
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+
+#include "weir/identity.h"
+#include "weir/kernel.h"
+#include "weir/maps.h"
+#include "weir/telemetry.h"
+
+/* Who is declared for this path, exactly; children of a declared cgroup need no entry. */
+SEC("tp_btf/cgroup_mkdir")
+int BPF_PROG(weir_cgroup_mkdir, struct cgroup *cgroup, const char *path)
+{
+	struct weir_path key = {};
+	struct weir_cgroup *declared;
+	__u64 id;
+	long length;
+
+	if (cgroup->root->hierarchy_id != 0)
+		return 0;
+	length = bpf_probe_read_kernel_str(key.path, sizeof(key.path), path);
+	/* Cut short, it might look like another one's; nobody can declare a path of this length. */
+	if (length <= 0 || length >= WEIR_PATH_MAX)
+		return 0;
+	declared = bpf_map_lookup_elem(&paths, &key);
+	if (!declared)
+		return 0;
+	id = cgroup->kn->id;
+	if (bpf_map_update_elem(&cgroups, &id, declared, BPF_ANY))
+		weir_count(WEIR_COUNTER_CGROUPS_FULL);
+	return 0;
+}
+
+SEC("tp_btf/cgroup_rmdir")
+int BPF_PROG(weir_cgroup_rmdir, struct cgroup *cgroup, const char *path)
+{
+	__u64 id;
+
+	if (cgroup->root->hierarchy_id != 0)
+		return 0;
+	id = cgroup->kn->id;
+	bpf_map_delete_elem(&cgroups, &id);
+	return 0;
+}
+
+/* The workload of a cgroup, its own or inherited. */
+WEIR_INLINE __u32 weir_workload_of(struct cgroup *cgroup)
+{
+	struct cgroup_subsys_state *parent;
+	struct weir_cgroup *found;
+	__u64 id;
+	int level;
+
+	for (level = 0; level < WEIR_CGROUP_LEVELS && cgroup; level++) {
+		id = cgroup->kn->id;
+		found = bpf_map_lookup_elem(&cgroups, &id);
+		if (found)
+			return found->workload;
+		parent = cgroup->self.parent;
+		if (!parent)
+			break;
+		cgroup = parent->cgroup;
+	}
+	return WEIR_HOST;
+}
+
+/*
+ * A process was moved into a governed cgroup, and takes on its workload's rights. That is how
+ * supervisors start things and also how an intruder would borrow an identity, so it is told. Where
+ * from is not known any more; only a workload that moves another process inside itself is certain
+ * not to have gained anything, and passed over.
+ */
+SEC("tp_btf/cgroup_attach_task")
+int BPF_PROG(weir_cgroup_attach_task, struct cgroup *to, const char *path, struct task_struct *task,
+	     _Bool threadgroup)
+{
+	struct weir_event *event;
+	__u32 workload;
+	int pid;
+
+	if (to->root->hierarchy_id != 0)
+		return 0;
+	workload = weir_workload_of(to);
+	if (workload == WEIR_HOST)
+		return 0;
+	pid = task->tgid;
+	if (pid != (int)(bpf_get_current_pid_tgid() >> 32) && weir_current_workload() == workload)
+		return 0;
+	event = weir_begin_event(workload);
+	if (!event)
+		return 0;
+	event->cgroup = to->kn->id;
+	event->source = workload;
+	event->hook = WEIR_HOOK_MOVED;
+	event->pid = pid;
+	bpf_probe_read_kernel_str(event->comm, sizeof(event->comm), task->comm);
+	bpf_ringbuf_submit(event, 0);
+	return 0;
+}

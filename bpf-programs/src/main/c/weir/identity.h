@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
+/*
+ * Who is asking: cgroup -> workload -> identity of the generation in force.
+ *
+ * Never from an address, a port, a mark or a uid: those a workload can choose.
+ */
+#ifndef WEIR_IDENTITY_H
+#define WEIR_IDENTITY_H
+
+#include "table.h"
+
+/* The slot that `current` names at this second of CLOCK_BOOTTIME. */
+WEIR_INLINE __u32 weir_slot_in_force(__u64 word, __u64 boot_seconds)
+{
+	__u64 deadline = word >> 1;
+	__u32 slot = word & 1;
+
+	if (deadline && boot_seconds >= deadline)
+		slot ^= 1;
+	return slot;
+}
+
+/* Identity of a workload within one generation. A workload this generation does not know is a
+ * stranger, not a friend: WEIR_UNKNOWN. */
+WEIR_INLINE __u16 weir_identity_of(void *workloads, __u32 workload)
+{
+	struct weir_workload *w;
+
+	if (workload < WEIR_FIRST_WORKLOAD)
+		return workload;
+	w = WEIR_LOOKUP(workloads, &workload);
+	if (!w || w->identity == 0)
+		return WEIR_UNKNOWN;
+	return w->identity;
+}
+
+/*
+ * May this socket be used here? Hooks follow the socket's cgroup of birth, while "current" is the
+ * process that uses it: whoever passes a socket on (SCM_RIGHTS, inheritance, moving a process)
+ * would lend out his identity. So both must be one workload, unless the one who made the socket is
+ * declared to hand sockets out. The same cgroup is the same owner, even if it was declared only
+ * after the socket was made. The host makes no exception in either direction: a process that leaves
+ * its cgroup must not take its connections' rights along, nor bring any in.
+ */
+WEIR_INLINE _Bool weir_birth_allows(void *workloads, const struct weir_socket *socket,
+				    __u64 current_cgroup, __u32 current_workload)
+{
+	__u32 birth = socket->birth_workload;
+	struct weir_workload *w;
+
+	if (socket->birth_cgroup == current_cgroup || birth == current_workload)
+		return 1;
+	w = WEIR_LOOKUP(workloads, &birth);
+	return w && (w->flags & WEIR_WORKLOAD_HANDS_OUT_SOCKETS);
+}
+
+#ifdef __bpf__
+
+#include "maps.h"
+
+/* What one decision reads: never look at `current` twice, the second answer may be another. */
+struct weir_view {
+	struct weir_generation *generation; /* NULL: nothing is in force */
+	__u32 slot;
+};
+
+#define WEIR_TABLE_OF(name, view) bpf_map_lookup_elem(&name, &(view)->slot)
+
+WEIR_INLINE void weir_look(struct weir_view *view)
+{
+	__u32 zero = 0;
+	struct weir_current *now = bpf_map_lookup_elem(&current, &zero);
+	__u64 word, seconds = 0;
+	void *table;
+
+	view->generation = NULL;
+	view->slot = 0;
+	if (!now)
+		return;
+	word = *(volatile __u64 *)&now->word;
+	if (word >> 1)
+		seconds = bpf_ktime_get_boot_ns() / 1000000000ULL;
+	view->slot = weir_slot_in_force(word, seconds);
+	table = WEIR_TABLE_OF(generations, view);
+	if (!table)
+		return;
+	view->generation = bpf_map_lookup_elem(table, &zero);
+	/* A table that was put in place and not filled is no generation. */
+	if (view->generation && view->generation->number == 0)
+		view->generation = NULL;
+}
+
+#define WEIR_CGROUP_LEVELS 16
+
+/* The workload of the process that runs now: that of its cgroup or, failing that, of the nearest
+ * ancestor that has one. */
+WEIR_FUNCTION __u32 weir_current_workload(void)
+{
+	__u64 cgroup = bpf_get_current_cgroup_id(), ancestor;
+	struct weir_cgroup *found = bpf_map_lookup_elem(&cgroups, &cgroup);
+	int level;
+
+	if (found)
+		return found->workload;
+	for (level = WEIR_CGROUP_LEVELS - 1; level > 0; level--) {
+		ancestor = bpf_get_current_ancestor_cgroup_id(level);
+		if (ancestor == 0 || ancestor == cgroup)
+			continue;
+		found = bpf_map_lookup_elem(&cgroups, &ancestor);
+		if (found)
+			return found->workload;
+	}
+	return WEIR_HOST;
+}
+
+#endif
+#endif

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
+/* Socket-local storage and what else several hooks do with a socket. */
+#ifndef WEIR_SOCKET_H
+#define WEIR_SOCKET_H
+
+#include <linux/errno.h>
+
+#include <linux/bpf.h>
+#include <linux/in.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+#include "address.h"
+#include "identity.h"
+#include "maps.h"
+#include "telemetry.h"
+
+#ifndef IPPROTO_ICMPV6
+#define IPPROTO_ICMPV6 58
+#endif
+
+/*
+ * Reads a 32-bit field of a context with the one instruction the verifier takes. Left to itself,
+ * clang merges reads of different fields into one read at a computed address ("dereference of
+ * modified ctx ptr"), whatever `volatile` says.
+ */
+#define WEIR_CONTEXT_U32(context, field)                                                          \
+	({                                                                                        \
+		__u64 value_;                                                                     \
+		asm volatile("%0 = *(u32 *)(%1 + %2)"                                             \
+			     : "=r"(value_)                                                       \
+			     : "r"(context), "i"(__builtin_offsetof(typeof(*(context)), field))); \
+		(__u32) value_;                                                                   \
+	})
+
+/* <sys/socket.h> belongs to the C library of the build machine. */
+#define SOCK_STREAM 1
+#define SOCK_DGRAM  2
+#define SOCK_RAW    3
+
+/* SCTP and what else there is has no number of its own: it is never allowed to a workload. */
+#define WEIR_PROTOCOL_NONE 0xff
+
+WEIR_INLINE __u8 weir_protocol_of(__u32 ip_protocol)
+{
+	switch (ip_protocol) {
+	case IPPROTO_TCP:
+		return WEIR_TCP;
+	case IPPROTO_UDP:
+		return WEIR_UDP;
+	case IPPROTO_ICMP:
+	case IPPROTO_ICMPV6:
+		return WEIR_PROTOCOL_ANY; /* only rows of any protocol speak of a ping */
+	default:
+		return WEIR_PROTOCOL_NONE;
+	}
+}
+
+/* The rule's stable number, for counters and events. */
+WEIR_INLINE __u32 weir_stable_rule(const struct weir_view *view, __u32 rule)
+{
+	void *table = WEIR_TABLE_OF(rules, view);
+	__u32 *number = table ? bpf_map_lookup_elem(table, &rule) : NULL;
+
+	return number ? *number : 0;
+}
+
+#endif
