@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.weir.perf.proxy;
+
+import dev.weir.perf.Bench.Context;
+import dev.weir.perf.Benchmark;
+import dev.weir.perf.Child;
+import dev.weir.perf.Workspace;
+import dev.weir.perf.measure.Figure;
+import dev.weir.perf.measure.MeasureException;
+import dev.weir.perf.measure.Report;
+import dev.weir.perf.measure.Rounds;
+import dev.weir.perf.measure.Samples;
+import dev.weir.perf.measure.Section;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.function.ToDoubleFunction;
+
+/**
+ * CPU per request and memory of Weir's proxy beside nginx, HAProxy and Envoy.
+ *
+ * <p>The proxies have one processor to themselves, the load generator and the backends the other.
+ * Each block is a few seconds of as many requests as the proxy answers; what counts is the
+ * processor time of its process per request, which a slower neighbour does not change.
+ */
+public final class ProxyBench implements Benchmark {
+
+  private static final int CONNECTIONS = 32;
+  private static final int MANY = 1000;
+
+  private final boolean tls;
+
+  /** With TLS 1.3 in front, or plain HTTP. */
+  public ProxyBench(boolean tls) {
+    this.tls = tls;
+  }
+
+  @Override
+  public String id() {
+    return tls ? "tls" : "plain";
+  }
+
+  @Override
+  public String about() {
+    return tls
+        ? "CPU per request and memory, TLS 1.3 in, plain HTTP out"
+        : "CPU per request and memory, plain HTTP keep-alive";
+  }
+
+  /** One block's cost. */
+  private record Cost(double cpuMicros, double perSecond, double p50Micros, double p99Micros) {}
+
+  @Override
+  public Section run(Context context) throws MeasureException, InterruptedException {
+    Workspace workspace = context.workspace();
+    Path tested = workspace.cgroup("tested");
+    Path load = workspace.cgroup("load");
+    List<Contender> contenders = new ArrayList<>();
+    try (Backends backends = Backends.start(workspace, load)) {
+      try {
+        contenders.add(Contender.nginx(workspace, tested, backends, tls));
+        contenders.add(Contender.haproxy(workspace, tested, backends, tls));
+        contenders.add(Contender.envoy(workspace, tested, backends, tls));
+        return measure(context, load, contenders);
+      } finally {
+        contenders.forEach(Contender::close);
+      }
+    }
+  }
+
+  private Section measure(Context context, Path load, List<Contender> contenders)
+      throws MeasureException, InterruptedException {
+    int rounds = context.rounds(3, 9);
+    int seconds = context.rounds(1, 3);
+    Map<Contender, List<Cost>> costs =
+        Rounds.run(
+            contenders,
+            context.rounds(1, 3),
+            rounds,
+            contender -> block(context.workspace(), load, contender, seconds),
+            round -> context.say(id() + ": round " + (round + 1) + " of " + rounds));
+    Map<Contender, Child.Memory> open = new LinkedHashMap<>();
+    Map<Contender, Child.Memory> after = new LinkedHashMap<>();
+    for (Contender contender : contenders) {
+      context.say(id() + ": memory of " + contender.name() + " with " + MANY + " connections");
+      memory(context, load, contender, open, after);
+    }
+    return section(contenders, costs, open, after);
+  }
+
+  private static Cost block(Workspace workspace, Path load, Contender contender, int seconds)
+      throws MeasureException, InterruptedException {
+    long before = contender.process().cpuNanos();
+    Wrk.Load done = Wrk.run(workspace, load, contender.url(), CONNECTIONS, seconds);
+    long cpu = contender.process().cpuNanos() - before;
+    return new Cost(
+        cpu / 1e3 / done.requests(),
+        done.requests() / done.seconds(),
+        done.p50Micros(),
+        done.p99Micros());
+  }
+
+  /** Memory while many connections work, and when they are gone again. */
+  private static void memory(
+      Context context,
+      Path load,
+      Contender contender,
+      Map<Contender, Child.Memory> open,
+      Map<Contender, Child.Memory> after)
+      throws MeasureException, InterruptedException {
+    int seconds = context.rounds(2, 8);
+    Thread sampler = Thread.currentThread();
+    List<Child.Memory> middle = new ArrayList<>();
+    List<MeasureException> failures = new ArrayList<>();
+    Thread watch =
+        Thread.ofPlatform()
+            .start(
+                () -> {
+                  try {
+                    Thread.sleep(seconds * 750L);
+                    middle.add(contender.process().memory());
+                  } catch (MeasureException e) {
+                    failures.add(e);
+                  } catch (InterruptedException e) {
+                    sampler.interrupt();
+                  }
+                });
+    Wrk.run(context.workspace(), load, contender.url(), MANY, seconds);
+    watch.join();
+    if (!failures.isEmpty()) {
+      throw failures.getFirst();
+    }
+    open.put(contender, middle.getFirst());
+    Thread.sleep(context.rounds(500, 5000));
+    after.put(contender, contender.process().memory());
+  }
+
+  private Section section(
+      List<Contender> contenders,
+      Map<Contender, List<Cost>> costs,
+      Map<Contender, Child.Memory> open,
+      Map<Contender, Child.Memory> after) {
+    Contender nginx = contenders.getFirst();
+    List<List<String>> rows = new ArrayList<>();
+    List<Figure> figures = new ArrayList<>();
+    Samples reference = samples(costs, nginx, Cost::cpuMicros);
+    for (Contender contender : contenders) {
+      Samples cpu = samples(costs, contender, Cost::cpuMicros);
+      Samples ratio = cpu.over(reference);
+      rows.add(
+          List.of(
+              contender.name(),
+              Report.number(cpu.median(), "µs"),
+              Report.number(ratio.median(), "x"),
+              "%,.0f".formatted(samples(costs, contender, Cost::perSecond).median()),
+              Report.number(samples(costs, contender, Cost::p50Micros).median(), "µs"),
+              Report.number(samples(costs, contender, Cost::p99Micros).median(), "µs"),
+              mib(of(open, contender).rssKib()),
+              mib(of(after, contender).rssKib()),
+              mib(of(after, contender).pssKib()),
+              mib(of(after, contender).anonymousKib())));
+      String who = contender.name().toLowerCase(Locale.ROOT);
+      String what = tls ? "TLS 1.3" : "plain HTTP";
+      boolean ours = contender.name().equals(Contender.WEIR);
+      figures.add(
+          Figure.of(
+              id() + "." + who + ".cpu",
+              contender.name() + ", CPU per request, " + what,
+              cpu,
+              "µs"));
+      if (ours) {
+        String name = "Weir's proxy over nginx, CPU per request, " + what;
+        figures.add(
+            tls
+                ? Figure.of(id() + ".weir.over-nginx", name, ratio, "x")
+                : Figure.of(id() + ".weir.over-nginx", name, ratio, "x", 1.5));
+        Samples rss = Samples.of(of(after, contender).rssKib() / 1024.0);
+        String steady = "Weir's proxy, steady RSS after 1,000 connections, " + what;
+        figures.add(
+            tls
+                ? Figure.of(id() + ".weir.rss", steady, rss, "MiB")
+                : Figure.of(id() + ".weir.rss", steady, rss, "MiB", 80));
+      }
+    }
+    return new Section(
+        id(),
+        "HTTP proxies, " + (tls ? "TLS 1.3 in front" : "plain HTTP"),
+        ("%d connections with keep-alive, one request at a time on each, answers of %,d bytes,"
+                + " 99 to 1 between two backends%s. CPU is user and system time of the proxy's"
+                + " process per request, medians of %d interleaved rounds; latencies are at"
+                + " saturation. Memory with %,d connections at work, and some seconds after they"
+                + " closed.")
+            .formatted(
+                CONNECTIONS,
+                Backends.BODY,
+                tls ? ", TLS 1.3 on the client's side" : "",
+                reference.count(),
+                MANY),
+        List.of(
+            "proxy",
+            "CPU per request",
+            "over nginx",
+            "requests/s",
+            "p50",
+            "p99",
+            "RSS at 1,000",
+            "RSS after",
+            "PSS after",
+            "anonymous"),
+        rows,
+        figures,
+        List.of());
+  }
+
+  private static Child.Memory of(Map<Contender, Child.Memory> memory, Contender contender) {
+    return memory.getOrDefault(contender, new Child.Memory(0, 0, 0));
+  }
+
+  private static Samples samples(
+      Map<Contender, List<Cost>> costs, Contender contender, ToDoubleFunction<Cost> what) {
+    return Samples.of(costs.getOrDefault(contender, List.of()).stream().mapToDouble(what));
+  }
+
+  private static String mib(long kib) {
+    return String.format(Locale.ROOT, "%.1f MiB", kib / 1024.0);
+  }
+}
