@@ -141,12 +141,7 @@ int weir_bind6(struct bpf_sock_addr *ctx)
 
 /* -- hand-over and telemetry ------------------------------------------------ */
 
-#define WEIR_AF_INET       2
-#define WEIR_TCP_SYN_SENT  2
-#define WEIR_TCP_FIN_WAIT2 5
-#define WEIR_TCP_CLOSE     7
-#define WEIR_TCP_LAST_ACK  9
-#define WEIR_TCP_CLOSING   11
+#define WEIR_AF_INET 2
 
 /* Both ends of this connection in canonical form. On an IPv6 socket that speaks IPv4, the mapped
  * local address may not be filled in yet, so both are then taken from the IPv4 fields. */
@@ -303,15 +298,20 @@ WEIR_FUNCTION int weir_closed(struct bpf_sock_ops *ctx, __u32 old)
 		return 0;
 	}
 	socket->flags &= ~WEIR_SOCKET_COUNTED;
-	sent = ctx->bytes_acked;
+	/* The kernel counts SYN and FIN as a byte each. Whether a FIN came before the socket went
+	 * into FIN_WAIT2's time-wait cannot be told: one byte more at most. */
+	sent = ctx->bytes_acked - 1;
 	received = ctx->bytes_received;
+	if (old == BPF_TCP_FIN_WAIT2 || old == BPF_TCP_CLOSING || old == BPF_TCP_LAST_ACK)
+		sent--;
+	if (old == BPF_TCP_CLOSE_WAIT || old == BPF_TCP_CLOSING || old == BPF_TCP_LAST_ACK)
+		received--;
 	weir_add(&pair->closed, 1);
 	weir_add(&pair->sent_bytes, sent);
 	weir_add(&pair->received_bytes, received);
 	weir_add(&pair->retransmits, ctx->total_retrans);
 	weir_add(&pair->srtt_us_sum, ctx->srtt_us >> 3);
 	weir_add(&pair->duration_us_sum, (bpf_ktime_get_ns() - socket->established) / 1000);
-	(void)old;
 	return 0;
 }
 
@@ -329,7 +329,7 @@ int weir_sock_ops(struct bpf_sock_ops *ctx)
 		weir_accepted(ctx);
 		break;
 	case BPF_SOCK_OPS_STATE_CB:
-		if (ctx->args[1] == WEIR_TCP_CLOSE)
+		if (ctx->args[1] == BPF_TCP_CLOSE)
 			weir_closed(ctx, ctx->args[0]);
 		break;
 	}
