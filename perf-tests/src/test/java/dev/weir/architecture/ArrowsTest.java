@@ -18,7 +18,9 @@ import com.tngtech.archunit.lang.ArchRule;
  * Holds the arrows of docs/architecture.md. This module sees all the others; a rule fails also when
  * it finds no class that it speaks of, so none can go quiet.
  */
-@AnalyzeClasses(packages = "dev.weir", importOptions = ImportOption.DoNotIncludeTests.class)
+@AnalyzeClasses(
+    packages = {"dev.weir.policy", "dev.weir.node", "dev.weir.proxy"},
+    importOptions = ImportOption.DoNotIncludeTests.class)
 final class ArrowsTest {
   /**
    * What each package of the proxy may know of policy: the plan, and how a request finds a route.
