@@ -28,6 +28,12 @@ public final class BpfException extends RuntimeException {
     this.errno = Errno.of(errno);
   }
 
+  /** Of something that is no system call. */
+  BpfException(String message) {
+    super(message);
+    this.errno = Errno.OTHER;
+  }
+
   private static String message(String call, int number, String detail) {
     Errno errno = Errno.of(number);
     String name = errno == Errno.OTHER ? "errno " + number : errno.name();
