@@ -82,6 +82,11 @@ public final class BpfLink implements AutoCloseable {
     return info(descriptor).getInt(8);
   }
 
+  /** The id of the cgroup it is attached to; 0 when that cgroup is gone. Not for tracing links. */
+  public long cgroupId() {
+    return info(descriptor).getLong(16);
+  }
+
   /** Runs another program from now on; no event goes past both. Not for tracing links. */
   public void update(BpfProgram program) {
     Native.check(

@@ -101,6 +101,21 @@ public final class BpfObject implements AutoCloseable {
       return lib.bpf.bpf_map__name(pointer);
     }
 
+    /** Bytes. */
+    public int keySize() {
+      return lib.bpf.bpf_map__key_size(pointer);
+    }
+
+    /** Bytes. */
+    public int valueSize() {
+      return lib.bpf.bpf_map__value_size(pointer);
+    }
+
+    /** Capacity. */
+    public int maxEntries() {
+      return lib.bpf.bpf_map__max_entries(pointer);
+    }
+
     /** Sets the capacity, before the load. */
     public void maxEntries(int entries) {
       Native.check(
@@ -133,6 +148,11 @@ public final class BpfObject implements AutoCloseable {
     /** As in the source. */
     public String name() {
       return lib.bpf.bpf_program__name(pointer);
+    }
+
+    /** {@code enum bpf_prog_type}, from the section's name. */
+    public int type() {
+      return lib.bpf.bpf_program__type(pointer);
     }
 
     /** {@code enum bpf_attach_type}, from the section's name. */

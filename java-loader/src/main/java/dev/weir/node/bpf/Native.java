@@ -49,11 +49,19 @@ final class Native {
 
     int bpf_program__expected_attach_type(Pointer program);
 
+    int bpf_program__type(Pointer program);
+
     String bpf_map__name(Pointer map);
 
     int bpf_map__fd(Pointer map);
 
     boolean bpf_map__is_internal(Pointer map);
+
+    int bpf_map__key_size(Pointer map);
+
+    int bpf_map__value_size(Pointer map);
+
+    int bpf_map__max_entries(Pointer map);
 
     int bpf_map__set_max_entries(Pointer map, int entries);
 

@@ -18,6 +18,7 @@ public final class RingBuffer implements AutoCloseable {
   /** libbpf keeps its address for as long as the ring lives, so it must not be collected before. */
   private final Native.Sample callback = this::take;
 
+  private final BpfMap map;
   private final Pointer ring;
   private boolean closed;
 
@@ -32,10 +33,13 @@ public final class RingBuffer implements AutoCloseable {
     this.lib = Native.get();
     this.consumer = consumer;
     this.minimumSize = minimumSize;
+    // libbpf polls the descriptor it is given, so that one must last as long as the ring.
+    this.map = BpfMap.byId(map.id());
+    int fd = this.map.fd();
     this.ring =
         lib.loggedPointer(
             "ring_buffer__new(" + map.name() + ")",
-            () -> lib.bpf.ring_buffer__new(map.fd(), callback, null, null));
+            () -> lib.bpf.ring_buffer__new(fd, callback, null, null));
   }
 
   /** An exception must not cross the C frame: it is kept for {@link #poll}. */
@@ -73,6 +77,7 @@ public final class RingBuffer implements AutoCloseable {
     if (!closed) {
       closed = true;
       lib.bpf.ring_buffer__free(ring);
+      map.close();
     }
   }
 }

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.weir.node.bpf;
 
+import java.io.IOException;
 import java.nio.ByteBuffer;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.Optional;
@@ -114,27 +116,38 @@ public final class SystemCalls {
    * @return the lock, until closed; empty when somebody else holds it
    */
   public static Optional<Descriptor> lock(Path file, Duration patience) {
-    Native lib = Native.get();
-    Descriptor descriptor = Descriptor.open(file, O_RDWR_CREAT, OWNER_ONLY);
     long deadline = System.nanoTime() + patience.toNanos();
-    while (lib.libc.flock(descriptor.fd(), LOCK_EX_NB) != 0) {
-      int errno = lib.errno();
-      if (errno != Errno.EAGAIN.number() && errno != Errno.EINTR.number()) {
-        descriptor.close();
-        throw new BpfException("flock(" + file + ")", errno);
+    do {
+      Descriptor descriptor = Descriptor.open(file, O_RDWR_CREAT, OWNER_ONLY);
+      if (tryLock(descriptor, file)) {
+        return Optional.of(descriptor);
       }
-      if (System.nanoTime() - deadline >= 0) {
-        descriptor.close();
-        return Optional.empty();
-      }
+      descriptor.close();
       try {
         Thread.sleep(LOCK_RETRY);
       } catch (InterruptedException e) {
-        descriptor.close();
         Thread.currentThread().interrupt();
         return Optional.empty();
       }
+    } while (System.nanoTime() - deadline < 0);
+    return Optional.empty();
+  }
+
+  /** Whoever held the lock may have removed the file: a lock on what has no name any more is none. */
+  private static boolean tryLock(Descriptor descriptor, Path file) {
+    Native lib = Native.get();
+    if (lib.libc.flock(descriptor.fd(), LOCK_EX_NB) != 0) {
+      int errno = lib.errno();
+      if (errno == Errno.EAGAIN.number() || errno == Errno.EINTR.number()) {
+        return false;
+      }
+      descriptor.close();
+      throw new BpfException("flock(" + file + ")", errno);
     }
-    return Optional.of(descriptor);
+    try {
+      return Files.isSameFile(Path.of("/proc/self/fd/" + descriptor.fd()), file);
+    } catch (IOException e) {
+      return false;
+    }
   }
 }

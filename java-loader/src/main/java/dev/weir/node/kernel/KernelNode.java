@@ -1,13 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.weir.node.kernel;
 
+import dev.weir.node.bpf.Descriptor;
+import dev.weir.node.bpf.RingBuffer;
+import dev.weir.node.bpf.SystemCalls;
 import dev.weir.policy.plan.Plan;
+import dev.weir.policy.plan.Reserved;
 import dev.weir.policy.plan.TlsKeyPair;
+import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.HashSet;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
+import java.util.OptionalLong;
+import java.util.Set;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.function.Consumer;
+import java.util.function.Supplier;
 
 /**
  * One mesh on this node's kernel. Whatever is in force stays in force when this object, or the
@@ -19,13 +33,22 @@ import java.util.function.Consumer;
  * <p>Every method that reaches the kernel throws {@link dev.weir.node.bpf.BpfException} for a
  * system call that failed and {@link NodeException} for anything else; both say what to do.
  */
-@SuppressWarnings("DoNotCallSuggester") // until the first methods are written
 public final class KernelNode implements AutoCloseable {
 
+  private static final Duration PATIENCE = Duration.ofSeconds(10);
+  private static final Duration LONGEST_CONFIRMATION = Duration.ofDays(1);
+  private static final int POLL_MILLIS = 200;
+  private static final int READ_ATTEMPTS = 3;
+  private static final int FIRST_SLOT = 0;
+
   private final Places places;
+  private final RunFiles files;
+  private final Pins pins;
 
   private KernelNode(Places places) {
     this.places = places;
+    this.files = new RunFiles(places);
+    this.pins = Pins.in(places.pinDir());
   }
 
   /** A mesh at these places, whether or not anything is in force there. Touches nothing yet. */
@@ -35,7 +58,7 @@ public final class KernelNode implements AutoCloseable {
 
   /** What this kernel or this user lacks to run a mesh at these places, one sentence each. */
   public static List<String> missing(Places places) {
-    throw new UnsupportedOperationException(places.toString());
+    return Probe.missing(places);
   }
 
   /** Where this mesh lives. */
@@ -54,7 +77,280 @@ public final class KernelNode implements AutoCloseable {
    *     most one day
    */
   public Applied apply(Plan plan, List<TlsKeyPair> keyPairs, Duration confirmWithin) {
-    throw new UnsupportedOperationException();
+    long started = System.nanoTime();
+    if (confirmWithin.isNegative() || confirmWithin.compareTo(LONGEST_CONFIRMATION) > 0) {
+      throw new NodeException(
+          "time to confirm: " + confirmWithin + " (expected: at most " + LONGEST_CONFIRMATION + ")");
+    }
+    if (Enrollment.Hierarchy.namespaced()) {
+      throw new NodeException(
+          "this process is in a cgroup namespace, where paths of cgroups are not those of the"
+              + " kernel; run it in the host's (docker run --cgroupns=host)");
+    }
+    return locked(
+        () -> {
+          CompiledPrograms compiled = CompiledPrograms.read();
+          Enrollment enrollment = enrollment(compiled.layouts());
+          Optional<Mesh> pinned = Mesh.open(compiled.layouts(), pins);
+          if (pinned.isEmpty()) {
+            return first(compiled, enrollment, plan, keyPairs, confirmWithin, started);
+          }
+          try (Mesh mesh = pinned.get()) {
+            return next(compiled, enrollment, mesh, plan, keyPairs, confirmWithin, started);
+          }
+        });
+  }
+
+  private Enrollment enrollment(Layouts layouts) {
+    return new Enrollment(layouts, Enrollment.Hierarchy.of(places.cgroupRoot()));
+  }
+
+  /** Loads, fills, stores and attaches; nothing is there before, and nothing if it fails. */
+  private Applied first(
+      CompiledPrograms compiled,
+      Enrollment enrollment,
+      Plan plan,
+      List<TlsKeyPair> keyPairs,
+      Duration confirmWithin,
+      long started) {
+    Numbers numbers = files.numbers().orElseGet(Numbers::none);
+    Plan open = Generation.open(plan.settings());
+    List<Integer> workloads = numbers.workloads(plan);
+    List<Integer> rules = numbers.rules(plan);
+    List<Integer> openRules = numbers.rules(open);
+    Map<String, Integer> declared = enrollment.declared(plan, workloads);
+    long netns = SystemCalls.netnsCookie(places.netns());
+    Pins.mount(places.pinDir());
+    pins.remove(); // what a killed "down" has left
+    pins.staged().remove(); // what a killed "apply" has left
+    int room = Integer.highestOneBit(Math.max(1, declared.size())) * 4;
+    try (Mesh.Loaded loaded =
+        Mesh.load(compiled, Map.of(Mesh.PATHS, room, Mesh.CGROUPS, room * 2))) {
+      Mesh mesh = loaded.mesh();
+      // The other slot holds a generation that governs nobody: what was before the first one.
+      long number = 2;
+      mesh.write(
+          1,
+          new Generation.Writer(
+                  compiled.layouts(), open, numbers.workloads(open), openRules, netns)
+              .write(number - 1));
+      mesh.write(
+          FIRST_SLOT,
+          new Generation.Writer(compiled.layouts(), plan, workloads, rules, netns).write(number));
+      files.writeNumbers(numbers);
+      files.keepGenerations(Set.of());
+      files.writeGeneration(number - 1, open, List.of());
+      files.writeGeneration(number, plan, keyPairs);
+      enrollment.addPaths(mesh.map(Mesh.PATHS), declared);
+      loaded.attachTracing();
+      Optional<Path> proxy = makeProxyCgroup(plan);
+      enrollment.addCgroups(mesh.map(Mesh.CGROUPS), declared);
+      mesh.store(new Slot(FIRST_SLOT, Slot.deadline(confirmWithin, SystemCalls.bootNanos())));
+      loaded.attachCgroups(places.cgroupRoot(), proxy);
+      loaded.pin(pins.staged());
+      pins.staged().becomes(pins);
+      files.writePrograms(compiled.hash());
+      if (confirmWithin.isZero()) {
+        files.writeLastGood(plan, keyPairs);
+      }
+      return new Applied(
+          number, true, false, confirmWithin, took(started), remarks(enrollment, declared, plan));
+    } catch (RuntimeException e) {
+      pins.staged().remove();
+      throw e;
+    }
+  }
+
+  private static Duration took(long started) {
+    return Duration.ofNanos(System.nanoTime() - started);
+  }
+
+  private static List<String> remarks(
+      Enrollment enrollment, Map<String, Integer> declared, Plan plan) {
+    List<String> remarks = new ArrayList<>();
+    long waiting =
+        declared.entrySet().stream()
+            .filter(entry -> entry.getValue() > Reserved.PROXY.index())
+            .filter(entry -> !enrollment.exists(entry.getKey()))
+            .count();
+    if (waiting > 0) {
+      remarks.add(
+          waiting + " declared cgroups do not exist yet; the kernel enrols them when they are made");
+    }
+    if (plan.settings().audit()) {
+      remarks.add("audit mode: nothing is refused, only reported");
+    }
+    return remarks;
+  }
+
+  /** The proxy's cgroup, made if a proxy is needed. */
+  private Optional<Path> makeProxyCgroup(Plan plan) {
+    if (!plan.proxy().needed()) {
+      return Optional.empty();
+    }
+    Path directory = proxyCgroup(plan);
+    DurableFile.makeDirectory(directory);
+    return Optional.of(directory);
+  }
+
+  private Applied next(
+      CompiledPrograms compiled,
+      Enrollment enrollment,
+      Mesh mesh,
+      Plan plan,
+      List<TlsKeyPair> keyPairs,
+      Duration confirmWithin,
+      long started) {
+    List<String> remarks = new ArrayList<>();
+    Numbers numbers = requireNumbers();
+    if (settle(mesh, enrollment)) {
+      remarks.add("the generation before was not confirmed in time and is not in force any more");
+    }
+    Slot before = mesh.slot();
+    if (before.deadline() != 0) {
+      // Its slot is the only one that can be written; its predecessor must stay to go back to.
+      mesh.store(new Slot(before.other(), 0));
+      before = mesh.slot();
+      remarks.add("the generation before was never confirmed; it was put out of force first");
+    }
+    List<Integer> workloads = numbers.workloads(plan);
+    List<Integer> rules = numbers.rules(plan);
+    Map<String, Integer> declared = enrollment.declared(plan, workloads);
+    boolean differs = !files.programs().equals(compiled.hash());
+    boolean upgraded =
+        mesh.repair(
+            compiled,
+            pins,
+            differs,
+            places.cgroupRoot(),
+            existing(enrollment.proxyCgroup(mesh.map(Mesh.PATHS))));
+    if (differs) {
+      files.writePrograms(compiled.hash());
+    }
+    long number =
+        1 + Math.max(mesh.generation(0).orElse(0), mesh.generation(1).orElse(0));
+    files.writeNumbers(numbers);
+    files.writeGeneration(number, plan, keyPairs);
+    mesh.write(
+        before.other(),
+        new Generation.Writer(
+                compiled.layouts(),
+                plan,
+                workloads,
+                rules,
+                SystemCalls.netnsCookie(places.netns()))
+            .write(number));
+    Map<String, Integer> kept = enrollment.paths(mesh.map(Mesh.PATHS));
+    Map<String, Integer> added = new HashMap<>(declared);
+    added.keySet().removeAll(kept.keySet());
+    enrollment.addPaths(mesh.map(Mesh.PATHS), added);
+    Optional<Path> proxy = makeProxyCgroup(plan);
+    enrollment.addCgroups(mesh.map(Mesh.CGROUPS), added);
+    if (proxy.isPresent()) {
+      mesh.repair(compiled, pins, false, places.cgroupRoot(), proxy);
+    }
+    mesh.store(
+        new Slot(before.other(), Slot.deadline(confirmWithin, SystemCalls.bootNanos())));
+    final Duration took = took(started);
+    // Whoever has another owner now is unknown for the moment between these two steps: refused.
+    enrollment.addPaths(mesh.map(Mesh.PATHS), declared);
+    enrollment.addCgroups(mesh.map(Mesh.CGROUPS), declared);
+    if (confirmWithin.isZero()) {
+      forget(mesh, enrollment, declared);
+      files.writeLastGood(plan, keyPairs);
+    }
+    keepFiles(mesh);
+    remarks.addAll(remarks(enrollment, declared, plan));
+    return new Applied(number, false, upgraded, confirmWithin, took, remarks);
+  }
+
+  private static Optional<Path> existing(Optional<Path> directory) {
+    return directory.filter(Files::isDirectory);
+  }
+
+  /** What the generation in force does not declare. */
+  private static void forget(Mesh mesh, Enrollment enrollment, Map<String, Integer> declared) {
+    enrollment.removePaths(mesh.map(Mesh.PATHS), declared);
+    enrollment.removeCgroups(mesh.map(Mesh.CGROUPS), declared);
+  }
+
+  private void keepFiles(Mesh mesh) {
+    Set<Long> kept = new HashSet<>();
+    mesh.generation(0).ifPresent(kept::add);
+    mesh.generation(1).ifPresent(kept::add);
+    files.keepGenerations(kept);
+  }
+
+  private Numbers requireNumbers() {
+    return files
+        .numbers()
+        .orElseThrow(
+            () ->
+                new NodeException(
+                    "the registry of numbers is gone from "
+                        + places.runDir()
+                        + " while programs are attached, so counters can no longer be told apart:"
+                        + " run weir down, then weir apply"));
+  }
+
+  /**
+   * If the time to confirm has passed: stores as final what the kernel does already.
+   *
+   * @return whether that was so
+   */
+  private boolean settle(Mesh mesh, Enrollment enrollment) {
+    Slot slot = mesh.slot();
+    if (!slot.expired(SystemCalls.bootNanos())) {
+      return false;
+    }
+    mesh.store(new Slot(slot.other(), 0));
+    inForce(mesh).ifPresent(current -> enrol(mesh, enrollment, current));
+    return true;
+  }
+
+  private static int enrol(Mesh mesh, Enrollment enrollment, Current current) {
+    Map<String, Integer> declared =
+        enrollment.declared(current.plan(), current.workloadNumbers());
+    enrollment.addPaths(mesh.map(Mesh.PATHS), declared);
+    int added = enrollment.addCgroups(mesh.map(Mesh.CGROUPS), declared);
+    if (current.unconfirmed().isEmpty()) {
+      forget(mesh, enrollment, declared);
+    }
+    return added;
+  }
+
+  /** Runs a change with the lock of the run directory. */
+  private <T> T locked(Supplier<T> change) {
+    DurableFile.makeDirectory(places.runDir());
+    Descriptor lock =
+        SystemCalls.lock(files.lock(), PATIENCE)
+            .orElseThrow(
+                () ->
+                    new NodeException(
+                        "another weir process is changing this mesh (it holds "
+                            + files.lock()
+                            + "); see: fuser "
+                            + files.lock()));
+    try {
+      return change.get();
+    } finally {
+      lock.close();
+    }
+  }
+
+  /** Runs something on what is pinned. */
+  private <T> T pinned(java.util.function.BiFunction<Mesh, Layouts, T> use) {
+    Layouts layouts = CompiledPrograms.read().layouts();
+    try (Mesh mesh =
+        Mesh.open(layouts, pins)
+            .orElseThrow(
+                () ->
+                    new NodeException(
+                        "no mesh is in force here (nothing is pinned in "
+                            + places.pinDir()
+                            + "): run weir apply"))) {
+      return use.apply(mesh, layouts);
+    }
   }
 
   /**
@@ -63,7 +359,29 @@ public final class KernelNode implements AutoCloseable {
    * @throws NodeException when nothing waits for a confirmation
    */
   public void confirm() {
-    throw new UnsupportedOperationException();
+    locked(
+        () ->
+            pinned(
+                (mesh, layouts) -> {
+                  Slot slot = mesh.slot();
+                  if (slot.deadline() == 0) {
+                    throw new NodeException("nothing waits for a confirmation");
+                  }
+                  if (slot.expired(SystemCalls.bootNanos())) {
+                    throw new NodeException(
+                        "too late: the time to confirm has passed, and the generation before is in"
+                            + " force again; run weir apply again");
+                  }
+                  mesh.store(new Slot(slot.slot(), 0));
+                  // The deadline may have passed between the look and the store; the store has won.
+                  inForce(mesh)
+                      .ifPresent(
+                          current -> {
+                            enrol(mesh, enrollment(layouts), current);
+                            files.writeLastGood(current.plan(), current.keyPairs());
+                          });
+                  return true;
+                }));
   }
 
   /**
@@ -73,7 +391,11 @@ public final class KernelNode implements AutoCloseable {
    * @return whether that was so
    */
   public boolean rollBackIfExpired() {
-    throw new UnsupportedOperationException();
+    if (!Files.exists(pins.map(Mesh.CURRENT))
+        || !pinned((mesh, layouts) -> mesh.slot().expired(SystemCalls.bootNanos()))) {
+      return false;
+    }
+    return locked(() -> pinned((mesh, layouts) -> settle(mesh, enrollment(layouts))));
   }
 
   /**
@@ -82,7 +404,43 @@ public final class KernelNode implements AutoCloseable {
    * stays.
    */
   public void down() {
-    throw new UnsupportedOperationException();
+    if (!Files.exists(places.runDir()) && !pins.exist() && !pins.staged().exist()) {
+      return;
+    }
+    locked(
+        () -> {
+          Optional<Path> proxy = pinnedProxyCgroup();
+          pins.remove();
+          pins.staged().remove();
+          proxy.ifPresent(KernelNode::removeIfUnused);
+          files.removeRun();
+          return true;
+        });
+  }
+
+  /** Nothing that is damaged may keep "down" from removing the rest. */
+  private Optional<Path> pinnedProxyCgroup() {
+    try {
+      Layouts layouts = CompiledPrograms.read().layouts();
+      Optional<Mesh> opened = Mesh.open(layouts, pins);
+      if (opened.isEmpty()) {
+        return Optional.empty();
+      }
+      try (Mesh mesh = opened.get()) {
+        return enrollment(layouts).proxyCgroup(mesh.map(Mesh.PATHS));
+      }
+    } catch (NodeException | dev.weir.node.bpf.BpfException e) {
+      return Optional.empty();
+    }
+  }
+
+  /** A cgroup with processes or children stays: they are not ours to end. */
+  private static void removeIfUnused(Path cgroup) {
+    try {
+      Files.deleteIfExists(cgroup);
+    } catch (IOException e) {
+      return;
+    }
   }
 
   /**
@@ -90,17 +448,77 @@ public final class KernelNode implements AutoCloseable {
    * else changes. So the proxy can be told of a service before the kernel leads anybody to it.
    */
   public List<Integer> workloadNumbers(Plan plan) {
-    throw new UnsupportedOperationException(plan.toString());
+    return locked(
+        () -> {
+          Numbers numbers =
+              Files.exists(pins.map(Mesh.CURRENT))
+                  ? requireNumbers()
+                  : files.numbers().orElseGet(Numbers::none);
+          int before = numbers.size();
+          List<Integer> given = numbers.workloads(plan);
+          if (numbers.size() != before) {
+            files.writeNumbers(numbers);
+          }
+          return given;
+        });
   }
 
   /** What is in force; empty when nothing is. */
   public Optional<Current> current() {
-    throw new UnsupportedOperationException();
+    if (!Files.exists(pins.map(Mesh.CURRENT))) {
+      return Optional.empty();
+    }
+    Layouts layouts = CompiledPrograms.read().layouts();
+    for (int attempt = 1; ; attempt++) {
+      Optional<Mesh> opened = Mesh.open(layouts, pins);
+      if (opened.isEmpty()) {
+        return Optional.empty();
+      }
+      try (Mesh mesh = opened.get()) {
+        return inForce(mesh);
+      } catch (NodeException e) {
+        // Whoever applies meanwhile removes the files of a generation we have just found.
+        if (attempt == READ_ATTEMPTS) {
+          throw e;
+        }
+      }
+    }
+  }
+
+  private Optional<Current> inForce(Mesh mesh) {
+    long now = SystemCalls.bootNanos();
+    Slot slot = mesh.slot();
+    int inForce = slot.inForce(now);
+    OptionalLong number = mesh.generation(inForce);
+    if (number.isEmpty()) {
+      return Optional.empty();
+    }
+    LastGood kept =
+        files
+            .generation(number.getAsLong())
+            .orElseThrow(
+                () ->
+                    new NodeException(
+                        "generation "
+                            + number.getAsLong()
+                            + " is in force, but its plan is gone from "
+                            + places.runDir()
+                            + ": run weir apply again"));
+    Numbers numbers = requireNumbers();
+    return Optional.of(
+        new Current(
+            number.getAsLong(),
+            inForce,
+            slot.left(now),
+            kept.plan(),
+            kept.keyPairs(),
+            numbers.workloads(kept.plan()),
+            numbers.rules(kept.plan())));
   }
 
   /** The last generation that was in force without a limit, as the state directory keeps it. */
   public Optional<LastGood> lastGood() {
-    throw new UnsupportedOperationException();
+    return files.lastGood();
   }
 
   /**
@@ -123,7 +541,13 @@ public final class KernelNode implements AutoCloseable {
    * @return how many had to be added
    */
   public int enroll() {
-    throw new UnsupportedOperationException();
+    return locked(
+        () ->
+            pinned(
+                (mesh, layouts) ->
+                    inForce(mesh)
+                        .map(current -> enrol(mesh, enrollment(layouts), current))
+                        .orElse(0)));
   }
 
   /**
@@ -132,7 +556,7 @@ public final class KernelNode implements AutoCloseable {
    * @throws NodeException when nothing is in force
    */
   public Snapshot telemetry() {
-    throw new UnsupportedOperationException();
+    return pinned(Counters::read);
   }
 
   /**
@@ -140,12 +564,12 @@ public final class KernelNode implements AutoCloseable {
    * empty for a number never given.
    */
   public Optional<String> workloadKey(int number) {
-    throw new UnsupportedOperationException();
+    return files.numbers().flatMap(numbers -> numbers.workloadKey(number));
   }
 
   /** Key of a rule ({@code Rule.key()}) by its stable number; empty for a number never given. */
   public Optional<String> ruleKey(int number) {
-    throw new UnsupportedOperationException();
+    return files.numbers().flatMap(numbers -> numbers.ruleKey(number));
   }
 
   /**
@@ -155,7 +579,15 @@ public final class KernelNode implements AutoCloseable {
    * @throws NodeException when nothing is in force
    */
   public Subscription events(Consumer<Event> consumer) {
-    throw new UnsupportedOperationException();
+    return pinned(
+        (mesh, layouts) -> {
+          RingBuffer ring =
+              new RingBuffer(
+                  mesh.map(Mesh.EVENTS),
+                  layouts.event.layout().size(),
+                  record -> consumer.accept(Counters.event(record, layouts)));
+          return new EventReader(ring);
+        });
   }
 
   /** Ends the delivery of events when closed. */
@@ -164,12 +596,45 @@ public final class KernelNode implements AutoCloseable {
     void close();
   }
 
+  /** Reads the ring on its own thread; an exception of the consumer goes to the thread's handler. */
+  private static final class EventReader implements Subscription {
+    private final AtomicBoolean open = new AtomicBoolean(true);
+    private final Thread thread;
+
+    EventReader(RingBuffer ring) {
+      thread =
+          Thread.ofPlatform()
+              .daemon()
+              .name("weir-events")
+              .start(
+                  () -> {
+                    try (ring) {
+                      while (open.get()) {
+                        ring.poll(POLL_MILLIS);
+                      }
+                    }
+                  });
+    }
+
+    @Override
+    public void close() {
+      open.set(false);
+      try {
+        if (!Thread.currentThread().equals(thread)) {
+          thread.join();
+        }
+      } catch (InterruptedException e) {
+        Thread.currentThread().interrupt();
+      }
+    }
+  }
+
   /**
    * The directory of the proxy's cgroup for a plan. It exists from the first {@link #apply} of a
    * plan that needs a proxy; a process enters it by writing its pid to {@code cgroup.procs}.
    */
   public Path proxyCgroup(Plan plan) {
-    throw new UnsupportedOperationException();
+    return Enrollment.Hierarchy.of(places.cgroupRoot()).directory(plan.settings().proxyCgroup());
   }
 
   /** Closes what this process holds open; the mesh stays in force. */

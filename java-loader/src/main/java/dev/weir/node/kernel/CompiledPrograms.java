@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.weir.node.kernel;
+
+import dev.weir.node.bpf.BpfObject;
+import dev.weir.node.bpf.Btf;
+import java.io.IOException;
+import java.io.InputStream;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
+import java.util.HexFormat;
+
+/** The object that travels in the jar of the kernel programs. */
+final class CompiledPrograms {
+
+  private static final String RESOURCE = "/dev/weir/bpf/weir.bpf.o";
+  private static final String NAME = "weir.bpf.o";
+
+  private final byte[] elf;
+  private final String hash;
+  private final Layouts layouts;
+
+  private CompiledPrograms(byte[] elf, String hash, Layouts layouts) {
+    this.elf = elf;
+    this.hash = hash;
+    this.layouts = layouts;
+  }
+
+  /**
+   * Reads it from the class path.
+   *
+   * @throws NodeException when it is not there
+   */
+  static CompiledPrograms read() {
+    try (InputStream resource = CompiledPrograms.class.getResourceAsStream(RESOURCE)) {
+      if (resource == null) {
+        throw new NodeException(
+            RESOURCE + " is not on the class path: the jar bpf-programs is missing; build it");
+      }
+      byte[] elf = resource.readAllBytes();
+      String hash =
+          HexFormat.of().formatHex(MessageDigest.getInstance("SHA-256").digest(elf));
+      return new CompiledPrograms(elf, hash, new Layouts(Btf.of(NAME, elf)));
+    } catch (IOException e) {
+      throw new NodeException("cannot read " + RESOURCE + " from the class path: " + e, e);
+    } catch (NoSuchAlgorithmException e) {
+      throw new IllegalStateException(e); // every JDK has SHA-256
+    }
+  }
+
+  /** SHA-256 of the file, hexadecimal. */
+  String hash() {
+    return hash;
+  }
+
+  /** Of its structures. */
+  Layouts layouts() {
+    return layouts;
+  }
+
+  /** Opens it in libbpf; nothing is loaded yet. */
+  BpfObject open() {
+    return BpfObject.open(NAME, elf);
+  }
+}

@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.weir.node.kernel;
+
+import dev.weir.node.bpf.BpfMap;
+import dev.weir.policy.plan.Plan;
+import dev.weir.policy.plan.Reserved;
+import dev.weir.policy.plan.Settings;
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
+import java.nio.file.Path;
+import java.util.HashMap;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.OptionalLong;
+import java.util.Set;
+import java.util.TreeMap;
+
+/**
+ * Which cgroups are whose, in the kernel's two maps: {@code paths}, from which the kernel enrols a
+ * cgroup when it is made, and {@code cgroups}, for those that were there before.
+ *
+ * <p>Ids of cgroups are inode numbers and never used twice, so an id that is read from the kernel and
+ * then not found on disk is gone for good.
+ */
+final class Enrollment {
+
+  private final Layouts layouts;
+  private final Hierarchy hierarchy;
+
+  Enrollment(Layouts layouts, Hierarchy hierarchy) {
+    this.layouts = layouts;
+    this.hierarchy = hierarchy;
+  }
+
+  /**
+   * The path of every declared cgroup with the number of who lives there.
+   *
+   * @throws NodeException when a path cannot be governed
+   */
+  Map<String, Integer> declared(Plan plan, List<Integer> numbers) {
+    Map<String, Integer> paths = new TreeMap<>();
+    Settings settings = plan.settings();
+    for (String path : settings.governedCgroups()) {
+      paths.put(hierarchy.checked(path, "governedCgroups of Mesh"), Reserved.UNKNOWN.index());
+    }
+    for (int i = 0; i < plan.workloads().size(); i++) {
+      for (String path : plan.workloads().get(i).cgroups()) {
+        paths.put(hierarchy.checked(path, plan.workloads().get(i).key()), numbers.get(i));
+      }
+    }
+    if (plan.proxy().needed()) {
+      paths.put(
+          hierarchy.checked(settings.proxyCgroup(), "the proxy's cgroup"), Reserved.PROXY.index());
+    }
+    return paths;
+  }
+
+  /** Adds what is declared to {@code paths}; what was there stays, changed where it differs. */
+  void addPaths(BpfMap paths, Map<String, Integer> declared) {
+    Map<String, Integer> present = paths(paths);
+    ByteBuffer value = layouts.cgroup.layout().allocate(1);
+    declared.forEach(
+        (path, number) -> {
+          if (!number.equals(present.get(path))) {
+            layouts.cgroup.workload().put(value, 0, number);
+            paths.update(key(path), value);
+          }
+        });
+  }
+
+  /** Whether a declared cgroup is there. */
+  boolean exists(String path) {
+    return hierarchy.id(path).isPresent();
+  }
+
+  /** Where the proxy lives, as the kernel knows it. */
+  Optional<Path> proxyCgroup(BpfMap paths) {
+    return paths(paths).entrySet().stream()
+        .filter(entry -> entry.getValue() == Reserved.PROXY.index())
+        .map(entry -> hierarchy.directory(entry.getKey()))
+        .findFirst();
+  }
+
+  /** Removes from {@code paths} what is not declared. */
+  void removePaths(BpfMap paths, Map<String, Integer> declared) {
+    paths(paths)
+        .forEach(
+            (path, number) -> {
+              if (!declared.containsKey(path)) {
+                paths.delete(key(path));
+              }
+            });
+  }
+
+  private ByteBuffer key(String path) {
+    return layouts.path.allocate(1).put(0, path.getBytes(StandardCharsets.UTF_8));
+  }
+
+  /** What the kernel holds. */
+  Map<String, Integer> paths(BpfMap paths) {
+    Map<String, Integer> found = new HashMap<>();
+    paths.forEach(
+        (key, value) -> {
+          byte[] bytes = new byte[layouts.path.size()];
+          key.get(0, bytes);
+          int end = 0;
+          while (end < bytes.length && bytes[end] != 0) {
+            end++;
+          }
+          found.put(
+              new String(bytes, 0, end, StandardCharsets.UTF_8),
+              layouts.cgroup.workload().getInt(value, 0));
+        });
+    return found;
+  }
+
+  /**
+   * Adds the cgroups that exist to {@code cgroups}.
+   *
+   * @return how many were missing or somebody else's
+   */
+  int addCgroups(BpfMap cgroups, Map<String, Integer> declared) {
+    int added = 0;
+    ByteBuffer key = cgroups.newKey();
+    ByteBuffer value = cgroups.newValue();
+    for (Map.Entry<String, Integer> entry : declared.entrySet()) {
+      OptionalLong id = hierarchy.id(entry.getKey());
+      if (id.isEmpty()) {
+        continue;
+      }
+      key.putLong(0, id.getAsLong());
+      if (cgroups.lookup(key, value)
+          && layouts.cgroup.workload().getInt(value, 0) == entry.getValue()) {
+        continue;
+      }
+      value.put(0, new byte[layouts.cgroup.layout().size()]);
+      layouts.cgroup.workload().put(value, 0, entry.getValue());
+      cgroups.update(key, value);
+      added++;
+      // Removed between the look and the update: the kernel's own removal came before our entry.
+      if (!hierarchy.id(entry.getKey()).equals(id)) {
+        cgroups.delete(key);
+        added--;
+      }
+    }
+    return added;
+  }
+
+  /** Removes from {@code cgroups} what is not declared, or does not exist any more. */
+  void removeCgroups(BpfMap cgroups, Map<String, Integer> declared) {
+    Set<Long> present = new HashSet<>();
+    cgroups.forEach((key, value) -> present.add(key.getLong(0)));
+    // Only now look at the disk: what the kernel adds from here on is not in `present`.
+    for (String path : declared.keySet()) {
+      hierarchy.id(path).ifPresent(present::remove);
+    }
+    ByteBuffer key = cgroups.newKey();
+    for (long gone : present) {
+      cgroups.delete(key.putLong(0, gone));
+    }
+  }
+
+  /**
+   * The cgroup2 hierarchy as the kernel counts paths, and as it is mounted here.
+   *
+   * @param mount where a part of it is mounted
+   * @param mounted path of that part from the hierarchy's root, without a trailing slash
+   * @param root path of the mesh's cgroup root from the hierarchy's root, without a trailing slash
+   */
+  record Hierarchy(Path mount, String mounted, String root) {
+
+    /** The first cgroup namespace, in which paths begin at the true root ({@code PROC_CGROUP_INIT_INO}). */
+    private static final String INITIAL_NAMESPACE = "cgroup:[4026531835]";
+
+    /**
+     * That of a mesh.
+     *
+     * @throws NodeException when its root is not a cgroup2 directory
+     */
+    static Hierarchy of(Path cgroupRoot) {
+      Path real;
+      try {
+        real = cgroupRoot.toRealPath();
+      } catch (NoSuchFileException e) {
+        throw new NodeException("cgroup root " + cgroupRoot + " does not exist", e);
+      } catch (IOException e) {
+        throw DurableFile.failed("open", cgroupRoot, e);
+      }
+      Places.Mount mount =
+          Places.cgroup2Mounts().stream()
+              .filter(candidate -> real.startsWith(candidate.point()))
+              .max(java.util.Comparator.comparingInt(m -> m.point().getNameCount()))
+              .orElseThrow(
+                  () ->
+                      new NodeException(
+                          "cgroup root "
+                              + cgroupRoot
+                              + " is not on a cgroup2 file system; see: grep cgroup2"
+                              + " /proc/self/mountinfo"));
+      String mounted = mount.root().equals("/") ? "" : mount.root();
+      String below = mount.point().relativize(real).toString();
+      return new Hierarchy(mount.point(), mounted, below.isEmpty() ? mounted : mounted + "/" + below);
+    }
+
+    /** Whether paths here are not those of the kernel. */
+    static boolean namespaced() {
+      try {
+        return !Files.readSymbolicLink(Path.of("/proc/self/ns/cgroup"))
+            .toString()
+            .equals(INITIAL_NAMESPACE);
+      } catch (IOException e) {
+        throw DurableFile.failed("read", Path.of("/proc/self/ns/cgroup"), e);
+      }
+    }
+
+    /** A declared path, if it can be governed. */
+    String checked(String path, String whose) {
+      String wrong = "";
+      if (!path.startsWith("/")
+          || (path.length() > 1 && path.endsWith("/"))
+          || path.contains("//")
+          || List.of(path.split("/", -1)).contains("..")) {
+        wrong = "is not a path from the cgroup2 root (expected: /a/b)";
+      } else if (path.getBytes(StandardCharsets.UTF_8).length >= Layouts.PATH_MAX) {
+        wrong = "is longer than " + (Layouts.PATH_MAX - 1) + " bytes";
+      } else if (!root.isEmpty() && !path.equals(root) && !path.startsWith(root + "/")) {
+        wrong = "is outside the mesh's cgroup root " + root + ": nothing would govern it";
+      }
+      if (!wrong.isEmpty()) {
+        throw new NodeException("cgroup " + path + " of " + whose + " " + wrong);
+      }
+      return path;
+    }
+
+    /** The directory of a path. */
+    Path directory(String path) {
+      String below = path.startsWith(mounted) ? path.substring(mounted.length()) : path;
+      return mount.resolve(below.substring(below.startsWith("/") ? 1 : 0));
+    }
+
+    /** The id of the cgroup with a path; empty when there is none. */
+    OptionalLong id(String path) {
+      return Hierarchy.id(directory(path));
+    }
+
+    static OptionalLong id(Path directory) {
+      try {
+        return Files.getAttribute(directory, "unix:ino") instanceof Long inode
+            ? OptionalLong.of(inode)
+            : OptionalLong.empty();
+      } catch (NoSuchFileException e) {
+        return OptionalLong.empty();
+      } catch (IOException e) {
+        throw DurableFile.failed("look at", directory, e);
+      }
+    }
+  }
+}

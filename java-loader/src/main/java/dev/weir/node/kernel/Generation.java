@@ -1,0 +1,379 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.weir.node.kernel;
+
+import dev.weir.node.bpf.BpfMap;
+import dev.weir.node.bpf.StructLayout;
+import dev.weir.policy.plan.Address;
+import dev.weir.policy.plan.Backend;
+import dev.weir.policy.plan.Cidr;
+import dev.weir.policy.plan.Endpoint;
+import dev.weir.policy.plan.Identity;
+import dev.weir.policy.plan.Plan;
+import dev.weir.policy.plan.PortClass;
+import dev.weir.policy.plan.PortOwner;
+import dev.weir.policy.plan.Reserved;
+import dev.weir.policy.plan.Service;
+import dev.weir.policy.plan.Settings;
+import dev.weir.policy.plan.Verdict;
+import dev.weir.policy.plan.Workload;
+import java.nio.ByteBuffer;
+import java.util.EnumMap;
+import java.util.List;
+import java.util.Map;
+
+/**
+ * The contents of every table of one generation, as bytes. Writing them down needs no kernel.
+ *
+ * @param number of the generation, from 1
+ * @param contents of each table
+ */
+record Generation(long number, Map<Table, Contents> contents) {
+
+  /** {@code enum weir_generation_flags}. */
+  private static final int DEFAULT_DENY = 1;
+
+  private static final int HOST_GOVERNED = 1 << 1;
+  private static final int AUDIT = 1 << 2;
+  private static final int CIDRS = 1 << 3;
+  private static final int PORT_CLASSES = 1 << 4;
+  private static final int EPERM = 1 << 5;
+
+  private static final int INGRESS_ISOLATED = 1;
+  private static final int EGRESS_ISOLATED = 1 << 1;
+  private static final int HANDS_OUT_SOCKETS = 1;
+  private static final int SERVICE_PROXY = 1;
+  private static final int SERVICE_AFFINITY = 1 << 1;
+  private static final int ENDPOINT_REMOTE = 1;
+
+  private static final int PORTS = 1 << 16;
+  private static final int MAX_ENTRIES = 1 << 24;
+
+  /**
+   * Entries of one table.
+   *
+   * @param keySize bytes
+   * @param valueSize bytes
+   * @param count of entries; capacity is at least one
+   * @param keys one after another
+   * @param values one after another
+   */
+  record Contents(int keySize, int valueSize, int count, ByteBuffer keys, ByteBuffer values) {
+
+    private static Contents array(int count, int valueSize) {
+      int entries = Math.max(count, 1);
+      if (entries > MAX_ENTRIES || (long) entries * valueSize > Integer.MAX_VALUE) {
+        throw new NodeException(
+            count + " entries are more than a kernel table of ours holds; make the plan smaller");
+      }
+      ByteBuffer keys = BpfMap.newBuffer(entries * Integer.BYTES);
+      for (int i = 0; i < entries; i++) {
+        keys.putInt(i * Integer.BYTES, i);
+      }
+      return new Contents(
+          Integer.BYTES, valueSize, entries, keys, BpfMap.newBuffer(entries * valueSize));
+    }
+
+    private static Contents hash(int count, StructLayout key, StructLayout value) {
+      return new Contents(
+          key.size(),
+          value.size(),
+          count,
+          key.allocate(Math.max(count, 1)),
+          value.allocate(Math.max(count, 1)));
+    }
+
+    int capacity() {
+      return Math.max(count, 1);
+    }
+
+    int key(int index) {
+      return index * keySize;
+    }
+
+    int value(int index) {
+      return index * valueSize;
+    }
+  }
+
+  /** Writes a plan down. */
+  static final class Writer {
+    private final Layouts layouts;
+    private final Plan plan;
+    private final List<Integer> workloads;
+    private final List<Integer> rules;
+    private final long netns;
+    private final Map<Table, Contents> contents = new EnumMap<>(Table.class);
+
+    /**
+     * For one plan.
+     *
+     * @param layouts of the compiled programs
+     * @param plan to write down
+     * @param workloads stable numbers by index
+     * @param rules stable numbers by index
+     * @param netns cookie of the network namespace whose ports are owned
+     */
+    Writer(
+        Layouts layouts, Plan plan, List<Integer> workloads, List<Integer> rules, long netns) {
+      this.layouts = layouts;
+      this.plan = plan;
+      this.workloads = workloads;
+      this.rules = rules;
+      this.netns = netns;
+    }
+
+    /** All tables under this number. */
+    Generation write(long number) {
+      VerdictTable table =
+          VerdictTable.of(plan.verdicts().stream().mapToLong(Verdict::row).toArray());
+      contents.put(Table.GENERATIONS, generation(number, table));
+      contents.put(Table.WORKLOADS, workloads());
+      contents.put(Table.IDENTITIES, identities());
+      contents.put(Table.VERDICTS, verdicts(table));
+      contents.put(Table.RULES, rules());
+      contents.put(Table.SERVICES, services());
+      contents.put(Table.SLOTS, slots());
+      contents.put(Table.BACKENDS, backends());
+      contents.put(Table.ENDPOINTS, endpoints());
+      contents.put(Table.CIDRS, cidrs());
+      contents.put(Table.PORTS, ports());
+      contents.put(Table.PORT_CLASSES, portClasses());
+      return new Generation(number, contents);
+    }
+
+    private int identityOf(int workload) {
+      return plan.workloads().get(workload).identity();
+    }
+
+    private Contents generation(long number, VerdictTable table) {
+      Layouts.Generation to = layouts.generation;
+      Contents out = Contents.array(1, to.layout().size());
+      Settings settings = plan.settings();
+      to.number().put(out.values(), 0, number);
+      to.verdictSeed().put(out.values(), 0, table.seed());
+      to.verdictMask().put(out.values(), 0, table.mask());
+      to.flags()
+          .put(
+              out.values(),
+              0,
+              (settings.defaultDeny() ? DEFAULT_DENY : 0)
+                  | (settings.hostGoverned() ? HOST_GOVERNED : 0)
+                  | (settings.audit() ? AUDIT : 0)
+                  | (plan.cidrs().isEmpty() ? 0 : CIDRS)
+                  | (plan.portClasses().isEmpty() ? 0 : PORT_CLASSES)
+                  | (settings.refuseWithEperm() ? EPERM : 0));
+      to.proxyPort().put(out.values(), 0, settings.outboundPort());
+      to.meshRule().put(out.values(), 0, 0);
+      return out;
+    }
+
+    private Contents workloads() {
+      Layouts.Workload to = layouts.workload;
+      int largest = workloads.stream().mapToInt(Integer::intValue).max().orElse(0);
+      Contents out = Contents.array(largest + 1, to.layout().size());
+      for (int i = 0; i < plan.workloads().size(); i++) {
+        Workload workload = plan.workloads().get(i);
+        int base = out.value(workloads.get(i));
+        to.identity().put(out.values(), base, workload.identity());
+        to.flags().put(out.values(), base, workload.handsOutSockets() ? HANDS_OUT_SOCKETS : 0);
+      }
+      return out;
+    }
+
+    private Contents identities() {
+      Layouts.Identity to = layouts.identity;
+      Contents out = Contents.array(plan.identities().size(), to.layout().size());
+      for (int i = 0; i < plan.identities().size(); i++) {
+        Identity identity = plan.identities().get(i);
+        int base = out.value(i);
+        to.flags()
+            .put(
+                out.values(),
+                base,
+                (identity.ingressIsolated() ? INGRESS_ISOLATED : 0)
+                    | (identity.egressIsolated() ? EGRESS_ISOLATED : 0));
+        to.ingressRule().put(out.values(), base, identity.ingressRule());
+        to.egressRule().put(out.values(), base, identity.egressRule());
+      }
+      return out;
+    }
+
+    private Contents verdicts(VerdictTable table) {
+      Contents out = Contents.array(table.buckets(), layouts.verdictBucket.size());
+      long[] rows = table.rows();
+      for (int i = 0; i < rows.length; i++) {
+        out.values().putLong(i * Long.BYTES, rows[i]);
+      }
+      return out;
+    }
+
+    private Contents rules() {
+      Contents out = Contents.array(rules.size(), Integer.BYTES);
+      for (int i = 0; i < rules.size(); i++) {
+        out.values().putInt(out.value(i), rules.get(i));
+      }
+      return out;
+    }
+
+    private Contents services() {
+      Layouts.ServiceKey key = layouts.serviceKey;
+      Layouts.Service to = layouts.service;
+      Contents out = Contents.hash(plan.services().size(), key.layout(), to.layout());
+      int slot = 0;
+      for (int i = 0; i < plan.services().size(); i++) {
+        Service service = plan.services().get(i);
+        boolean proxy = service.tier() == Service.Tier.PROXY;
+        key.address().put(out.keys(), out.key(i), service.address().bytes());
+        key.port().put(out.keys(), out.key(i), service.port());
+        key.protocol().put(out.keys(), out.key(i), service.protocol().ordinal());
+        to.workload().put(out.values(), out.value(i), workloads.get(service.workload()));
+        to.firstSlot().put(out.values(), out.value(i), slot);
+        to.slots().put(out.values(), out.value(i), service.slots().size());
+        to.identity().put(out.values(), out.value(i), service.identity());
+        to.flags()
+            .put(
+                out.values(),
+                out.value(i),
+                (proxy ? SERVICE_PROXY : 0) | (service.affinity() ? SERVICE_AFFINITY : 0));
+        slot += service.slots().size();
+      }
+      return out;
+    }
+
+    private Contents slots() {
+      int slots = plan.services().stream().mapToInt(service -> service.slots().size()).sum();
+      int chunks = (slots + Layouts.SLOTS_PER_CHUNK - 1) / Layouts.SLOTS_PER_CHUNK;
+      Contents out = Contents.array(chunks, layouts.slots.size());
+      int slot = 0;
+      for (Service service : plan.services()) {
+        for (int backend : service.slots()) {
+          out.values().putShort(slot * Short.BYTES, unsignedShort("backend", backend));
+          slot++;
+        }
+      }
+      return out;
+    }
+
+    private static short unsignedShort(String what, int value) {
+      if (value < 0 || value >= PORTS) {
+        throw new IllegalArgumentException(what + ": " + value + " (expected: 0..65535)");
+      }
+      return (short) value;
+    }
+
+    private Contents backends() {
+      Layouts.Backend to = layouts.backend;
+      Contents out = Contents.array(plan.backends().size(), to.layout().size());
+      for (int i = 1; i < plan.backends().size(); i++) {
+        Backend backend = plan.backends().get(i);
+        int base = out.value(i);
+        to.address().put(out.values(), base, backend.address().bytes());
+        to.workload().put(out.values(), base, workloads.get(backend.workload()));
+        to.port().put(out.values(), base, backend.port());
+        to.identity().put(out.values(), base, identityOf(backend.workload()));
+      }
+      return out;
+    }
+
+    private Contents endpoints() {
+      Layouts.Endpoint to = layouts.endpoint;
+      Contents out = Contents.hash(plan.endpoints().size(), layouts.address, to.layout());
+      for (int i = 0; i < plan.endpoints().size(); i++) {
+        Endpoint endpoint = plan.endpoints().get(i);
+        out.keys().put(out.key(i), endpoint.address().bytes());
+        to.workload().put(out.values(), out.value(i), workloads.get(endpoint.workload()));
+        to.identity().put(out.values(), out.value(i), identityOf(endpoint.workload()));
+        to.flags().put(out.values(), out.value(i), endpoint.remote() ? ENDPOINT_REMOTE : 0);
+      }
+      return out;
+    }
+
+    private Contents cidrs() {
+      Layouts.CidrKey key = layouts.cidrKey;
+      Contents out = Contents.hash(plan.cidrs().size(), key.layout(), layouts.cidr.layout());
+      for (int i = 0; i < plan.cidrs().size(); i++) {
+        Cidr cidr = plan.cidrs().get(i);
+        Address address = cidr.address();
+        key.prefixLength().put(out.keys(), out.key(i), cidr.prefixLength());
+        key.address().put(out.keys(), out.key(i), address.bytes());
+        layouts.cidr.identity().put(out.values(), out.value(i), cidr.identity());
+      }
+      return out;
+    }
+
+    private Contents ports() {
+      Layouts.PortKey key = layouts.portKey;
+      Layouts.Port to = layouts.port;
+      Contents out = Contents.hash(plan.ports().size(), key.layout(), to.layout());
+      for (int i = 0; i < plan.ports().size(); i++) {
+        PortOwner owner = plan.ports().get(i);
+        key.netns().put(out.keys(), out.key(i), netns);
+        key.port().put(out.keys(), out.key(i), owner.port());
+        key.protocol().put(out.keys(), out.key(i), owner.protocol().ordinal());
+        to.workload().put(out.values(), out.value(i), workloads.get(owner.workload()));
+        to.identity().put(out.values(), out.value(i), identityOf(owner.workload()));
+      }
+      return out;
+    }
+
+    private Contents portClasses() {
+      int chunks = plan.portClasses().isEmpty() ? 0 : PORTS / Layouts.PORTS_PER_CHUNK;
+      Contents out = Contents.array(chunks, layouts.portClasses.size());
+      if (chunks != 0) {
+        for (int port = 0; port < PORTS; port++) {
+          out.values().putShort(port * Short.BYTES, (short) port);
+        }
+        for (PortClass ports : plan.portClasses()) {
+          for (int port = ports.first(); port <= ports.last(); port++) {
+            out.values().putShort(port * Short.BYTES, unsignedShort("port", ports.first()));
+          }
+        }
+      }
+      return out;
+    }
+  }
+
+  /** A plan that governs nobody: what is in force again when a first apply is not confirmed. */
+  static Plan open(Settings settings) {
+    List<Workload> workloads =
+        java.util.Arrays.stream(Reserved.values())
+            .map(
+                reserved ->
+                    new Workload(
+                        "",
+                        reserved.name().toLowerCase(java.util.Locale.ROOT),
+                        "Reserved",
+                        reserved.index(),
+                        List.of(),
+                        false,
+                        "",
+                        "",
+                        ""))
+            .toList();
+    Identity open = new Identity("open", false, false, 0, 0);
+    return new Plan(
+        new Settings(
+            "(none)",
+            false,
+            false,
+            List.of(),
+            List.of(),
+            false,
+            false,
+            settings.outboundPort(),
+            settings.metricsPort(),
+            settings.healthPort(),
+            settings.proxyCgroup()),
+        workloads,
+        java.util.Collections.nCopies(Identity.FIRST, open),
+        List.of(new dev.weir.policy.plan.Rule("Mesh", "", "(none)", "", "", 0)),
+        List.of(),
+        List.of(),
+        List.of(),
+        List.of(new Backend(new Address(0, 0), 0, 0)),
+        List.of(),
+        List.of(),
+        List.of(),
+        dev.weir.policy.plan.ProxyPlan.NONE);
+  }
+}

@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.weir.node.kernel;
+
+import dev.weir.node.bpf.Btf;
+import dev.weir.node.bpf.StructLayout;
+import dev.weir.node.bpf.StructLayout.Field;
+
+/**
+ * Where the fields of {@code weir/types.h} lie, as the compiled programs say. Made once per object;
+ * throws {@link dev.weir.node.bpf.BpfException} when a field is missing or has another width.
+ */
+final class Layouts {
+
+  final Generation generation;
+  final Workload workload;
+  final Identity identity;
+  final StructLayout verdictBucket;
+  final ServiceKey serviceKey;
+  final Service service;
+  final StructLayout slots;
+  final Backend backend;
+  final StructLayout address;
+  final Endpoint endpoint;
+  final CidrKey cidrKey;
+  final Cidr cidr;
+  final PortKey portKey;
+  final Port port;
+  final StructLayout portClasses;
+  final Cgroup cgroup;
+  final StructLayout path;
+  final PairKey pairKey;
+  final Pair pair;
+  final RefusalKey refusalKey;
+  final Event event;
+
+  Layouts(Btf btf) {
+    generation = new Generation(btf.structure("weir_generation"));
+    workload = new Workload(btf.structure("weir_workload"));
+    identity = new Identity(btf.structure("weir_identity"));
+    verdictBucket = sized(btf, "weir_verdict_bucket", VerdictTable.BUCKET_ROWS * Long.BYTES);
+    serviceKey = new ServiceKey(btf.structure("weir_service_key"));
+    service = new Service(btf.structure("weir_service"));
+    slots = sized(btf, "weir_slots", SLOTS_PER_CHUNK * Short.BYTES);
+    backend = new Backend(btf.structure("weir_backend"));
+    address = sized(btf, "weir_address", ADDRESS);
+    endpoint = new Endpoint(btf.structure("weir_endpoint"));
+    cidrKey = new CidrKey(btf.structure("weir_cidr_key"));
+    cidr = new Cidr(btf.structure("weir_cidr"));
+    portKey = new PortKey(btf.structure("weir_port_key"));
+    port = new Port(btf.structure("weir_port"));
+    portClasses = sized(btf, "weir_port_classes", PORTS_PER_CHUNK * Short.BYTES);
+    cgroup = new Cgroup(btf.structure("weir_cgroup"));
+    path = sized(btf, "weir_path", PATH_MAX);
+    pairKey = new PairKey(btf.structure("weir_pair_key"));
+    pair = new Pair(btf.structure("weir_pair"));
+    refusalKey = new RefusalKey(btf.structure("weir_refusal_key"));
+    event = new Event(btf.structure("weir_event"));
+  }
+
+  static final int ADDRESS = 16;
+  static final int PATH_MAX = 256;
+  static final int SLOTS_PER_CHUNK = 32;
+  static final int PORTS_PER_CHUNK = 32;
+  static final int COMMAND = 16;
+
+  private static StructLayout sized(Btf btf, String name, int size) {
+    StructLayout layout = btf.structure(name);
+    if (layout.size() != size) {
+      throw new NodeException(
+          "struct "
+              + name
+              + " has "
+              + layout.size()
+              + " bytes (expected: "
+              + size
+              + "): the compiled programs and this loader are of different versions; build or"
+              + " install both from one source");
+    }
+    return layout;
+  }
+
+  record Generation(
+      StructLayout layout,
+      Field number,
+      Field verdictSeed,
+      Field verdictMask,
+      Field flags,
+      Field proxyPort,
+      Field meshRule) {
+    Generation(StructLayout of) {
+      this(
+          of,
+          of.field("number", 8),
+          of.field("verdict_seed", 8),
+          of.field("verdict_mask", 4),
+          of.field("flags", 4),
+          of.field("proxy_port", 2),
+          of.field("mesh_rule", 2));
+    }
+  }
+
+  record Workload(StructLayout layout, Field identity, Field flags) {
+    Workload(StructLayout of) {
+      this(of, of.field("identity", 2), of.field("flags", 2));
+    }
+  }
+
+  record Identity(StructLayout layout, Field flags, Field ingressRule, Field egressRule) {
+    Identity(StructLayout of) {
+      this(of, of.field("flags", 2), of.field("ingress_rule", 2), of.field("egress_rule", 2));
+    }
+  }
+
+  record ServiceKey(StructLayout layout, Field address, Field port, Field protocol) {
+    ServiceKey(StructLayout of) {
+      this(of, of.field("address", ADDRESS), of.field("port", 2), of.field("protocol", 1));
+    }
+  }
+
+  record Service(
+      StructLayout layout,
+      Field workload,
+      Field firstSlot,
+      Field slots,
+      Field identity,
+      Field flags) {
+    Service(StructLayout of) {
+      this(
+          of,
+          of.field("workload", 4),
+          of.field("first_slot", 4),
+          of.field("slots", 4),
+          of.field("identity", 2),
+          of.field("flags", 2));
+    }
+  }
+
+  record Backend(
+      StructLayout layout, Field address, Field workload, Field port, Field identity) {
+    Backend(StructLayout of) {
+      this(
+          of,
+          of.field("address", ADDRESS),
+          of.field("workload", 4),
+          of.field("port", 2),
+          of.field("identity", 2));
+    }
+  }
+
+  record Endpoint(StructLayout layout, Field workload, Field identity, Field flags) {
+    Endpoint(StructLayout of) {
+      this(of, of.field("workload", 4), of.field("identity", 2), of.field("flags", 2));
+    }
+  }
+
+  record CidrKey(StructLayout layout, Field prefixLength, Field address) {
+    CidrKey(StructLayout of) {
+      this(of, of.field("prefix_length", 4), of.field("address", ADDRESS));
+    }
+  }
+
+  record Cidr(StructLayout layout, Field identity) {
+    Cidr(StructLayout of) {
+      this(of, of.field("identity", 2));
+    }
+  }
+
+  record PortKey(StructLayout layout, Field netns, Field port, Field protocol) {
+    PortKey(StructLayout of) {
+      this(of, of.field("netns", 8), of.field("port", 2), of.field("protocol", 1));
+    }
+  }
+
+  record Port(StructLayout layout, Field workload, Field identity) {
+    Port(StructLayout of) {
+      this(of, of.field("workload", 4), of.field("identity", 2));
+    }
+  }
+
+  record Cgroup(StructLayout layout, Field workload) {
+    Cgroup(StructLayout of) {
+      this(of, of.field("workload", 4));
+    }
+  }
+
+  record PairKey(
+      StructLayout layout, Field source, Field destination, Field port, Field protocol) {
+    PairKey(StructLayout of) {
+      this(
+          of,
+          of.field("source", 4),
+          of.field("destination", 4),
+          of.field("port", 2),
+          of.field("protocol", 1));
+    }
+  }
+
+  record Pair(
+      StructLayout layout,
+      Field opened,
+      Field closed,
+      Field sentBytes,
+      Field receivedBytes,
+      Field retransmits,
+      Field roundTripSum,
+      Field durationSum,
+      Field connectSum,
+      Field failed,
+      Field connect) {
+    Pair(StructLayout of) {
+      this(
+          of,
+          of.field("opened", 8),
+          of.field("closed", 8),
+          of.field("sent_bytes", 8),
+          of.field("received_bytes", 8),
+          of.field("retransmits", 8),
+          of.field("srtt_us_sum", 8),
+          of.field("duration_us_sum", 8),
+          of.field("connect_us_sum", 8),
+          of.field("failed", 8),
+          of.field("connect", LATENCY_BUCKETS * Integer.BYTES));
+    }
+
+    static final int LATENCY_BUCKETS = 24;
+  }
+
+  record RefusalKey(
+      StructLayout layout,
+      Field source,
+      Field destination,
+      Field rule,
+      Field port,
+      Field protocol,
+      Field reason) {
+    RefusalKey(StructLayout of) {
+      this(
+          of,
+          of.field("source", 4),
+          of.field("destination", 4),
+          of.field("rule", 4),
+          of.field("port", 2),
+          of.field("protocol", 1),
+          of.field("reason", 1));
+    }
+  }
+
+  record Event(
+      StructLayout layout,
+      Field time,
+      Field generation,
+      Field cgroup,
+      Field address,
+      Field pid,
+      Field source,
+      Field destination,
+      Field rule,
+      Field port,
+      Field protocol,
+      Field hook,
+      Field reason,
+      Field command) {
+    Event(StructLayout of) {
+      this(
+          of,
+          of.field("time", 8),
+          of.field("generation", 8),
+          of.field("cgroup", 8),
+          of.field("address", ADDRESS),
+          of.field("pid", 4),
+          of.field("source", 4),
+          of.field("destination", 4),
+          of.field("rule", 4),
+          of.field("port", 2),
+          of.field("protocol", 1),
+          of.field("hook", 1),
+          of.field("reason", 1),
+          of.field("comm", COMMAND));
+    }
+  }
+}

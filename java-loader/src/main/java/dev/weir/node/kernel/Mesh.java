@@ -1,0 +1,569 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.weir.node.kernel;
+
+import dev.weir.node.bpf.BpfException;
+import dev.weir.node.bpf.BpfLink;
+import dev.weir.node.bpf.BpfMap;
+import dev.weir.node.bpf.BpfObject;
+import dev.weir.node.bpf.BpfProgram;
+import dev.weir.node.bpf.Descriptor;
+import dev.weir.node.bpf.Errno;
+import java.nio.ByteBuffer;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.HashMap;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.OptionalLong;
+import java.util.function.Supplier;
+
+/** The maps of one mesh, opened. */
+final class Mesh implements AutoCloseable {
+
+  /** Where a program is attached. */
+  private enum Target {
+    TRACEPOINT,
+    ROOT,
+    PROXY
+  }
+
+  private record Place(Target target, int order) {}
+
+  private static final int CGROUP_SOCK = 9;
+  private static final int SOCK_OPS = 13;
+  private static final int CGROUP_SOCK_ADDR = 18;
+  private static final int CGROUP_SOCKOPT = 25;
+  private static final int TRACING = 26;
+
+  /**
+   * {@code enum bpf_attach_type}, in the order of attaching: who lives where first, then what
+   * remembers, then what decides. A connection that is steered before the programs that carry its
+   * origin along are attached would be lost.
+   */
+  private static final List<Integer> ORDER =
+      List.of(
+          23, // BPF_TRACE_RAW_TP
+          2, // BPF_CGROUP_INET_SOCK_CREATE
+          34, // BPF_CGROUP_INET_SOCK_RELEASE
+          3, // BPF_CGROUP_SOCK_OPS
+          21, // BPF_CGROUP_GETSOCKOPT
+          8, // BPF_CGROUP_INET4_BIND
+          9, // BPF_CGROUP_INET6_BIND
+          12, // BPF_CGROUP_INET4_POST_BIND
+          13, // BPF_CGROUP_INET6_POST_BIND
+          29, // BPF_CGROUP_INET4_GETPEERNAME
+          30, // BPF_CGROUP_INET6_GETPEERNAME
+          19, // BPF_CGROUP_UDP4_RECVMSG
+          20, // BPF_CGROUP_UDP6_RECVMSG
+          14, // BPF_CGROUP_UDP4_SENDMSG
+          15, // BPF_CGROUP_UDP6_SENDMSG
+          10, // BPF_CGROUP_INET4_CONNECT
+          11); // BPF_CGROUP_INET6_CONNECT
+
+  static final String CURRENT = "current";
+  static final String PATHS = "paths";
+  static final String CGROUPS = "cgroups";
+  static final String PAIRS = "pairs";
+  static final String REFUSALS = "refusals";
+  static final String COUNTERS = "counters";
+  static final String EVENTS = "events";
+
+  private final Layouts layouts;
+  private final Map<String, BpfMap> maps;
+
+  private Mesh(Layouts layouts, Map<String, BpfMap> maps) {
+    this.layouts = layouts;
+    this.maps = maps;
+  }
+
+  /** Where a program goes; empty for one that is never attached, such as a test's. */
+  private static Optional<Place> place(BpfObject.Program program) {
+    int order = ORDER.indexOf(program.attachType());
+    if (order < 0) {
+      return Optional.empty();
+    }
+    return switch (program.type()) {
+      case TRACING -> Optional.of(new Place(Target.TRACEPOINT, order));
+      case CGROUP_SOCKOPT -> Optional.of(new Place(Target.PROXY, order));
+      case CGROUP_SOCK, SOCK_OPS, CGROUP_SOCK_ADDR -> Optional.of(new Place(Target.ROOT, order));
+      default -> Optional.empty();
+    };
+  }
+
+  /** Those that are attached, in order. */
+  private static List<BpfObject.Program> attachable(BpfObject object) {
+    return object.programs().values().stream()
+        .filter(program -> place(program).isPresent())
+        .sorted(
+            Comparator.comparing((BpfObject.Program p) -> place(p).map(Place::order).orElse(0))
+                .thenComparing(BpfObject.Program::name))
+        .toList();
+  }
+
+  private static void skipOthers(BpfObject object) {
+    object.programs().values().stream()
+        .filter(program -> place(program).isEmpty())
+        .forEach(BpfObject.Program::skip);
+  }
+
+  /** Programs and maps just loaded, in nobody's way yet. What is not pinned goes with {@link #close}. */
+  static final class Loaded implements AutoCloseable {
+    private final Mesh mesh;
+    private final List<BpfObject.Program> declared;
+    private final Map<String, BpfProgram> programs = new LinkedHashMap<>();
+    private final Map<String, BpfLink> links = new LinkedHashMap<>();
+    private final BpfObject object;
+
+    private Loaded(CompiledPrograms compiled, Map<String, Integer> sizes, Map<String, BpfMap> reuse) {
+      object = compiled.open();
+      Map<String, BpfMap> opened = new HashMap<>();
+      try {
+        skipOthers(object);
+        sizes.forEach(
+            (name, entries) ->
+                Optional.ofNullable(object.maps().get(name))
+                    .filter(map -> map.maxEntries() < entries)
+                    .ifPresent(map -> map.maxEntries(entries)));
+        reuse.forEach(
+            (name, map) ->
+                Optional.ofNullable(object.maps().get(name)).ifPresent(to -> to.reuse(map)));
+        object.load();
+        declared = attachable(object);
+        object.maps().forEach((name, map) -> opened.put(name, map.open()));
+        for (BpfObject.Program program : declared) {
+          programs.put(program.name(), program.open());
+        }
+      } catch (RuntimeException e) {
+        opened.values().forEach(BpfMap::close);
+        programs.values().forEach(BpfProgram::close);
+        object.close();
+        throw e;
+      }
+      mesh = new Mesh(compiled.layouts(), opened);
+    }
+
+    Mesh mesh() {
+      return mesh;
+    }
+
+    /** Attaches what watches cgroups come and go. */
+    void attachTracing() {
+      for (BpfObject.Program program : declared) {
+        if (targetOf(program) == Target.TRACEPOINT) {
+          links.put(
+              program.name(),
+              BpfLink.attach(program.name(), program(program.name()), program.attachType()));
+        }
+      }
+    }
+
+    /** Attaches what remembers and decides. */
+    void attachCgroups(Path root, Optional<Path> proxy) {
+      for (BpfObject.Program program : declared) {
+        Optional<Path> directory =
+            switch (targetOf(program)) {
+              case TRACEPOINT -> Optional.empty();
+              case ROOT -> Optional.of(root);
+              case PROXY -> proxy;
+            };
+        directory.ifPresent(
+            path -> {
+              try (Descriptor cgroup = Descriptor.open(path)) {
+                links.put(
+                    program.name(),
+                    BpfLink.attach(
+                        program.name(), program(program.name()), cgroup, program.attachType()));
+              }
+            });
+      }
+    }
+
+    private BpfProgram program(String name) {
+      return Optional.ofNullable(programs.get(name)).orElseThrow();
+    }
+
+    /** Pins everything. */
+    void pin(Pins pins) {
+      pins.make();
+      mesh.maps.forEach((name, map) -> map.pin(pins.map(name)));
+      programs.forEach((name, program) -> program.pin(pins.program(name)));
+      links.forEach((name, link) -> link.pin(pins.link(name)));
+    }
+
+    @Override
+    public void close() {
+      links.values().forEach(BpfLink::close);
+      programs.values().forEach(BpfProgram::close);
+      mesh.close();
+      object.close();
+    }
+  }
+
+  private static Target targetOf(BpfObject.Program program) {
+    return place(program).map(Place::target).orElseThrow();
+  }
+
+  /**
+   * Loads programs and makes maps.
+   *
+   * @param sizes least capacity of maps by name
+   */
+  static Loaded load(CompiledPrograms compiled, Map<String, Integer> sizes) {
+    return new Loaded(compiled, sizes, Map.of());
+  }
+
+  /** Opens the pinned maps; empty when {@code current} is not pinned. */
+  static Optional<Mesh> open(Layouts layouts, Pins pins) {
+    Map<String, BpfMap> maps = new HashMap<>();
+    try {
+      for (Path pin : DurableFile.list(pins.maps())) {
+        maps.put(String.valueOf(pin.getFileName()), BpfMap.open(pin));
+      }
+    } catch (RuntimeException e) {
+      maps.values().forEach(BpfMap::close);
+      if (e instanceof BpfException failure && failure.errno() == Errno.ENOENT) {
+        return Optional.empty(); // going away under our eyes
+      }
+      throw e;
+    }
+    if (!maps.containsKey(CURRENT)) {
+      maps.values().forEach(BpfMap::close);
+      return Optional.empty();
+    }
+    return Optional.of(new Mesh(layouts, maps));
+  }
+
+  /**
+   * Makes what is pinned complete and new: programs that have changed take the place of the old ones
+   * in their links, links that are missing are made again.
+   *
+   * @param upgrade whether programs may have changed
+   * @return whether a program was replaced
+   */
+  boolean repair(
+      CompiledPrograms compiled, Pins pins, boolean upgrade, Path root, Optional<Path> proxy) {
+    pins.make();
+    checkLayout(compiled);
+    boolean replaced = false;
+    if (upgrade || programsMissing(compiled, pins)) {
+      try (Loaded loaded = new Loaded(compiled, Map.of(), maps)) {
+        loaded.mesh.maps.forEach(
+            (name, map) -> {
+              if (!maps.containsKey(name)) {
+                map.pin(pins.map(name));
+                maps.put(name, BpfMap.open(pins.map(name)));
+              }
+            });
+        for (BpfObject.Program program : loaded.declared) {
+          replaced |= replace(program, loaded.program(program.name()), pins);
+        }
+      }
+    }
+    try (BpfObject object = compiled.open()) {
+      for (BpfObject.Program program : attachable(object)) {
+        repairLink(program, pins, root, proxy);
+      }
+    }
+    return replaced;
+  }
+
+  private static boolean programsMissing(CompiledPrograms compiled, Pins pins) {
+    try (BpfObject object = compiled.open()) {
+      return attachable(object).stream()
+          .anyMatch(program -> !Files.exists(pins.program(program.name())));
+    }
+  }
+
+  /** One program: in its link first, then under its name. */
+  private static boolean replace(BpfObject.Program program, BpfProgram loaded, Pins pins) {
+    Path pin = pins.program(program.name());
+    Optional<String> before = tagOf(pin);
+    Optional<BpfLink> link = openLink(pins.link(program.name()));
+    boolean linkRunsOther = false;
+    try {
+      if (link.isPresent()) {
+        try (BpfProgram running = BpfProgram.byId(link.get().programId())) {
+          linkRunsOther = !running.tag().equals(loaded.tag());
+        }
+        if (linkRunsOther) {
+          if (targetOf(program) == Target.TRACEPOINT) {
+            // The kernel cannot exchange the program of a tracing link. For a moment both run; to
+            // enrol a cgroup twice is to enrol it.
+            try (BpfLink next =
+                BpfLink.attach(program.name(), loaded, program.attachType())) {
+              pinOver(next::pin, pins.link(program.name()));
+            }
+          } else {
+            link.get().update(loaded);
+          }
+        }
+      }
+    } finally {
+      link.ifPresent(BpfLink::close);
+    }
+    if (!before.equals(Optional.of(loaded.tag()))) {
+      pinOver(loaded::pin, pin);
+    }
+    return linkRunsOther;
+  }
+
+  private static void pinOver(java.util.function.Consumer<Path> pinning, Path pin) {
+    Path beside = Pins.beside(pin);
+    DurableFile.remove(beside);
+    pinning.accept(beside);
+    Pins.rename(beside, pin);
+  }
+
+  private static Optional<String> tagOf(Path pin) {
+    return existing(
+            () -> {
+              try (BpfProgram program = BpfProgram.open(pin)) {
+                return program.tag();
+              }
+            });
+  }
+
+  private static Optional<BpfLink> openLink(Path pin) {
+    return existing(() -> BpfLink.open(pin));
+  }
+
+  private static <T> Optional<T> existing(Supplier<T> open) {
+    try {
+      return Optional.of(open.get());
+    } catch (BpfException e) {
+      if (e.errno() == Errno.ENOENT) {
+        return Optional.empty();
+      }
+      throw e;
+    }
+  }
+
+  private static void repairLink(
+      BpfObject.Program program, Pins pins, Path root, Optional<Path> proxy) {
+    Target target = targetOf(program);
+    Path pin = pins.link(program.name());
+    Optional<Path> directory = target == Target.ROOT ? Optional.of(root) : proxy;
+    if (target != Target.TRACEPOINT && directory.isEmpty()) {
+      return;
+    }
+    Optional<BpfLink> link = openLink(pin);
+    if (link.isPresent()) {
+      try (BpfLink present = link.get()) {
+        if (target == Target.TRACEPOINT
+            || OptionalLong.of(present.cgroupId())
+                .equals(Enrollment.Hierarchy.id(directory.orElseThrow()))) {
+          return;
+        }
+      }
+    }
+    try (BpfProgram loaded = BpfProgram.open(pins.program(program.name()))) {
+      if (target == Target.TRACEPOINT) {
+        try (BpfLink made = BpfLink.attach(program.name(), loaded, program.attachType())) {
+          pinOver(made::pin, pin);
+        }
+      } else {
+        try (Descriptor cgroup = Descriptor.open(directory.orElseThrow());
+            BpfLink made =
+                BpfLink.attach(program.name(), loaded, cgroup, program.attachType())) {
+          pinOver(made::pin, pin);
+        }
+      }
+    }
+  }
+
+  /** What is pinned must have the form that this loader writes; else it may not touch it. */
+  private void checkLayout(CompiledPrograms compiled) {
+    List<String> wrong = new ArrayList<>();
+    try (BpfObject object = compiled.open()) {
+      object
+          .maps()
+          .forEach(
+              (name, declared) -> {
+                BpfMap pinned = maps.get(name);
+                if (pinned != null
+                    && (pinned.keySize() != declared.keySize()
+                        || pinned.valueSize() != declared.valueSize())) {
+                  wrong.add(name);
+                }
+              });
+    }
+    for (Table table : Table.values()) {
+      for (int slot = 0; slot < 2; slot++) {
+        try (Closing<BpfMap> inner = new Closing<>(inner(table, slot))) {
+          inner
+              .value()
+              .filter(map -> map.valueSize() != valueSize(table))
+              .ifPresent(map -> wrong.add(table.map()));
+        }
+      }
+    }
+    if (!wrong.isEmpty()) {
+      throw new NodeException(
+          "the pinned maps "
+              + String.join(", ", wrong)
+              + " have another form than this version's: run weir down, then weir apply");
+    }
+  }
+
+  private int valueSize(Table table) {
+    return switch (table) {
+      case GENERATIONS -> layouts.generation.layout().size();
+      case WORKLOADS -> layouts.workload.layout().size();
+      case IDENTITIES -> layouts.identity.layout().size();
+      case VERDICTS -> layouts.verdictBucket.size();
+      case RULES -> Integer.BYTES;
+      case SERVICES -> layouts.service.layout().size();
+      case SLOTS -> layouts.slots.size();
+      case BACKENDS -> layouts.backend.layout().size();
+      case ENDPOINTS -> layouts.endpoint.layout().size();
+      case CIDRS -> layouts.cidr.layout().size();
+      case PORTS -> layouts.port.layout().size();
+      case PORT_CLASSES -> layouts.portClasses.size();
+    };
+  }
+
+  private record Closing<T extends AutoCloseable>(Optional<T> value) implements AutoCloseable {
+    @Override
+    public void close() {
+      value.ifPresent(
+          closeable -> {
+            try {
+              closeable.close();
+            } catch (RuntimeException e) {
+              throw e;
+            } catch (Exception e) {
+              throw new IllegalStateException(e);
+            }
+          });
+    }
+  }
+
+  BpfMap map(String name) {
+    return Optional.ofNullable(maps.get(name))
+        .orElseThrow(
+            () ->
+                new NodeException(
+                    "map " + name + " is not pinned: run weir apply, or weir down and weir apply"));
+  }
+
+  private Optional<BpfMap> inner(Table table, int slot) {
+    BpfMap outer = map(table.map());
+    ByteBuffer key = outer.newKey().putInt(0, slot);
+    ByteBuffer id = outer.newValue();
+    return outer.lookup(key, id) ? Optional.of(BpfMap.byId(id.getInt(0))) : Optional.empty();
+  }
+
+  /** The number of the generation in a slot; empty when it holds none. */
+  OptionalLong generation(int slot) {
+    try (Closing<BpfMap> inner = new Closing<>(inner(Table.GENERATIONS, slot))) {
+      if (inner.value().isEmpty()) {
+        return OptionalLong.empty();
+      }
+      BpfMap map = inner.value().get();
+      ByteBuffer value = map.newValue();
+      map.lookup(map.newKey(), value);
+      long number = layouts.generation.number().get(value, 0);
+      return number == 0 ? OptionalLong.empty() : OptionalLong.of(number);
+    }
+  }
+
+  /** Which slot is in force, as the word says it. */
+  Slot slot() {
+    BpfMap current = map(CURRENT);
+    ByteBuffer value = current.newValue();
+    current.lookup(current.newKey(), value);
+    return Slot.of(value.getLong(0));
+  }
+
+  /** Stores which slot is in force. */
+  void store(Slot slot) {
+    try (BpfMap.Word word = map(CURRENT).word()) {
+      word.set(slot.word());
+    }
+  }
+
+  /**
+   * Writes a generation into a slot that is not in force, and compares what the kernel then holds.
+   *
+   * @throws NodeException when it differs
+   */
+  void write(int slot, Generation generation) {
+    barrier(slot);
+    for (Table table : Table.values()) {
+      if (table != Table.GENERATIONS) {
+        write(table, slot, generation);
+      }
+    }
+    write(Table.GENERATIONS, slot, generation);
+  }
+
+  /**
+   * Waits until no program reads the slot any more. One that began before the slot went out of force
+   * may still do so; every write to an array of maps waits for it, so the slot's own map is put where
+   * it is already.
+   */
+  private void barrier(int slot) {
+    try (Closing<BpfMap> inner = new Closing<>(inner(Table.GENERATIONS, slot))) {
+      inner.value().ifPresent(map -> map(Table.GENERATIONS.map()).updateInner(slot, map));
+    }
+  }
+
+  private void write(Table table, int slot, Generation generation) {
+    Generation.Contents contents = Optional.ofNullable(generation.contents().get(table)).orElseThrow();
+    try (BpfMap inner =
+        BpfMap.create(
+            table.type(),
+            table.map() + "_" + slot,
+            contents.keySize(),
+            contents.valueSize(),
+            contents.capacity(),
+            table.flags())) {
+      inner.updateAll(contents.keys(), contents.values(), contents.count());
+      compare(table, inner, contents);
+      map(table.map()).updateInner(slot, inner);
+    }
+  }
+
+  private static void compare(Table table, BpfMap inner, Generation.Contents contents) {
+    int differing = 0;
+    if (table.type() == BpfMap.Type.ARRAY) {
+      int[] seen = new int[2];
+      inner.forEach(
+          (key, value) -> {
+            int index = key.getInt(0);
+            ByteBuffer expected =
+                contents.values().slice(contents.value(index), contents.valueSize());
+            seen[0]++;
+            seen[1] += value.slice(0, contents.valueSize()).equals(expected) ? 0 : 1;
+          });
+      differing = seen[1] + Math.abs(contents.count() - seen[0]);
+    } else {
+      ByteBuffer key = inner.newKey();
+      ByteBuffer value = inner.newValue();
+      for (int i = 0; i < contents.count(); i++) {
+        key.put(0, contents.keys(), contents.key(i), contents.keySize());
+        ByteBuffer expected = contents.values().slice(contents.value(i), contents.valueSize());
+        if (!inner.lookup(key, value) || !value.slice(0, contents.valueSize()).equals(expected)) {
+          differing++;
+        }
+      }
+    }
+    if (differing != 0) {
+      throw new NodeException(
+          "the kernel holds "
+              + differing
+              + " entries of table "
+              + table.map()
+              + " otherwise than written; nothing was put in force");
+    }
+  }
+
+  @Override
+  public void close() {
+    maps.values().forEach(BpfMap::close);
+  }
+}

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.weir.node.kernel;
+
+import dev.weir.node.bpf.SystemCalls;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.util.Optional;
+
+/**
+ * The pin directory. It comes into being with one rename, complete; names have no dots, because the
+ * bpf file system keeps those for itself.
+ */
+final class Pins {
+
+  private static final Path BPF_FS = Path.of("/sys/fs/bpf");
+  private static final String STAGED = "-staged";
+
+  private final Path root;
+
+  private Pins(Path root) {
+    this.root = root;
+  }
+
+  static Pins in(Path pinDir) {
+    return new Pins(pinDir);
+  }
+
+  /** The directory in which a new set of pins is made ready. */
+  Pins staged() {
+    return new Pins(root.resolveSibling(root.getFileName() + STAGED));
+  }
+
+  Path root() {
+    return root;
+  }
+
+  Path maps() {
+    return root.resolve("maps");
+  }
+
+  Path map(String name) {
+    return maps().resolve(name);
+  }
+
+  Path program(String name) {
+    return root.resolve("programs").resolve(name);
+  }
+
+  Path link(String name) {
+    return root.resolve("links").resolve(name);
+  }
+
+  /** A temporary name beside a pin, to be renamed over it. */
+  static Path beside(Path pin) {
+    return pin.resolveSibling(pin.getFileName() + STAGED);
+  }
+
+  boolean exist() {
+    return Files.isDirectory(root);
+  }
+
+  /** Makes sure that pins can be made: mounts the bpf file system where it belongs if it is not. */
+  static void mount(Path pinDir) {
+    Path existing = pinDir.toAbsolutePath();
+    while (!Files.isDirectory(existing)) {
+      existing = Optional.ofNullable(existing.getParent()).orElse(Path.of("/"));
+    }
+    if (isBpf(existing)) {
+      return;
+    }
+    if (!pinDir.toAbsolutePath().startsWith(BPF_FS)) {
+      throw new NodeException(
+          pinDir
+              + " is not on a bpf file system; choose one below /sys/fs/bpf, or mount one: mount -t"
+              + " bpf bpf DIRECTORY");
+    }
+    SystemCalls.mountBpf(BPF_FS);
+  }
+
+  /** Whether pins can be made there, or could be after a mount. */
+  static boolean mountable(Path pinDir) {
+    return pinDir.toAbsolutePath().startsWith(BPF_FS)
+        ? Files.isDirectory(BPF_FS)
+        : Files.isDirectory(pinDir) && isBpf(pinDir);
+  }
+
+  private static boolean isBpf(Path directory) {
+    try {
+      return Files.getFileStore(directory).type().equals("bpf");
+    } catch (IOException e) {
+      throw DurableFile.failed("look at", directory, e);
+    }
+  }
+
+  /** Makes the directories, empty. */
+  void make() {
+    DurableFile.makeDirectory(root);
+    DurableFile.makeDirectory(root.resolve("maps"));
+    DurableFile.makeDirectory(root.resolve("programs"));
+    DurableFile.makeDirectory(root.resolve("links"));
+  }
+
+  /** Renames this directory to another one that is not there. */
+  void becomes(Pins other) {
+    rename(root, other.root);
+  }
+
+  static void rename(Path from, Path to) {
+    try {
+      Files.move(from, to, StandardCopyOption.ATOMIC_MOVE);
+    } catch (IOException e) {
+      throw DurableFile.failed("rename " + from + " to", to, e);
+    }
+  }
+
+  /** Removes all pins: links first, for they are what acts. */
+  void remove() {
+    DurableFile.removeTree(root.resolve("links"));
+    DurableFile.removeTree(root.resolve("programs"));
+    DurableFile.removeTree(root.resolve("maps"));
+    DurableFile.removeTree(root);
+  }
+}

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.weir.node.kernel;
+
+import dev.weir.policy.plan.Plan;
+import dev.weir.policy.plan.PlanCodec;
+import dev.weir.policy.plan.PlanFormatException;
+import dev.weir.policy.plan.TlsKeyPair;
+import dev.weir.policy.plan.TlsKeyPairCodec;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Optional;
+import java.util.Set;
+
+/** The files of the run and the state directory ({@code docs/protocols.md}). */
+final class RunFiles {
+
+  private static final String PLAN = ".plan";
+  private static final String KEYS = ".keys";
+  private static final String GENERATION = "generation-";
+  private static final String LAST_GOOD = "last-good";
+
+  private final Path run;
+  private final Path state;
+
+  RunFiles(Places places) {
+    this.run = places.runDir();
+    this.state = places.stateDir();
+  }
+
+  Path lock() {
+    return run.resolve("lock");
+  }
+
+  private Path numbersFile() {
+    return run.resolve("numbers");
+  }
+
+  private Path programsFile() {
+    return run.resolve("programs");
+  }
+
+  /** The registry; empty when there is none. */
+  Optional<Numbers> numbers() {
+    return DurableFile.read(numbersFile())
+        .map(bytes -> Numbers.parse(numbersFile(), new String(bytes, StandardCharsets.UTF_8)));
+  }
+
+  void writeNumbers(Numbers numbers) {
+    DurableFile.write(numbersFile(), numbers.bytes());
+  }
+
+  /** Hash of the object whose programs are attached; empty when not known. */
+  String programs() {
+    return DurableFile.read(programsFile())
+        .map(bytes -> new String(bytes, StandardCharsets.UTF_8).strip())
+        .orElse("");
+  }
+
+  void writePrograms(String hash) {
+    DurableFile.write(programsFile(), (hash + "\n").getBytes(StandardCharsets.UTF_8));
+  }
+
+  void writeGeneration(long number, Plan plan, List<TlsKeyPair> keyPairs) {
+    DurableFile.write(run.resolve(GENERATION + number + KEYS), TlsKeyPairCodec.encode(keyPairs));
+    DurableFile.write(run.resolve(GENERATION + number + PLAN), PlanCodec.encode(plan));
+  }
+
+  /** What a generation was made of; empty when it is not kept. */
+  Optional<KernelNode.LastGood> generation(long number) {
+    return pair(
+        run.resolve(GENERATION + number + PLAN),
+        run.resolve(GENERATION + number + KEYS),
+        "run weir apply again");
+  }
+
+  /** Removes the files of all other generations. */
+  void keepGenerations(Set<Long> numbers) {
+    for (Path file : DurableFile.list(run)) {
+      String name = String.valueOf(file.getFileName());
+      if (name.startsWith(GENERATION)
+          && numbers.stream()
+              .noneMatch(n -> name.equals(GENERATION + n + PLAN) || name.equals(GENERATION + n + KEYS))) {
+        DurableFile.remove(file);
+      }
+    }
+  }
+
+  void writeLastGood(Plan plan, List<TlsKeyPair> keyPairs) {
+    DurableFile.makeDirectory(state);
+    DurableFile.write(state.resolve(LAST_GOOD + KEYS), TlsKeyPairCodec.encode(keyPairs));
+    DurableFile.write(state.resolve(LAST_GOOD + PLAN), PlanCodec.encode(plan));
+  }
+
+  Optional<KernelNode.LastGood> lastGood() {
+    return pair(
+        state.resolve(LAST_GOOD + PLAN),
+        state.resolve(LAST_GOOD + KEYS),
+        "remove it and run weir apply");
+  }
+
+  private static Optional<KernelNode.LastGood> pair(Path plan, Path keys, String remedy) {
+    Optional<byte[]> planBytes = DurableFile.read(plan);
+    if (planBytes.isEmpty()) {
+      return Optional.empty();
+    }
+    Path reading = plan;
+    try {
+      Plan decoded = PlanCodec.decode(planBytes.get());
+      reading = keys;
+      Optional<byte[]> keyBytes = DurableFile.read(keys);
+      return Optional.of(
+          new KernelNode.LastGood(
+              decoded,
+              keyBytes.isPresent() ? TlsKeyPairCodec.decode(keyBytes.get()) : List.of()));
+    } catch (PlanFormatException e) {
+      throw new NodeException(reading + ": " + e.getMessage() + "; " + remedy, e);
+    }
+  }
+
+  /** Removes what goes with the pins, and the run directory if nothing else is in it. */
+  void removeRun() {
+    keepGenerations(Set.of());
+    DurableFile.remove(programsFile());
+    DurableFile.remove(numbersFile());
+    for (Path file : DurableFile.list(run)) {
+      if (String.valueOf(file.getFileName()).endsWith(".tmp")) {
+        DurableFile.remove(file);
+      }
+    }
+    DurableFile.remove(lock());
+    DurableFile.remove(run);
+  }
+}
