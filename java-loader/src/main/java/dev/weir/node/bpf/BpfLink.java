@@ -36,8 +36,7 @@ public final class BpfLink implements AutoCloseable {
    * @param cgroup an open directory
    * @param attachType {@link BpfObject.Program#attachType}
    */
-  public static BpfLink attach(
-      String name, BpfProgram program, Descriptor cgroup, int attachType) {
+  public static BpfLink attach(String name, BpfProgram program, Descriptor cgroup, int attachType) {
     return create("bpf_link_create(" + name + ")", program, cgroup.fd(), attachType);
   }
 

@@ -13,9 +13,9 @@ import java.util.function.BiConsumer;
  * A map in the kernel.
  *
  * <p>Keys and values are direct buffers in the machine's byte order, read and written from index 0
- * whatever their position. Values of per-CPU maps are one value per possible CPU, each rounded up to
- * 8 bytes. Not safe for use by several threads at once, except {@link #lookup}, {@link #update} and
- * {@link #delete} with buffers of their own.
+ * whatever their position. Values of per-CPU maps are one value per possible CPU, each rounded up
+ * to 8 bytes. Not safe for use by several threads at once, except {@link #lookup}, {@link #update}
+ * and {@link #delete} with buffers of their own.
  */
 public final class BpfMap implements AutoCloseable {
 
@@ -235,8 +235,7 @@ public final class BpfMap implements AutoCloseable {
 
   /** CPUs this machine may ever have: the number of values in per-CPU maps. */
   public static int possibleCpus() {
-    return Native.check(
-        "libbpf_num_possible_cpus()", Native.get().bpf.libbpf_num_possible_cpus());
+    return Native.check("libbpf_num_possible_cpus()", Native.get().bpf.libbpf_num_possible_cpus());
   }
 
   /** A buffer for one key. */
@@ -257,7 +256,14 @@ public final class BpfMap implements AutoCloseable {
   private void require(ByteBuffer buffer, int size, String what) {
     if (!buffer.isDirect() || buffer.capacity() < size) {
       throw new IllegalArgumentException(
-          name + ": " + what + " of " + buffer.capacity() + " bytes (expected: direct, " + size + ")");
+          name
+              + ": "
+              + what
+              + " of "
+              + buffer.capacity()
+              + " bytes (expected: direct, "
+              + size
+              + ")");
     }
   }
 
@@ -395,8 +401,7 @@ public final class BpfMap implements AutoCloseable {
 
   /** Pins this map; removed again by deleting the file. */
   public void pin(Path path) {
-    Native.check(
-        "bpf_obj_pin(" + path + ")", lib.bpf.bpf_obj_pin(fd(), path.toString()));
+    Native.check("bpf_obj_pin(" + path + ")", lib.bpf.bpf_obj_pin(fd(), path.toString()));
   }
 
   /**
@@ -420,7 +425,7 @@ public final class BpfMap implements AutoCloseable {
 
     @SuppressWarnings("restricted") // the kernel has just given this address and at least 8 bytes
     private Word() {
-      address = lib.libc.mmap(0, PAGE, READ_WRITE, SHARED, fd(), 0);
+      address = lib.libc.mmap(null, PAGE, READ_WRITE, SHARED, fd(), 0).address();
       if (address == -1) {
         throw new BpfException("mmap(" + name + ")", lib.errno());
       }

@@ -7,8 +7,8 @@ import java.util.Map;
 import jnr.ffi.Pointer;
 
 /**
- * A compiled object: its maps and programs, first as declared, then loaded. What was loaded goes with
- * {@link #close} unless it is pinned or opened anew.
+ * A compiled object: its maps and programs, first as declared, then loaded. What was loaded goes
+ * with {@link #close} unless it is pinned or opened anew.
  */
 public final class BpfObject implements AutoCloseable {
 
@@ -126,8 +126,7 @@ public final class BpfObject implements AutoCloseable {
     /** Uses a map that is there instead of making one, before the load. */
     public void reuse(BpfMap map) {
       lib.logged(
-          "bpf_map__reuse_fd(" + name() + ")",
-          () -> lib.bpf.bpf_map__reuse_fd(pointer, map.fd()));
+          "bpf_map__reuse_fd(" + name() + ")", () -> lib.bpf.bpf_map__reuse_fd(pointer, map.fd()));
     }
 
     /** The map in the kernel, after the load; the caller closes it. */

@@ -92,8 +92,7 @@ public final class BpfProgram implements AutoCloseable {
 
   /** Pins this program; removed again by deleting the file. */
   public void pin(Path path) {
-    Native.check(
-        "bpf_obj_pin(" + path + ")", Native.get().bpf.bpf_obj_pin(fd(), path.toString()));
+    Native.check("bpf_obj_pin(" + path + ")", Native.get().bpf.bpf_obj_pin(fd(), path.toString()));
   }
 
   /**

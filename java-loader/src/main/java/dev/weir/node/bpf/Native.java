@@ -150,7 +150,9 @@ final class Native {
 
     int mount(String source, String target, String type, long flags, @Nullable String data);
 
-    long mmap(long address, long length, int protection, int flags, int fd, long offset);
+    // The address as a pointer: jnr-ffi 2.3.4 loses the sixth of six numbers.
+    Pointer mmap(
+        @Nullable Pointer address, long length, int protection, int flags, int fd, long offset);
 
     int munmap(long address, long length);
 

@@ -28,8 +28,7 @@ public record StructLayout(String name, int size, Map<String, Field> fields) {
    */
   public Field field(String field, int width) {
     Field found =
-        Optional.ofNullable(fields.get(field))
-            .orElseThrow(() -> mismatch("has no field " + field));
+        Optional.ofNullable(fields.get(field)).orElseThrow(() -> mismatch("has no field " + field));
     if (found.width() != width) {
       throw mismatch(
           "has a field " + field + " of " + found.width() + " bytes (expected: " + width + ")");

@@ -27,7 +27,9 @@ public final class SystemCalls {
 
   private SystemCalls() {}
 
-  /** Nanoseconds since the boot, suspended time included: the clock of every deadline in the kernel. */
+  /**
+   * Nanoseconds since the boot, suspended time included: the clock of every deadline in the kernel.
+   */
   public static long bootNanos() {
     Native lib = Native.get();
     ByteBuffer time = Native.buffer(16);
@@ -133,7 +135,9 @@ public final class SystemCalls {
     return Optional.empty();
   }
 
-  /** Whoever held the lock may have removed the file: a lock on what has no name any more is none. */
+  /**
+   * Whoever held the lock may have removed the file: a lock on what has no name any more is none.
+   */
   private static boolean tryLock(Descriptor descriptor, Path file) {
     Native lib = Native.get();
     if (lib.libc.flock(descriptor.fd(), LOCK_EX_NB) != 0) {

@@ -37,8 +37,7 @@ final class CompiledPrograms {
             RESOURCE + " is not on the class path: the jar bpf-programs is missing; build it");
       }
       byte[] elf = resource.readAllBytes();
-      String hash =
-          HexFormat.of().formatHex(MessageDigest.getInstance("SHA-256").digest(elf));
+      String hash = HexFormat.of().formatHex(MessageDigest.getInstance("SHA-256").digest(elf));
       return new CompiledPrograms(elf, hash, new Layouts(Btf.of(NAME, elf)));
     } catch (IOException e) {
       throw new NodeException("cannot read " + RESOURCE + " from the class path: " + e, e);

@@ -74,8 +74,7 @@ final class DurableFile {
     try {
       if (!Files.isDirectory(directory)) {
         Files.createDirectories(directoryOf(directory));
-        Files.createDirectories(
-            directory, PosixFilePermissions.asFileAttribute(OWNER_DIRECTORY));
+        Files.createDirectories(directory, PosixFilePermissions.asFileAttribute(OWNER_DIRECTORY));
       }
     } catch (IOException e) {
       throw failed("make", directory, e);
@@ -113,7 +112,8 @@ final class DurableFile {
   }
 
   static NodeException failed(String what, Path path, IOException e) {
-    String why = e instanceof java.nio.file.AccessDeniedException ? "permission denied" : e.toString();
+    String why =
+        e instanceof java.nio.file.AccessDeniedException ? "permission denied" : e.toString();
     return new NodeException("cannot " + what + " " + path + ": " + why + "; needs root", e);
   }
 }

@@ -24,8 +24,8 @@ import java.util.TreeMap;
  * Which cgroups are whose, in the kernel's two maps: {@code paths}, from which the kernel enrols a
  * cgroup when it is made, and {@code cgroups}, for those that were there before.
  *
- * <p>Ids of cgroups are inode numbers and never used twice, so an id that is read from the kernel and
- * then not found on disk is gone for good.
+ * <p>Ids of cgroups are inode numbers and never used twice, so an id that is read from the kernel
+ * and then not found on disk is gone for good.
  */
 final class Enrollment {
 
@@ -174,7 +174,10 @@ final class Enrollment {
    */
   record Hierarchy(Path mount, String mounted, String root) {
 
-    /** The first cgroup namespace, in which paths begin at the true root ({@code PROC_CGROUP_INIT_INO}). */
+    /**
+     * The first cgroup namespace, in which paths begin at the true root ({@code
+     * PROC_CGROUP_INIT_INO}).
+     */
     private static final String INITIAL_NAMESPACE = "cgroup:[4026531835]";
 
     /**
@@ -204,7 +207,8 @@ final class Enrollment {
                               + " /proc/self/mountinfo"));
       String mounted = mount.root().equals("/") ? "" : mount.root();
       String below = mount.point().relativize(real).toString();
-      return new Hierarchy(mount.point(), mounted, below.isEmpty() ? mounted : mounted + "/" + below);
+      return new Hierarchy(
+          mount.point(), mounted, below.isEmpty() ? mounted : mounted + "/" + below);
     }
 
     /** Whether paths here are not those of the kernel. */

@@ -113,8 +113,7 @@ record Generation(long number, Map<Table, Contents> contents) {
      * @param rules stable numbers by index
      * @param netns cookie of the network namespace whose ports are owned
      */
-    Writer(
-        Layouts layouts, Plan plan, List<Integer> workloads, List<Integer> rules, long netns) {
+    Writer(Layouts layouts, Plan plan, List<Integer> workloads, List<Integer> rules, long netns) {
       this.layouts = layouts;
       this.plan = plan;
       this.workloads = workloads;

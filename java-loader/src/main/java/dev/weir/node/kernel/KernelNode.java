@@ -80,7 +80,11 @@ public final class KernelNode implements AutoCloseable {
     long started = System.nanoTime();
     if (confirmWithin.isNegative() || confirmWithin.compareTo(LONGEST_CONFIRMATION) > 0) {
       throw new NodeException(
-          "time to confirm: " + confirmWithin + " (expected: at most " + LONGEST_CONFIRMATION + ")");
+          "time to confirm: "
+              + confirmWithin
+              + " (expected: at most "
+              + LONGEST_CONFIRMATION
+              + ")");
     }
     if (Enrollment.Hierarchy.namespaced()) {
       throw new NodeException(
@@ -131,8 +135,7 @@ public final class KernelNode implements AutoCloseable {
       long number = 2;
       mesh.write(
           1,
-          new Generation.Writer(
-                  compiled.layouts(), open, numbers.workloads(open), openRules, netns)
+          new Generation.Writer(compiled.layouts(), open, numbers.workloads(open), openRules, netns)
               .write(number - 1));
       mesh.write(
           FIRST_SLOT,
@@ -175,7 +178,8 @@ public final class KernelNode implements AutoCloseable {
             .count();
     if (waiting > 0) {
       remarks.add(
-          waiting + " declared cgroups do not exist yet; the kernel enrols them when they are made");
+          waiting
+              + " declared cgroups do not exist yet; the kernel enrols them when they are made");
     }
     if (plan.settings().audit()) {
       remarks.add("audit mode: nothing is refused, only reported");
@@ -227,18 +231,13 @@ public final class KernelNode implements AutoCloseable {
     if (differs) {
       files.writePrograms(compiled.hash());
     }
-    long number =
-        1 + Math.max(mesh.generation(0).orElse(0), mesh.generation(1).orElse(0));
+    long number = 1 + Math.max(mesh.generation(0).orElse(0), mesh.generation(1).orElse(0));
     files.writeNumbers(numbers);
     files.writeGeneration(number, plan, keyPairs);
     mesh.write(
         before.other(),
         new Generation.Writer(
-                compiled.layouts(),
-                plan,
-                workloads,
-                rules,
-                SystemCalls.netnsCookie(places.netns()))
+                compiled.layouts(), plan, workloads, rules, SystemCalls.netnsCookie(places.netns()))
             .write(number));
     Map<String, Integer> kept = enrollment.paths(mesh.map(Mesh.PATHS));
     Map<String, Integer> added = new HashMap<>(declared);
@@ -249,8 +248,7 @@ public final class KernelNode implements AutoCloseable {
     if (proxy.isPresent()) {
       mesh.repair(compiled, pins, false, places.cgroupRoot(), proxy);
     }
-    mesh.store(
-        new Slot(before.other(), Slot.deadline(confirmWithin, SystemCalls.bootNanos())));
+    mesh.store(new Slot(before.other(), Slot.deadline(confirmWithin, SystemCalls.bootNanos())));
     final Duration took = took(started);
     // Whoever has another owner now is unknown for the moment between these two steps: refused.
     enrollment.addPaths(mesh.map(Mesh.PATHS), declared);
@@ -309,8 +307,7 @@ public final class KernelNode implements AutoCloseable {
   }
 
   private static int enrol(Mesh mesh, Enrollment enrollment, Current current) {
-    Map<String, Integer> declared =
-        enrollment.declared(current.plan(), current.workloadNumbers());
+    Map<String, Integer> declared = enrollment.declared(current.plan(), current.workloadNumbers());
     enrollment.addPaths(mesh.map(Mesh.PATHS), declared);
     int added = enrollment.addCgroups(mesh.map(Mesh.CGROUPS), declared);
     if (current.unconfirmed().isEmpty()) {
@@ -596,7 +593,9 @@ public final class KernelNode implements AutoCloseable {
     void close();
   }
 
-  /** Reads the ring on its own thread; an exception of the consumer goes to the thread's handler. */
+  /**
+   * Reads the ring on its own thread; an exception of the consumer goes to the thread's handler.
+   */
   private static final class EventReader implements Subscription {
     private final AtomicBoolean open = new AtomicBoolean(true);
     private final Thread thread;

@@ -135,8 +135,7 @@ final class Layouts {
     }
   }
 
-  record Backend(
-      StructLayout layout, Field address, Field workload, Field port, Field identity) {
+  record Backend(StructLayout layout, Field address, Field workload, Field port, Field identity) {
     Backend(StructLayout of) {
       this(
           of,
@@ -183,8 +182,7 @@ final class Layouts {
     }
   }
 
-  record PairKey(
-      StructLayout layout, Field source, Field destination, Field port, Field protocol) {
+  record PairKey(StructLayout layout, Field source, Field destination, Field port, Field protocol) {
     PairKey(StructLayout of) {
       this(
           of,

@@ -110,7 +110,10 @@ final class Mesh implements AutoCloseable {
         .forEach(BpfObject.Program::skip);
   }
 
-  /** Programs and maps just loaded, in nobody's way yet. What is not pinned goes with {@link #close}. */
+  /**
+   * Programs and maps just loaded, in nobody's way yet. What is not pinned goes with {@link
+   * #close}.
+   */
   static final class Loaded implements AutoCloseable {
     private final Mesh mesh;
     private final List<BpfObject.Program> declared;
@@ -118,7 +121,8 @@ final class Mesh implements AutoCloseable {
     private final Map<String, BpfLink> links = new LinkedHashMap<>();
     private final BpfObject object;
 
-    private Loaded(CompiledPrograms compiled, Map<String, Integer> sizes, Map<String, BpfMap> reuse) {
+    private Loaded(
+        CompiledPrograms compiled, Map<String, Integer> sizes, Map<String, BpfMap> reuse) {
       object = compiled.open();
       Map<String, BpfMap> opened = new HashMap<>();
       try {
@@ -238,8 +242,8 @@ final class Mesh implements AutoCloseable {
   }
 
   /**
-   * Makes what is pinned complete and new: programs that have changed take the place of the old ones
-   * in their links, links that are missing are made again.
+   * Makes what is pinned complete and new: programs that have changed take the place of the old
+   * ones in their links, links that are missing are made again.
    *
    * @param upgrade whether programs may have changed
    * @return whether a program was replaced
@@ -293,8 +297,7 @@ final class Mesh implements AutoCloseable {
           if (targetOf(program) == Target.TRACEPOINT) {
             // The kernel cannot exchange the program of a tracing link. For a moment both run; to
             // enrol a cgroup twice is to enrol it.
-            try (BpfLink next =
-                BpfLink.attach(program.name(), loaded, program.attachType())) {
+            try (BpfLink next = BpfLink.attach(program.name(), loaded, program.attachType())) {
               pinOver(next::pin, pins.link(program.name()));
             }
           } else {
@@ -320,11 +323,11 @@ final class Mesh implements AutoCloseable {
 
   private static Optional<String> tagOf(Path pin) {
     return existing(
-            () -> {
-              try (BpfProgram program = BpfProgram.open(pin)) {
-                return program.tag();
-              }
-            });
+        () -> {
+          try (BpfProgram program = BpfProgram.open(pin)) {
+            return program.tag();
+          }
+        });
   }
 
   private static Optional<BpfLink> openLink(Path pin) {
@@ -367,8 +370,7 @@ final class Mesh implements AutoCloseable {
         }
       } else {
         try (Descriptor cgroup = Descriptor.open(directory.orElseThrow());
-            BpfLink made =
-                BpfLink.attach(program.name(), loaded, cgroup, program.attachType())) {
+            BpfLink made = BpfLink.attach(program.name(), loaded, cgroup, program.attachType())) {
           pinOver(made::pin, pin);
         }
       }
@@ -502,9 +504,9 @@ final class Mesh implements AutoCloseable {
   }
 
   /**
-   * Waits until no program reads the slot any more. One that began before the slot went out of force
-   * may still do so; every write to an array of maps waits for it, so the slot's own map is put where
-   * it is already.
+   * Waits until no program reads the slot any more. One that began before the slot went out of
+   * force may still do so; every write to an array of maps waits for it, so the slot's own map is
+   * put where it is already.
    */
   private void barrier(int slot) {
     try (Closing<BpfMap> inner = new Closing<>(inner(Table.GENERATIONS, slot))) {
@@ -513,7 +515,8 @@ final class Mesh implements AutoCloseable {
   }
 
   private void write(Table table, int slot, Generation generation) {
-    Generation.Contents contents = Optional.ofNullable(generation.contents().get(table)).orElseThrow();
+    Generation.Contents contents =
+        Optional.ofNullable(generation.contents().get(table)).orElseThrow();
     try (BpfMap inner =
         BpfMap.create(
             table.type(),

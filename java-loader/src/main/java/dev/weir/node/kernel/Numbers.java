@@ -61,7 +61,8 @@ final class Numbers {
                 + key
                 + ": "
                 + MAX
-                + " have been given since the programs were attached; run weir down and weir apply");
+                + " have been given since the programs were attached; run weir down and weir"
+                + " apply");
       }
       int given = next;
       put(given, key);
@@ -70,7 +71,8 @@ final class Numbers {
 
     void write(StringBuilder text) {
       keys.forEach(
-          (number, key) -> text.append(number).append('\t').append(prefix).append(key).append('\n'));
+          (number, key) ->
+              text.append(number).append('\t').append(prefix).append(key).append('\n'));
     }
   }
 

@@ -31,7 +31,8 @@ final class Probe {
     }
     if (!Files.isReadable(BTF)) {
       missing.add(
-          BTF + " is not there: this kernel was built without CONFIG_DEBUG_INFO_BTF; use a"
+          BTF
+              + " is not there: this kernel was built without CONFIG_DEBUG_INFO_BTF; use a"
               + " distribution's kernel, 5.15 or newer");
     }
     try {
@@ -45,8 +46,7 @@ final class Probe {
       missing.add(String.valueOf(e.getMessage()));
     }
     if (!Pins.mountable(places.pinDir())) {
-      missing.add(
-          "a bpf file system for " + places.pinDir() + ": mount -t bpf bpf /sys/fs/bpf");
+      missing.add("a bpf file system for " + places.pinDir() + ": mount -t bpf bpf /sys/fs/bpf");
     }
     if (missing.isEmpty()) {
       try (Mesh.Loaded loaded = Mesh.load(CompiledPrograms.read(), Map.of())) {

@@ -80,7 +80,8 @@ final class RunFiles {
       String name = String.valueOf(file.getFileName());
       if (name.startsWith(GENERATION)
           && numbers.stream()
-              .noneMatch(n -> name.equals(GENERATION + n + PLAN) || name.equals(GENERATION + n + KEYS))) {
+              .noneMatch(
+                  n -> name.equals(GENERATION + n + PLAN) || name.equals(GENERATION + n + KEYS))) {
         DurableFile.remove(file);
       }
     }
@@ -111,8 +112,7 @@ final class RunFiles {
       Optional<byte[]> keyBytes = DurableFile.read(keys);
       return Optional.of(
           new KernelNode.LastGood(
-              decoded,
-              keyBytes.isPresent() ? TlsKeyPairCodec.decode(keyBytes.get()) : List.of()));
+              decoded, keyBytes.isPresent() ? TlsKeyPairCodec.decode(keyBytes.get()) : List.of()));
     } catch (PlanFormatException e) {
       throw new NodeException(reading + ": " + e.getMessage() + "; " + remedy, e);
     }
