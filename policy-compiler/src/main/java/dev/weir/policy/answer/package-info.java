@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/**
- * Questions about compiled policy.
- */
+/** Questions about compiled policy. */
 @NullMarked
 package dev.weir.policy.answer;
 

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/**
- * Policies to verdicts between identities.
- */
+/** Policies to verdicts between identities. */
 @NullMarked
 package dev.weir.policy.authorize;
 

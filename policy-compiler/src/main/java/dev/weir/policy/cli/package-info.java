@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/**
- * The offline commands: {@code check}, {@code explain}, {@code compile}.
- */
+/** The offline commands: {@code check}, {@code explain}, {@code compile}. */
 @NullMarked
 package dev.weir.policy.cli;
 

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.weir.policy.plan;
 
+import java.net.InetAddress;
 import java.util.Arrays;
+import java.util.Optional;
+import java.util.regex.Pattern;
 
 /**
  * An IP address in the one canonical form: 16 bytes, IPv4 as {@code ::ffff:a.b.c.d} (RFC 4291
@@ -13,6 +16,10 @@ import java.util.Arrays;
 public record Address(long high, long low) implements Comparable<Address> {
 
   private static final long MAPPED = 0xffffL << 32;
+
+  private static final Pattern V4 =
+      Pattern.compile("(?:(?:25[0-5]|2[0-4]\\d|1\\d\\d|[1-9]?\\d)(?:\\.(?!$)|$)){4}");
+  private static final Pattern V6 = Pattern.compile("[0-9a-fA-F:.]{2,45}");
 
   /** IPv4 loopback, 127.0.0.1. */
   public static final Address LOOPBACK4 = ofV4(0x7f000001);
@@ -46,6 +53,21 @@ public record Address(long high, long low) implements Comparable<Address> {
       word = word << 8 | b & 0xff;
     }
     return word;
+  }
+
+  /**
+   * The address that a text stands for: dotted quad without leading zeros, or RFC 4291 text without
+   * a zone. Never asks a name service.
+   */
+  public static Optional<Address> parse(String text) {
+    if (!(V4.matcher(text).matches() || text.contains(":") && V6.matcher(text).matches())) {
+      return Optional.empty();
+    }
+    try {
+      return Optional.of(of(InetAddress.ofLiteral(text).getAddress()));
+    } catch (IllegalArgumentException e) {
+      return Optional.empty();
+    }
   }
 
   /** Whether this is an IPv4 address. */

@@ -47,8 +47,7 @@ public final class DocumentReader {
   /** Most nodes of one file, aliases expanded. */
   public static final int MAX_NODES = 8_000_000;
 
-  private static final Pattern INTEGER =
-      Pattern.compile("[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+");
+  private static final Pattern INTEGER = Pattern.compile("[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+");
   private static final Pattern FLOAT =
       Pattern.compile(
           "[-+]?(\\.[0-9]+|[0-9]+(\\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\\.(inf|Inf|INF)|\\.(nan|NaN|NAN)");
@@ -84,8 +83,8 @@ public final class DocumentReader {
   }
 
   /**
-   * The documents of a file, empty ones left out. When the file is not well-formed, that is noted as
-   * an error and nothing of the file is returned.
+   * The documents of a file, empty ones left out. When the file is not well-formed, that is noted
+   * as an error and nothing of the file is returned.
    */
   public static List<Node> read(SourceFile file, Diagnostics diagnostics) {
     Position whole = new Position(file.name(), 0, 0);
@@ -193,8 +192,7 @@ public final class DocumentReader {
         count(anchored.nodes(), event);
         yield anchored.node();
       }
-      case ScalarEvent scalar ->
-          keep(scalar.getAnchor(), scalar(scalar), before);
+      case ScalarEvent scalar -> keep(scalar.getAnchor(), scalar(scalar), before);
       case SequenceStartEvent sequence -> {
         checkTag(sequence.getTag(), "tag:yaml.org,2002:seq", event);
         List<Node> items = new ArrayList<>();
@@ -220,8 +218,7 @@ public final class DocumentReader {
 
   private void checkTag(Optional<String> tag, String expected, Event event) {
     if (tag.isPresent() && !tag.get().equals(expected) && !tag.get().equals("!")) {
-      throw new Refused(
-          at(event), "the tag " + tag.get() + " is not known", "remove the tag");
+      throw new Refused(at(event), "the tag " + tag.get() + " is not known", "remove the tag");
     }
   }
 

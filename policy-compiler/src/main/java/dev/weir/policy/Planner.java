@@ -1,0 +1,284 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.weir.policy;
+
+import dev.weir.policy.authorize.Authorization;
+import dev.weir.policy.authorize.RuleTable;
+import dev.weir.policy.cluster.Cluster;
+import dev.weir.policy.model.Gateway;
+import dev.weir.policy.model.Located;
+import dev.weir.policy.model.Mesh;
+import dev.weir.policy.model.Workload.Port;
+import dev.weir.policy.plan.Address;
+import dev.weir.policy.plan.Backend;
+import dev.weir.policy.plan.Endpoint;
+import dev.weir.policy.plan.Plan;
+import dev.weir.policy.plan.PortOwner;
+import dev.weir.policy.plan.Protocol;
+import dev.weir.policy.plan.ProxyPlan;
+import dev.weir.policy.plan.Reserved;
+import dev.weir.policy.plan.Service;
+import dev.weir.policy.plan.Settings;
+import dev.weir.policy.plan.Workload;
+import dev.weir.policy.source.Diagnostics;
+import dev.weir.policy.source.Position;
+import dev.weir.policy.steer.Steerer;
+import dev.weir.policy.steer.Steering;
+import dev.weir.policy.steer.Steering.Target;
+import dev.weir.policy.steer.Steering.VirtualPort;
+import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Optional;
+import java.util.TreeMap;
+
+/** Puts the parts together: indexes of cluster and steering become indexes of the plan. */
+final class Planner {
+
+  private final Cluster cluster;
+  private final Steering steering;
+  private final Authorization authorization;
+  private final RuleTable rules;
+  private final Diagnostics diagnostics;
+  private final Mesh mesh;
+
+  /** Port owners, by protocol and port. */
+  private final Map<Integer, Owner> owners = new TreeMap<>();
+
+  private record Owner(Protocol protocol, int port, int workload, String name, Position at) {}
+
+  Planner(
+      Cluster cluster,
+      Steering steering,
+      Authorization authorization,
+      RuleTable rules,
+      Diagnostics diagnostics) {
+    this.cluster = cluster;
+    this.steering = steering;
+    this.authorization = authorization;
+    this.rules = rules;
+    this.diagnostics = diagnostics;
+    this.mesh = cluster.mesh().orElseGet(Mesh::defaults);
+  }
+
+  /** Index of a service in the plan: its kind sorts before {@code Workload}. */
+  private static int servicePlace(int service) {
+    return Workload.RESERVED + service;
+  }
+
+  private int workloadPlace(int workload) {
+    return Workload.RESERVED + steering.services().size() + workload;
+  }
+
+  /** Finds who alone may hold which port, and who else wants it. */
+  void checkPorts() {
+    own(mesh.outboundPort(), Reserved.PROXY, "the proxy's capture port");
+    own(mesh.metricsPort(), Reserved.HOST, "the metrics port");
+    own(mesh.healthPort(), Reserved.HOST, "the health port");
+    for (Gateway gateway : cluster.all(Gateway.class)) {
+      if (gateway.className().equals(Steerer.GATEWAY_CLASS)) {
+        for (Gateway.Listener listener : gateway.listeners()) {
+          Owner owner =
+              new Owner(
+                  Protocol.TCP,
+                  listener.port(),
+                  Reserved.PROXY.index(),
+                  "a listener of " + gateway.id(),
+                  listener.name().at());
+          Owner other = owners.putIfAbsent(key(owner), owner);
+          if (other != null && !other.name().startsWith("a listener of")) {
+            conflict(owner, other, listener.name().field());
+          }
+        }
+      }
+    }
+    for (int w = 0; w < cluster.workloads().size(); w++) {
+      dev.weir.policy.model.Workload workload = cluster.workloads().get(w);
+      if (workload.address().isEmpty()) {
+        for (Port port : workload.ports()) {
+          Owner owner =
+              new Owner(port.protocol(), port.port(), workloadPlace(w), workload.id(), port.at());
+          Owner other = owners.putIfAbsent(key(owner), owner);
+          if (other != null) {
+            conflict(owner, other, "spec.ports");
+          }
+        }
+      }
+    }
+  }
+
+  private void own(Located<Integer> port, Reserved reserved, String name) {
+    Owner owner = new Owner(Protocol.TCP, port.value(), reserved.index(), name, port.at());
+    Owner other = owners.putIfAbsent(key(owner), owner);
+    if (other != null) {
+      conflict(owner, other, port.field());
+    }
+  }
+
+  private void conflict(Owner owner, Owner other, String field) {
+    diagnostics.error(
+        owner.at(),
+        field,
+        owner.protocol()
+            + " "
+            + owner.port()
+            + " of this node also belongs to "
+            + other.name()
+            + (other.at().file().isEmpty() ? "" : " at " + other.at()),
+        "use another port, or give the workload an address of its own");
+  }
+
+  private static int key(Owner owner) {
+    return owner.protocol().ordinal() << 16 | owner.port();
+  }
+
+  Plan plan() {
+    List<Backend> backends = new ArrayList<>();
+    backends.add(new Backend(new Address(0, 0), 0, 0));
+    for (Target target : steering.targets()) {
+      backends.add(new Backend(target.address(), target.port(), workloadPlace(target.workload())));
+    }
+    List<PortOwner> ports =
+        owners.values().stream()
+            .map(o -> new PortOwner(o.protocol(), o.port(), o.workload()))
+            .toList();
+    return new Plan(
+        settings(),
+        workloads(),
+        authorization.identities(),
+        rules.rules(),
+        authorization.verdicts(),
+        authorization.portClasses(),
+        services(),
+        backends,
+        endpoints(),
+        authorization.cidrs(),
+        ports,
+        proxy());
+  }
+
+  private Settings settings() {
+    return new Settings(
+        cluster.mesh().map(m -> m.meta().qualifiedName()).orElse("(default)"),
+        mesh.defaultDeny(),
+        mesh.hostGoverned(),
+        mesh.management(),
+        mesh.governedCgroups().stream().map(Located::value).sorted().distinct().toList(),
+        mesh.audit(),
+        mesh.refuseWithEperm(),
+        mesh.outboundPort().value(),
+        mesh.metricsPort().value(),
+        mesh.healthPort().value(),
+        mesh.proxyCgroup().value());
+  }
+
+  private List<Workload> workloads() {
+    List<Workload> result = new ArrayList<>();
+    for (Reserved reserved : Reserved.values()) {
+      result.add(
+          new Workload(
+              "",
+              reserved.name().toLowerCase(Locale.ROOT),
+              "Reserved",
+              reserved.index(),
+              reserved == Reserved.PROXY ? List.of(mesh.proxyCgroup().value()) : List.of(),
+              false,
+              "",
+              "",
+              ""));
+    }
+    for (int s = 0; s < steering.services().size(); s++) {
+      dev.weir.policy.model.Service service = steering.services().get(s);
+      result.add(
+          new Workload(
+              service.meta().namespace(),
+              service.meta().name(),
+              "Service",
+              authorization.services().getOrDefault(s, 0),
+              List.of(),
+              false,
+              "",
+              label(service.meta().labels(), "app"),
+              label(service.meta().labels(), "version")));
+    }
+    for (int w = 0; w < cluster.workloads().size(); w++) {
+      dev.weir.policy.model.Workload workload = cluster.workloads().get(w);
+      result.add(
+          new Workload(
+              workload.meta().namespace(),
+              workload.meta().name(),
+              workload.kind(),
+              authorization.workloads().get(w),
+              List.of(workload.cgroup().value()),
+              workload.handsOutSockets(),
+              workload.serviceAccount(),
+              label(workload.meta().labels(), "app"),
+              label(workload.meta().labels(), "version")));
+    }
+    return result;
+  }
+
+  private static String label(Map<String, String> labels, String name) {
+    return labels.getOrDefault(
+        name, labels.getOrDefault("app.kubernetes.io/" + (name.equals("app") ? "name" : name), ""));
+  }
+
+  private List<Service> services() {
+    List<Service> result = new ArrayList<>();
+    for (VirtualPort port : steering.virtualPorts()) {
+      result.add(
+          new Service(
+              servicePlace(port.service()),
+              port.address(),
+              port.port(),
+              port.protocol(),
+              port.proxied() ? Service.Tier.PROXY : Service.Tier.KERNEL,
+              port.proxied() ? authorization.services().getOrDefault(port.service(), 0) : 0,
+              port.affinity(),
+              port.targets().stream().map(t -> t + 1).toList()));
+    }
+    result.sort(
+        Comparator.comparing(Service::address)
+            .thenComparingInt(Service::port)
+            .thenComparing(Service::protocol));
+    return result;
+  }
+
+  private List<Endpoint> endpoints() {
+    List<Endpoint> result = new ArrayList<>();
+    for (int w = 0; w < cluster.workloads().size(); w++) {
+      Optional<Located<Address>> address = cluster.workloads().get(w).address();
+      if (address.isPresent()) {
+        result.add(new Endpoint(address.get().value(), workloadPlace(w), false));
+      }
+    }
+    result.sort(Comparator.comparing(Endpoint::address));
+    return result;
+  }
+
+  private ProxyPlan proxy() {
+    List<ProxyPlan.VirtualService> virtualServices = new ArrayList<>();
+    for (VirtualPort port : steering.virtualPorts()) {
+      if (port.proxied()) {
+        virtualServices.add(
+            new ProxyPlan.VirtualService(
+                servicePlace(port.service()), port.address(), port.port(), port.routes()));
+      }
+    }
+    virtualServices.sort(
+        Comparator.comparing(ProxyPlan.VirtualService::address)
+            .thenComparingInt(ProxyPlan.VirtualService::port));
+    return new ProxyPlan(
+        steering.listeners(),
+        virtualServices,
+        steering.clusters().stream()
+            .map(
+                c ->
+                    new ProxyPlan.Cluster(
+                        servicePlace(c.service()),
+                        c.name(),
+                        c.targets().stream().map(t -> t + 1).toList()))
+            .toList());
+  }
+}

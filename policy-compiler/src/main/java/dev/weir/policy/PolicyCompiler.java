@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.weir.policy;
+
+import dev.weir.policy.authorize.Authorization;
+import dev.weir.policy.authorize.Authorizer;
+import dev.weir.policy.authorize.RuleTable;
+import dev.weir.policy.cluster.Cluster;
+import dev.weir.policy.model.Gateway;
+import dev.weir.policy.model.Resource;
+import dev.weir.policy.model.ResourceReader;
+import dev.weir.policy.source.Diagnostics;
+import dev.weir.policy.source.SourceTree;
+import dev.weir.policy.steer.Steerer;
+import dev.weir.policy.steer.Steering;
+import java.nio.file.Path;
+import java.util.List;
+
+/**
+ * Compiles policy files to a plan.
+ *
+ * <p>The same files give the same plan, whatever their order. One error refuses all of them.
+ */
+public final class PolicyCompiler {
+
+  private final boolean secretsOptional;
+
+  private PolicyCompiler(boolean secretsOptional) {
+    this.secretsOptional = secretsOptional;
+  }
+
+  /** Compiles a file, or the YAML and JSON files below a directory, for a node. */
+  public static Compilation compileDirectory(Path path) {
+    return compile(SourceTree.read(path));
+  }
+
+  /** Compiles files for a node. */
+  public static Compilation compile(SourceTree tree) {
+    return new PolicyCompiler(false).run(tree);
+  }
+
+  /**
+   * Compiles files to ask questions about: a Secret that is missing is only a warning, since no
+   * answer depends on what is in it. Such a plan is not to be put in force.
+   */
+  public static Compilation compileForQuestions(SourceTree tree) {
+    return new PolicyCompiler(true).run(tree);
+  }
+
+  private Compilation run(SourceTree tree) {
+    Diagnostics diagnostics = new Diagnostics();
+    List<Resource> resources = ResourceReader.read(tree, diagnostics);
+    Cluster cluster = Cluster.of(resources, diagnostics);
+    RuleTable rules = new RuleTable(cluster, diagnostics);
+    Steering steering = Steerer.steer(cluster, new Rules(rules), secretsOptional, diagnostics);
+    if (!diagnostics.failed()) {
+      Authorization authorization = Authorizer.authorize(cluster, steering, rules, diagnostics);
+      Planner planner = new Planner(cluster, steering, authorization, rules, diagnostics);
+      planner.checkPorts();
+      if (!diagnostics.failed()) {
+        return new Compilation.Compiled(
+            planner.plan(), steering.keyPairs(), diagnostics.warnings());
+      }
+    }
+    return new Compilation.Refused(diagnostics.errors(), diagnostics.warnings());
+  }
+
+  private record Rules(RuleTable table) implements Steerer.RuleIndex {
+    @Override
+    public int of(Resource resource) {
+      return table.of(resource);
+    }
+
+    @Override
+    public int of(Gateway gateway, Gateway.Listener listener) {
+      return table.of(gateway, listener);
+    }
+  }
+}

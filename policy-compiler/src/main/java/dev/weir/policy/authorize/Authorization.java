@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.weir.policy.authorize;
+
+import dev.weir.policy.plan.Cidr;
+import dev.weir.policy.plan.Identity;
+import dev.weir.policy.plan.PortClass;
+import dev.weir.policy.plan.Verdict;
+import java.util.List;
+import java.util.Map;
+
+/**
+ * Who may reach whom.
+ *
+ * @param identities reserved ones first
+ * @param workloads identity of each workload, by its index in the cluster
+ * @param services identity of each service that leads to the proxy, by its index
+ * @param verdicts sorted rows
+ * @param portClasses ascending
+ * @param cidrs outside blocks, sorted
+ */
+public record Authorization(
+    List<Identity> identities,
+    List<Integer> workloads,
+    Map<Integer, Integer> services,
+    List<Verdict> verdicts,
+    List<PortClass> portClasses,
+    List<Cidr> cidrs) {
+  /** Copies the parts. */
+  public Authorization {
+    identities = List.copyOf(identities);
+    workloads = List.copyOf(workloads);
+    services = Map.copyOf(services);
+    verdicts = List.copyOf(verdicts);
+    portClasses = List.copyOf(portClasses);
+    cidrs = List.copyOf(cidrs);
+  }
+}

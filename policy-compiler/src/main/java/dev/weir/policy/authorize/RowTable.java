@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.weir.policy.authorize;
+
+import dev.weir.policy.plan.Protocol;
+import dev.weir.policy.plan.Reserved;
+import dev.weir.policy.plan.Verdict;
+import dev.weir.policy.plan.Verdict.Decision;
+import java.util.ArrayList;
+import java.util.List;
+
+/** Verdict rows as they are collected: one word each, in one open-addressed array. */
+final class RowTable {
+
+  private static final long KEY = (1L << 46) - 1;
+
+  private long[] rows = new long[1 << 10];
+  private int size;
+
+  private static int hash(long key) {
+    return (int) (key * 0x9e3779b97f4a7c15L >>> 32);
+  }
+
+  private static int slot(long[] rows, long key) {
+    int at = hash(key) & rows.length - 1;
+    while (rows[at] != 0 && (rows[at] & KEY) != key) {
+      at = at + 1 & rows.length - 1;
+    }
+    return at;
+  }
+
+  int size() {
+    return size;
+  }
+
+  /** Of two rows with one key the one with the lower rule stays. */
+  void put(int source, int destination, int code, Decision decision, int rule) {
+    Verdict verdict =
+        new Verdict(
+            source, destination, PortCodes.protocol(code), PortCodes.port(code), decision, rule);
+    int at = slot(rows, verdict.key());
+    if (rows[at] == 0) {
+      rows[at] = verdict.row();
+      size++;
+      if (size * 3 > rows.length * 2) {
+        grow();
+      }
+    } else if (Verdict.ofRow(rows[at]).rule() > rule) {
+      rows[at] = verdict.row();
+    }
+  }
+
+  private void grow() {
+    long[] larger = new long[rows.length * 2];
+    for (long row : rows) {
+      if (row != 0) {
+        larger[slot(larger, row & KEY)] = row;
+      }
+    }
+    rows = larger;
+  }
+
+  private boolean has(int source, int destination, Protocol protocol, int port) {
+    return rows[slot(rows, Verdict.key(source, destination, protocol, port))] != 0;
+  }
+
+  /** Whether a row for these two allows the port, were it asked for. */
+  boolean covers(int source, int destination, Protocol protocol, int port) {
+    return port != 0 && has(source, destination, protocol, port)
+        || has(source, destination, protocol, 0)
+        || has(source, destination, Protocol.ANY, 0);
+  }
+
+  /**
+   * The rows, sorted, without those that change nothing because a wider one stands behind them.
+   *
+   * @param egressIsolated by identity
+   * @param ingressIsolated by identity
+   */
+  List<Verdict> verdicts(boolean[] egressIsolated, boolean[] ingressIsolated) {
+    List<Verdict> result = new ArrayList<>(size);
+    for (long row : rows) {
+      if (row != 0) {
+        Verdict verdict = Verdict.ofRow(row);
+        if (!redundant(verdict, egressIsolated, ingressIsolated)) {
+          result.add(verdict);
+        }
+      }
+    }
+    result.sort(null);
+    return result;
+  }
+
+  private boolean redundant(Verdict verdict, boolean[] egressIsolated, boolean[] ingressIsolated) {
+    int source = verdict.source();
+    int destination = verdict.destination();
+    Protocol protocol = verdict.protocol();
+    int any = Reserved.ANY.index();
+    if (protocol != Protocol.ANY
+        && (has(source, destination, Protocol.ANY, 0)
+            || verdict.port() != 0 && has(source, destination, protocol, 0))) {
+      return true;
+    }
+    return source != any
+            && !egressIsolated[source]
+            && covers(any, destination, protocol, verdict.port())
+        || destination != any
+            && !ingressIsolated[destination]
+            && covers(source, any, protocol, verdict.port());
+  }
+}

@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.weir.policy.cluster;
+
+import dev.weir.policy.model.LabelSelector;
+import dev.weir.policy.model.LabelSelector.Operator;
+import dev.weir.policy.model.LabelSelector.Requirement;
+import dev.weir.policy.model.Located;
+import dev.weir.policy.model.Mesh;
+import dev.weir.policy.model.Namespace;
+import dev.weir.policy.model.NetworkPolicy.Peer;
+import dev.weir.policy.model.Resource;
+import dev.weir.policy.model.Workload;
+import dev.weir.policy.plan.Address;
+import dev.weir.policy.source.Diagnostics;
+import dev.weir.policy.source.Position;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Comparator;
+import java.util.HashMap;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.Set;
+import java.util.TreeMap;
+
+/**
+ * Everything declared, in an order that does not depend on files, and who is selected by what.
+ * Workloads are known by their index in {@link #workloads}.
+ */
+public final class Cluster {
+
+  /** The label every namespace has without being given it. */
+  private static final String NAME_LABEL = "kubernetes.io/metadata.name";
+
+  private final List<Resource> resources;
+  private final List<Workload> workloads;
+  private final Optional<Mesh> mesh;
+  private final Map<String, Map<String, String>> namespaces = new TreeMap<>();
+  private final Map<String, int[]> byNamespace = new HashMap<>();
+  private final Map<String, Map<String, int[]>> byLabel = new HashMap<>();
+  private final int[] everyone;
+
+  private Cluster(List<Resource> resources, Diagnostics diagnostics) {
+    this.resources =
+        resources.stream()
+            .sorted(
+                Comparator.comparing(Resource::kind)
+                    .thenComparing(r -> r.meta().namespace())
+                    .thenComparing(r -> r.meta().name()))
+            .toList();
+    this.workloads = all(Workload.class);
+    List<Mesh> meshes = all(Mesh.class);
+    this.mesh = meshes.stream().findFirst();
+    for (Mesh other : meshes.subList(Math.min(1, meshes.size()), meshes.size())) {
+      diagnostics.error(
+          other.meta().at(),
+          "",
+          "there is more than one Mesh; another is at " + meshes.getFirst().meta().at(),
+          "keep one");
+    }
+    for (Namespace namespace : all(Namespace.class)) {
+      Map<String, String> labels = new HashMap<>(namespace.meta().labels());
+      labels.put(NAME_LABEL, namespace.meta().name());
+      namespaces.put(namespace.meta().name(), Map.copyOf(labels));
+    }
+    for (Resource resource : this.resources) {
+      String name = resource.meta().namespace();
+      if (!name.isEmpty()) {
+        namespaces.putIfAbsent(name, Map.of(NAME_LABEL, name));
+      }
+    }
+    this.everyone = index();
+    checkHomes(diagnostics);
+  }
+
+  /** Brings resources into order and finds what cannot be together. */
+  public static Cluster of(List<Resource> resources, Diagnostics diagnostics) {
+    return new Cluster(resources, diagnostics);
+  }
+
+  private int[] index() {
+    Map<String, List<Integer>> namespaceLists = new HashMap<>();
+    Map<String, Map<String, List<Integer>>> labelLists = new HashMap<>();
+    int[] all = new int[workloads.size()];
+    for (int i = 0; i < all.length; i++) {
+      all[i] = i;
+      Workload workload = workloads.get(i);
+      namespaceLists.computeIfAbsent(workload.meta().namespace(), k -> new ArrayList<>()).add(i);
+      for (Map.Entry<String, String> label : workload.meta().labels().entrySet()) {
+        labelLists
+            .computeIfAbsent(label.getKey(), k -> new HashMap<>())
+            .computeIfAbsent(label.getValue(), k -> new ArrayList<>())
+            .add(i);
+      }
+    }
+    namespaceLists.forEach((name, list) -> byNamespace.put(name, array(list)));
+    labelLists.forEach(
+        (key, values) -> {
+          Map<String, int[]> arrays = new HashMap<>();
+          values.forEach((value, list) -> arrays.put(value, array(list)));
+          byLabel.put(key, arrays);
+        });
+    return all;
+  }
+
+  private static int[] array(List<Integer> list) {
+    return list.stream().mapToInt(Integer::intValue).toArray();
+  }
+
+  private void checkHomes(Diagnostics diagnostics) {
+    Map<String, Position> homes = new HashMap<>();
+    mesh.ifPresent(m -> homes.put(m.proxyCgroup().value(), m.proxyCgroup().at()));
+    Map<Address, Position> addresses = new HashMap<>();
+    for (Workload workload : workloads) {
+      Located<String> cgroup = workload.cgroup();
+      Position home = homes.putIfAbsent(cgroup.value(), cgroup.at());
+      if (home != null) {
+        diagnostics.error(
+            cgroup.at(),
+            cgroup.field(),
+            cgroup.value() + " is also the cgroup declared at " + home,
+            "a cgroup is one workload");
+      }
+      if (workload.address().isPresent()) {
+        Located<Address> address = workload.address().get();
+        Position owner = addresses.putIfAbsent(address.value(), address.at());
+        if (owner != null) {
+          diagnostics.error(
+              address.at(),
+              address.field(),
+              address.value() + " is also the address declared at " + owner,
+              "leave it out for workloads that share this node's addresses");
+        }
+      }
+    }
+  }
+
+  /** All resources of a kind, by namespace and name. */
+  public <T extends Resource> List<T> all(Class<T> kind) {
+    return resources.stream().filter(kind::isInstance).map(kind::cast).toList();
+  }
+
+  /** Workloads by namespace and name. */
+  public List<Workload> workloads() {
+    return workloads;
+  }
+
+  /** The settings of this node, if there are any. */
+  public Optional<Mesh> mesh() {
+    return mesh;
+  }
+
+  /** Labels of a namespace: those of its object, and its name. */
+  public Map<String, String> namespaceLabels(String namespace) {
+    Map<String, String> labels = namespaces.get(namespace);
+    return labels != null ? labels : Map.of(NAME_LABEL, namespace);
+  }
+
+  /** Workloads of one namespace that a selector selects, ascending. */
+  public int[] select(String namespace, LabelSelector selector) {
+    int[] candidates = candidates(selector, byNamespace.getOrDefault(namespace, new int[0]));
+    return Arrays.stream(candidates)
+        .filter(
+            i ->
+                workloads.get(i).meta().namespace().equals(namespace)
+                    && Selectors.matches(selector, workloads.get(i).meta().labels()))
+        .toArray();
+  }
+
+  /** Workloads that a peer of a policy of {@code namespace} selects, ascending. */
+  public int[] select(String namespace, Peer.Pods peer) {
+    LabelSelector pods =
+        peer.pods().orElseGet(() -> new LabelSelector(Map.of(), List.of(), new Position("", 0, 0)));
+    if (peer.namespaces().isEmpty()) {
+      return select(namespace, pods);
+    }
+    LabelSelector selector = peer.namespaces().get();
+    Set<String> within = new HashSet<>();
+    namespaces.forEach(
+        (name, labels) -> {
+          if (Selectors.matches(selector, labels)) {
+            within.add(name);
+          }
+        });
+    if (within.size() == 1) {
+      return select(within.iterator().next(), pods);
+    }
+    return Arrays.stream(candidates(pods, everyone))
+        .filter(
+            i ->
+                within.contains(workloads.get(i).meta().namespace())
+                    && Selectors.matches(pods, workloads.get(i).meta().labels()))
+        .toArray();
+  }
+
+  /** Workloads of one namespace with these labels, ascending. */
+  public int[] select(String namespace, Map<String, String> labels) {
+    return select(namespace, new LabelSelector(labels, List.of(), new Position("", 0, 0)));
+  }
+
+  /** The shortest list that holds all that the selector may select. */
+  private int[] candidates(LabelSelector selector, int[] otherwise) {
+    int[] best = otherwise;
+    for (Map.Entry<String, String> label : selector.matchLabels().entrySet()) {
+      int[] list = having(label.getKey(), label.getValue());
+      best = list.length < best.length ? list : best;
+    }
+    for (Requirement requirement : selector.matchExpressions()) {
+      if (requirement.operator() == Operator.IN && requirement.values().size() == 1) {
+        int[] list = having(requirement.key(), requirement.values().getFirst());
+        best = list.length < best.length ? list : best;
+      }
+    }
+    return best;
+  }
+
+  private int[] having(String key, String value) {
+    return byLabel.getOrDefault(key, Map.of()).getOrDefault(value, new int[0]);
+  }
+}

@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.weir.policy.model;
+
+import dev.weir.policy.source.Diagnostics;
+import dev.weir.policy.source.Node;
+import dev.weir.policy.source.Node.Entry;
+import dev.weir.policy.source.Node.Mapping;
+import dev.weir.policy.source.Node.Scalar;
+import dev.weir.policy.source.Node.Sequence;
+import dev.weir.policy.source.Position;
+import java.util.ArrayList;
+import java.util.HashSet;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.Set;
+
+/**
+ * Reads the fields of one mapping. Whatever is not as it must be is noted with its place; whatever
+ * was never asked for is an unknown field and a warning ({@link #finish}).
+ */
+final class Fields {
+
+  private final Mapping mapping;
+  private final String path;
+  private final Diagnostics diagnostics;
+  private final Set<String> known = new HashSet<>();
+
+  Fields(Mapping mapping, String path, Diagnostics diagnostics) {
+    this.mapping = mapping;
+    this.path = path;
+    this.diagnostics = diagnostics;
+  }
+
+  Position at() {
+    return mapping.at();
+  }
+
+  String path() {
+    return path;
+  }
+
+  String path(String key) {
+    return path.isEmpty() ? key : path + "." + key;
+  }
+
+  /** Where a field is written, or where its mapping begins. */
+  Position at(String key) {
+    return mapping.get(key).map(Node::at).orElse(mapping.at());
+  }
+
+  void error(String key, String message, String remedy) {
+    diagnostics.error(at(key), path(key), message, remedy);
+  }
+
+  void warning(String key, String message, String remedy) {
+    diagnostics.warning(at(key), path(key), message, remedy);
+  }
+
+  /** Notes an error about this mapping as a whole. */
+  void error(String message, String remedy) {
+    diagnostics.error(mapping.at(), path, message, remedy);
+  }
+
+  /** Whether the field is there and not null. */
+  boolean has(String key) {
+    return node(key).isPresent();
+  }
+
+  Optional<Node> node(String key) {
+    known.add(key);
+    return mapping
+        .get(key)
+        .filter(n -> !(n instanceof Scalar scalar && scalar.type() == Scalar.Type.NULL));
+  }
+
+  private void mismatch(Node found, String path, String expected) {
+    diagnostics.error(found.at(), path, "is " + found.describe() + ", but must be " + expected, "");
+  }
+
+  Optional<Located<String>> string(String key) {
+    return node(key).flatMap(n -> string(n, path(key)));
+  }
+
+  private Optional<Located<String>> string(Node node, String at) {
+    if (node instanceof Scalar scalar) {
+      if (scalar.type() == Scalar.Type.STRING) {
+        return Optional.of(new Located<>(scalar.text(), scalar.at(), at));
+      }
+      diagnostics.error(
+          node.at(), at, "is " + node.describe() + ", but must be a string", "write it in quotes");
+      return Optional.empty();
+    }
+    mismatch(node, at, "a string");
+    return Optional.empty();
+  }
+
+  String text(String key, String otherwise) {
+    return string(key).map(Located::value).orElse(otherwise);
+  }
+
+  /** A string that must be there; empty, and an error noted, when it is not. */
+  Located<String> required(String key) {
+    if (!has(key)) {
+      diagnostics.error(mapping.at(), path(key), "is missing", "");
+    }
+    return string(key).orElse(new Located<>("", at(key), path(key)));
+  }
+
+  Optional<Located<Integer>> integer(String key, int min, int max) {
+    return node(key).flatMap(n -> integer(n, path(key), min, max));
+  }
+
+  Optional<Located<Integer>> integer(Node node, String at, int min, int max) {
+    if (node instanceof Scalar scalar && scalar.type() == Scalar.Type.INTEGER) {
+      try {
+        int value = Integer.parseInt(scalar.text());
+        if (value >= min && value <= max) {
+          return Optional.of(new Located<>(value, scalar.at(), at));
+        }
+      } catch (NumberFormatException e) {
+        // Said below: too long a number is out of range, 0x and 0o are no numbers of Kubernetes.
+      }
+      diagnostics.error(
+          node.at(), at, "is " + scalar.text() + ", but must be from " + min + " to " + max, "");
+      return Optional.empty();
+    }
+    mismatch(node, at, "a number from " + min + " to " + max);
+    return Optional.empty();
+  }
+
+  boolean bool(String key, boolean otherwise) {
+    Optional<Node> node = node(key);
+    if (node.isEmpty()) {
+      return otherwise;
+    }
+    if (node.get() instanceof Scalar scalar && scalar.type() == Scalar.Type.BOOLEAN) {
+      return scalar.text().equalsIgnoreCase("true");
+    }
+    mismatch(node.get(), path(key), "true or false");
+    return otherwise;
+  }
+
+  /** One of a few words. */
+  <T> Optional<T> choice(String key, Map<String, T> choices) {
+    Optional<Located<String>> word = string(key);
+    if (word.isPresent() && !choices.containsKey(word.get().value())) {
+      error(
+          key,
+          "is \"" + word.get().value() + "\"",
+          "one of: " + String.join(", ", choices.keySet().stream().sorted().toList()));
+      return Optional.empty();
+    }
+    return word.map(w -> choices.get(w.value()));
+  }
+
+  Optional<Fields> mapping(String key) {
+    return node(key).flatMap(n -> mapping(n, path(key)));
+  }
+
+  private Optional<Fields> mapping(Node node, String at) {
+    if (node instanceof Mapping found) {
+      return Optional.of(new Fields(found, at, diagnostics));
+    }
+    mismatch(node, at, "a mapping");
+    return Optional.empty();
+  }
+
+  private List<Node> items(String key) {
+    Optional<Node> node = node(key);
+    if (node.isEmpty()) {
+      return List.of();
+    }
+    if (node.get() instanceof Sequence sequence) {
+      return sequence.items();
+    }
+    mismatch(node.get(), path(key), "a list");
+    return List.of();
+  }
+
+  List<Fields> mappings(String key) {
+    List<Fields> result = new ArrayList<>();
+    List<Node> items = items(key);
+    for (int i = 0; i < items.size(); i++) {
+      mapping(items.get(i), path(key) + "[" + i + "]").ifPresent(result::add);
+    }
+    return result;
+  }
+
+  List<Located<String>> strings(String key) {
+    List<Located<String>> result = new ArrayList<>();
+    List<Node> items = items(key);
+    for (int i = 0; i < items.size(); i++) {
+      string(items.get(i), path(key) + "[" + i + "]").ifPresent(result::add);
+    }
+    return result;
+  }
+
+  Map<String, String> map(String key) {
+    Map<String, String> result = new LinkedHashMap<>();
+    Optional<Node> node = node(key);
+    if (node.isEmpty()) {
+      return result;
+    }
+    if (!(node.get() instanceof Mapping found)) {
+      mismatch(node.get(), path(key), "a mapping");
+      return result;
+    }
+    for (Entry entry : found.entries()) {
+      string(entry.value(), path(key) + "." + entry.key().text())
+          .ifPresent(v -> result.put(entry.key().text(), v.value()));
+    }
+    return result;
+  }
+
+  /** Stands for a mapping that is not there: every field of it has its default. */
+  Fields empty(String key) {
+    return new Fields(new Mapping(mapping.at(), List.of()), path(key), diagnostics);
+  }
+
+  /** Fields of the kind that make no difference here. */
+  void ignore(String... keys) {
+    known.addAll(List.of(keys));
+  }
+
+  /** A field that would make a difference, which this version cannot make. */
+  void unsupported(String key, String remedy) {
+    if (has(key)) {
+      error(key, "is not honoured yet", remedy);
+    }
+  }
+
+  /** Warns of every field that was not asked for. */
+  void finish() {
+    for (Entry entry : mapping.entries()) {
+      if (!known.contains(entry.key().text())) {
+        diagnostics.warning(
+            entry.key().at(), path(entry.key().text()), "is not a field of this kind", "");
+      }
+    }
+  }
+}

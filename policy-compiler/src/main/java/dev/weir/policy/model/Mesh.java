@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.weir.policy.model;
+
+import dev.weir.policy.plan.Settings.ManagementRule;
+import dev.weir.policy.source.Position;
+import java.util.List;
+import java.util.Map;
+
+/**
+ * A {@code weir.dev/v1alpha1 Mesh}: settings of this node.
+ *
+ * @param meta name and place
+ * @param defaultDeny every workload is isolated both ways
+ * @param hostGoverned processes outside every declared cgroup are judged like anybody
+ * @param management what the governed host may always do
+ * @param governedCgroups below these an undeclared process is unknown
+ * @param audit nothing is refused, everything that would be is reported
+ * @param refuseWithEperm connect fails with EPERM
+ * @param outboundPort the proxy's capture port
+ * @param proxyCgroup where the proxy lives
+ * @param metricsPort the node's scrape port
+ * @param healthPort the node's health port
+ */
+public record Mesh(
+    Meta meta,
+    boolean defaultDeny,
+    boolean hostGoverned,
+    List<ManagementRule> management,
+    List<Located<String>> governedCgroups,
+    boolean audit,
+    boolean refuseWithEperm,
+    Located<Integer> outboundPort,
+    Located<String> proxyCgroup,
+    Located<Integer> metricsPort,
+    Located<Integer> healthPort)
+    implements Resource {
+  /** Default of {@code proxy.outboundPort}. */
+  public static final int OUTBOUND_PORT = 15001;
+
+  /** Default of {@code metricsPort}. */
+  public static final int METRICS_PORT = 15020;
+
+  /** Default of {@code healthPort}. */
+  public static final int HEALTH_PORT = 15021;
+
+  /** Default of {@code proxy.cgroup}. */
+  public static final String PROXY_CGROUP = "/weir-proxy";
+
+  /** What holds when no file says anything. */
+  public static Mesh defaults() {
+    Position nowhere = new Position("", 0, 0);
+    return new Mesh(
+        new Meta("", "(default)", Map.of(), Map.of(), "", nowhere),
+        false,
+        false,
+        List.of(),
+        List.of(),
+        false,
+        false,
+        new Located<>(OUTBOUND_PORT, nowhere, ""),
+        new Located<>(PROXY_CGROUP, nowhere, ""),
+        new Located<>(METRICS_PORT, nowhere, ""),
+        new Located<>(HEALTH_PORT, nowhere, ""));
+  }
+
+  /** Copies the lists. */
+  public Mesh {
+    management = List.copyOf(management);
+    governedCgroups = List.copyOf(governedCgroups);
+  }
+
+  @Override
+  public String kind() {
+    return "Mesh";
+  }
+}

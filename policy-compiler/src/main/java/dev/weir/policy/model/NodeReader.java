@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.weir.policy.model;
+
+import dev.weir.policy.plan.Address;
+import dev.weir.policy.plan.Protocol;
+import dev.weir.policy.plan.Settings.Direction;
+import dev.weir.policy.plan.Settings.ManagementRule;
+import java.util.ArrayList;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.Set;
+import java.util.regex.Pattern;
+
+/** Reads our own kinds: {@code Workload} and {@code Mesh}. */
+final class NodeReader {
+
+  /** Longest path from the cgroup2 root: the kernel's table holds 256 bytes with a final NUL. */
+  private static final int MAX_CGROUP = 255;
+
+  private static final Pattern UNIT =
+      Pattern.compile("[A-Za-z0-9:_.\\\\-]+(@[A-Za-z0-9:_.\\\\-]*)?\\.(service|scope|slice)");
+  private static final Pattern SLICE = Pattern.compile("[A-Za-z0-9:_.\\\\-]+\\.slice");
+
+  private NodeReader() {}
+
+  static Optional<Resource> workload(Meta meta, Fields object) {
+    object.ignore("apiVersion", "kind", "metadata", "status");
+    Optional<Fields> found = object.mapping("spec");
+    object.finish();
+    if (found.isEmpty()) {
+      object.error("spec", "is missing", "say where it lives: cgroup or systemdUnit");
+      return Optional.empty();
+    }
+    Fields spec = found.get();
+    Optional<Located<String>> cgroup = home(spec);
+    Optional<Located<Address>> address = Optional.empty();
+    Optional<Located<String>> text = spec.string("address");
+    if (text.isPresent()) {
+      Optional<Address> parsed = Address.parse(text.get().value());
+      if (parsed.isEmpty() || parsed.get().isLoopback()) {
+        spec.error(
+            "address",
+            "\"" + text.get().value() + "\" is not an address of its own",
+            "leave it out for a workload on this node's loopback");
+      } else {
+        address = Optional.of(new Located<>(parsed.get(), text.get().at(), text.get().field()));
+      }
+    }
+    spec.unsupported("node", "declare only what runs on this node");
+    List<Workload.Port> ports = ports(spec);
+    String serviceAccount = spec.text("serviceAccountName", "");
+    boolean handsOut = spec.bool("handsOutSockets", false);
+    spec.finish();
+    if (cgroup.isEmpty()) {
+      return Optional.empty();
+    }
+    return Optional.of(new Workload(meta, serviceAccount, cgroup.get(), address, ports, handsOut));
+  }
+
+  private static Optional<Located<String>> home(Fields spec) {
+    Optional<Located<String>> path = cgroup(spec, "cgroup");
+    Optional<Located<String>> unit = spec.string("systemdUnit");
+    Optional<Located<String>> slice = spec.string("slice");
+    if (slice.isPresent() && unit.isEmpty()) {
+      spec.error("slice", "means nothing without systemdUnit", "remove it");
+    }
+    if (spec.has("cgroup") == spec.has("systemdUnit")) {
+      spec.error(
+          spec.has("cgroup") ? "has both cgroup and systemdUnit" : "does not say where it lives",
+          "write one of: cgroup: /path from the cgroup2 root, or systemdUnit: name.service");
+      return Optional.empty();
+    }
+    if (unit.isEmpty()) {
+      return path;
+    }
+    Located<String> name = unit.get();
+    if (!UNIT.matcher(name.value()).matches()) {
+      spec.error(
+          "systemdUnit",
+          "\"" + name.value() + "\" is no unit that has a cgroup",
+          "as name.service or name@instance.service");
+      return Optional.empty();
+    }
+    if (slice.isPresent() && !SLICE.matcher(slice.get().value()).matches()) {
+      spec.error("slice", "\"" + slice.get().value() + "\" is no slice", "as name.slice");
+      return Optional.empty();
+    }
+    String within =
+        slice.map(s -> slicePath(s.value())).orElseGet(() -> defaultSlice(name.value()));
+    String own =
+        name.value().endsWith(".slice") ? slicePath(name.value()) : within + "/" + name.value();
+    return Optional.of(new Located<>(own, name.at(), name.field()));
+  }
+
+  /** systemd.unit(5): template units live in a slice of their prefix. */
+  private static String defaultSlice(String unit) {
+    int at = unit.indexOf('@');
+    if (at < 0) {
+      return "/system.slice";
+    }
+    // systemd-escape of the prefix, so that a dash in a name does not become a level of slices.
+    String prefix = unit.substring(0, at).replace("-", "\\x2d");
+    return "/system.slice/system-" + prefix + ".slice";
+  }
+
+  /** systemd.slice(5): a-b.slice lies in a.slice. */
+  private static String slicePath(String slice) {
+    String name = slice.substring(0, slice.length() - ".slice".length());
+    StringBuilder path = new StringBuilder();
+    for (int dash = name.indexOf('-'); dash > 0; dash = name.indexOf('-', dash + 1)) {
+      path.append('/').append(name, 0, dash).append(".slice");
+    }
+    return path.append('/').append(slice).toString();
+  }
+
+  /** A path from the cgroup2 root. */
+  static Optional<Located<String>> cgroup(Fields fields, String key) {
+    Optional<Located<String>> path = fields.string(key);
+    path.ifPresent(p -> checkCgroup(fields, key, p.value()));
+    return path;
+  }
+
+  private static void checkCgroup(Fields fields, String key, String path) {
+    boolean bad = !path.startsWith("/") || path.length() == 1;
+    for (String part : path.substring(Math.min(1, path.length())).split("/", -1)) {
+      bad |= part.isEmpty() || part.equals(".") || part.equals("..");
+    }
+    bad |= path.chars().anyMatch(c -> c < ' ' || c == 0x7f);
+    if (bad) {
+      fields.error(
+          key,
+          "\"" + path + "\" is no path of a cgroup",
+          "the path from the cgroup2 root, as /shop/web, without a final slash");
+    } else if (path.getBytes(java.nio.charset.StandardCharsets.UTF_8).length > MAX_CGROUP) {
+      fields.error(key, "is longer than " + MAX_CGROUP + " bytes", "use a shorter path");
+    }
+  }
+
+  private static List<Workload.Port> ports(Fields spec) {
+    List<Workload.Port> ports = new ArrayList<>();
+    Set<String> seen = new HashSet<>();
+    for (Fields item : spec.mappings("ports")) {
+      String name = item.text("name", "");
+      if (!name.isEmpty() && !ServiceReader.portName(name)) {
+        item.error(
+            "name", "\"" + name + "\" is not a port name", "lower-case letters, digits and '-'");
+      }
+      if (!item.has("port")) {
+        item.error("port", "is missing", "");
+      }
+      Protocol protocol = item.choice("protocol", ServiceReader.PROTOCOLS).orElse(Protocol.TCP);
+      Optional<Located<Integer>> port = item.integer("port", 1, 65535);
+      if (port.isPresent()) {
+        if (!seen.add(protocol + " " + port.get().value())) {
+          item.error(
+              "port",
+              protocol + " " + port.get().value() + " occurs twice",
+              "remove one of the two");
+        }
+        if (!name.isEmpty() && !seen.add(protocol + " " + name)) {
+          item.error("name", protocol + " \"" + name + "\" occurs twice", "rename one of the two");
+        }
+        ports.add(new Workload.Port(name, port.get().value(), protocol, item.at()));
+      }
+      item.finish();
+    }
+    return ports;
+  }
+
+  static Resource mesh(Meta meta, Fields object) {
+    object.ignore("apiVersion", "kind", "metadata", "status");
+    Optional<Fields> found = object.mapping("spec");
+    object.finish();
+    Fields spec = found.orElseGet(() -> object.empty("spec"));
+    boolean defaultDeny = spec.bool("defaultDeny", false);
+    boolean audit = spec.bool("audit", false);
+    boolean eperm =
+        spec.choice("refuseWith", Map.of("ECONNREFUSED", false, "EPERM", true)).orElse(false);
+    Fields host = spec.mapping("host").orElseGet(() -> spec.empty("host"));
+    boolean governed = host.bool("governed", false);
+    List<ManagementRule> management = new ArrayList<>();
+    for (Fields item : host.mappings("management")) {
+      management(item).ifPresent(management::add);
+    }
+    if (governed && management.isEmpty()) {
+      host.error(
+          "management",
+          "must not be empty when the host is governed: a mistake would lock you out",
+          "allow at least your own way in, as {direction: Ingress, protocol: TCP, port: 22}");
+    }
+    host.finish();
+    List<Located<String>> governedCgroups = spec.strings("governedCgroups");
+    for (Located<String> path : governedCgroups) {
+      checkCgroup(spec, "governedCgroups", path.value());
+    }
+    Fields proxy = spec.mapping("proxy").orElseGet(() -> spec.empty("proxy"));
+    Located<Integer> outbound = port(proxy, "outboundPort", Mesh.OUTBOUND_PORT);
+    Located<String> proxyCgroup =
+        cgroup(proxy, "cgroup")
+            .orElse(new Located<>(Mesh.PROXY_CGROUP, proxy.at(), proxy.path("cgroup")));
+    proxy.finish();
+    Located<Integer> metrics = port(spec, "metricsPort", Mesh.METRICS_PORT);
+    Located<Integer> health = port(spec, "healthPort", Mesh.HEALTH_PORT);
+    spec.finish();
+    return new Mesh(
+        meta,
+        defaultDeny,
+        governed,
+        management,
+        governedCgroups,
+        audit,
+        eperm,
+        outbound,
+        proxyCgroup,
+        metrics,
+        health);
+  }
+
+  private static Located<Integer> port(Fields fields, String key, int otherwise) {
+    return fields
+        .integer(key, 1, 65535)
+        .orElse(new Located<>(otherwise, fields.at(), fields.path(key)));
+  }
+
+  private static Optional<ManagementRule> management(Fields item) {
+    if (!item.has("direction")) {
+      item.error("direction", "is missing", "Ingress or Egress");
+    }
+    Optional<Direction> direction =
+        item.choice("direction", Map.of("Ingress", Direction.INGRESS, "Egress", Direction.EGRESS));
+    Protocol protocol = item.choice("protocol", ServiceReader.PROTOCOLS).orElse(Protocol.TCP);
+    int port = item.integer("port", 1, 65535).map(Located::value).orElse(0);
+    item.finish();
+    return direction.map(d -> new ManagementRule(d, protocol, port));
+  }
+}

@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.weir.policy.model;
+
+import dev.weir.policy.source.Diagnostics;
+import dev.weir.policy.source.DocumentReader;
+import dev.weir.policy.source.Node;
+import dev.weir.policy.source.Node.Mapping;
+import dev.weir.policy.source.Node.Sequence;
+import dev.weir.policy.source.SourceFile;
+import dev.weir.policy.source.SourceTree;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.Set;
+import java.util.regex.Pattern;
+
+/**
+ * Makes resources of documents.
+ *
+ * <p>A kind that says nothing about traffic is passed over. A kind that does and that this version
+ * cannot honour is an error: leaving it out would allow what its author forbade.
+ */
+public final class ResourceReader {
+
+  private static final Pattern NAME = Pattern.compile("[a-z0-9]([-a-z0-9.]*[a-z0-9])?");
+  private static final Pattern NAMESPACE = Pattern.compile("[a-z0-9]([-a-z0-9]*[a-z0-9])?");
+
+  /** {@code group/kind} of what decides about traffic and is not read yet, with what to do. */
+  private static final Map<String, String> NOT_YET = notYet();
+
+  /** Groups whose kinds decide about traffic, so that an unknown one of them cannot be left out. */
+  private static final Set<String> GROUPS_THAT_MATTER =
+      Set.of("weir.dev", "networking.k8s.io", "policy.networking.k8s.io");
+
+  private static final Set<String> HARMLESS =
+      Set.of(
+          "networking.k8s.io/IngressClass",
+          "networking.k8s.io/IPAddress",
+          "networking.k8s.io/ServiceCIDR");
+
+  private final Diagnostics diagnostics;
+  private final List<Resource> resources = new ArrayList<>();
+  private final Map<String, Meta> seen = new HashMap<>();
+
+  private ResourceReader(Diagnostics diagnostics) {
+    this.diagnostics = diagnostics;
+  }
+
+  private static Map<String, String> notYet() {
+    Map<String, String> kinds = new HashMap<>();
+    String declare = "declare what runs on this node as weir.dev/v1alpha1 Workload";
+    for (String kind : List.of("Pod", "ReplicationController")) {
+      kinds.put("/" + kind, declare);
+    }
+    for (String kind : List.of("Deployment", "ReplicaSet", "StatefulSet", "DaemonSet")) {
+      kinds.put("apps/" + kind, declare);
+    }
+    kinds.put("batch/Job", declare);
+    kinds.put("batch/CronJob", declare);
+    kinds.put("/Endpoints", "give the Service a selector");
+    kinds.put("discovery.k8s.io/EndpointSlice", "give the Service a selector");
+    kinds.put("networking.k8s.io/Ingress", "write it as Gateway and HTTPRoute");
+    for (String kind :
+        List.of(
+            "GRPCRoute", "TCPRoute", "TLSRoute", "UDPRoute", "BackendTLSPolicy", "ListenerSet")) {
+      kinds.put("gateway.networking.k8s.io/" + kind, "leave it out until it is");
+    }
+    for (String kind :
+        List.of("AuthorizationPolicy", "PeerAuthentication", "RequestAuthentication")) {
+      kinds.put(
+          "security.istio.io/" + kind, "say it as NetworkPolicy, or leave it out until it is");
+    }
+    for (String kind :
+        List.of("VirtualService", "DestinationRule", "ServiceEntry", "Sidecar", "EnvoyFilter")) {
+      kinds.put("networking.istio.io/" + kind, "say it as HTTPRoute, or leave it out");
+    }
+    for (String kind : List.of("CiliumNetworkPolicy", "CiliumClusterwideNetworkPolicy")) {
+      kinds.put("cilium.io/" + kind, "say it as NetworkPolicy");
+    }
+    for (String kind : List.of("NetworkPolicy", "GlobalNetworkPolicy")) {
+      kinds.put("crd.projectcalico.org/" + kind, "say it as networking.k8s.io/v1 NetworkPolicy");
+      kinds.put("projectcalico.org/" + kind, "say it as networking.k8s.io/v1 NetworkPolicy");
+    }
+    return Map.copyOf(kinds);
+  }
+
+  /** The resources of a tree, in the order of their files and places. */
+  public static List<Resource> read(SourceTree tree, Diagnostics diagnostics) {
+    tree.problems().forEach(p -> diagnostics.error(p.at(), p.field(), p.message(), p.remedy()));
+    ResourceReader reader = new ResourceReader(diagnostics);
+    for (SourceFile file : tree.files()) {
+      for (Node document : DocumentReader.read(file, diagnostics)) {
+        reader.document(document, "", 0);
+      }
+    }
+    return List.copyOf(reader.resources);
+  }
+
+  private void document(Node node, String path, int depth) {
+    if (!(node instanceof Mapping mapping)) {
+      diagnostics.error(
+          node.at(),
+          path,
+          "is " + node.describe() + ", but must be an object with apiVersion, kind and metadata",
+          "");
+      return;
+    }
+    Fields fields = new Fields(mapping, path, diagnostics);
+    String apiVersion = fields.required("apiVersion").value();
+    String kind = fields.required("kind").value();
+    if (apiVersion.isEmpty() || kind.isEmpty()) {
+      return;
+    }
+    int slash = apiVersion.indexOf('/');
+    String group = slash < 0 ? "" : apiVersion.substring(0, slash);
+    String version = apiVersion.substring(slash + 1);
+    if (group.isEmpty() && (kind.equals("List") || kind.endsWith("List")) && fields.has("items")) {
+      items(fields, path, depth);
+      return;
+    }
+    read(fields, group, version, kind).ifPresent(this::add);
+  }
+
+  private void items(Fields fields, String path, int depth) {
+    Optional<Node> items = fields.node("items");
+    if (depth > 0 || items.isEmpty() || !(items.get() instanceof Sequence sequence)) {
+      fields.error("items", "must be a list of objects, and no list within a list", "");
+      return;
+    }
+    for (int i = 0; i < sequence.items().size(); i++) {
+      String at = (path.isEmpty() ? "" : path + ".") + "items[" + i + "]";
+      document(sequence.items().get(i), at, depth + 1);
+    }
+  }
+
+  private Optional<Resource> read(Fields fields, String group, String version, String kind) {
+    String groupKind = group + "/" + kind;
+    return switch (groupKind) {
+      case "/Namespace" ->
+          version(fields, group, version, "v1")
+              ? meta(fields, false).map(Namespace::new)
+              : Optional.empty();
+      case "/Service" ->
+          version(fields, group, version, "v1")
+              ? meta(fields, true).flatMap(m -> ServiceReader.read(m, fields))
+              : Optional.empty();
+      case "/Secret" ->
+          version(fields, group, version, "v1")
+              ? meta(fields, true).flatMap(m -> SecretReader.read(m, fields))
+              : Optional.empty();
+      case "networking.k8s.io/NetworkPolicy" ->
+          version(fields, group, version, "v1")
+              ? meta(fields, true).map(m -> new NetworkPolicyReader(fields).read(m))
+              : Optional.empty();
+      case "gateway.networking.k8s.io/Gateway" ->
+          version(fields, group, version, "v1", "v1beta1")
+              ? meta(fields, true).map(m -> GatewayReader.read(m, fields))
+              : Optional.empty();
+      case "gateway.networking.k8s.io/HTTPRoute" ->
+          version(fields, group, version, "v1", "v1beta1")
+              ? meta(fields, true).map(m -> HttpRouteReader.read(m, fields))
+              : Optional.empty();
+      case "gateway.networking.k8s.io/ReferenceGrant" ->
+          version(fields, group, version, "v1", "v1beta1", "v1alpha2")
+              ? meta(fields, true).map(m -> GatewayReader.grant(m, fields))
+              : Optional.empty();
+      case "weir.dev/Workload" ->
+          version(fields, group, version, "v1alpha1")
+              ? meta(fields, true).flatMap(m -> NodeReader.workload(m, fields))
+              : Optional.empty();
+      case "weir.dev/Mesh" ->
+          version(fields, group, version, "v1alpha1")
+              ? meta(fields, true).map(m -> NodeReader.mesh(m, fields))
+              : Optional.empty();
+      default -> {
+        if (NOT_YET.containsKey(groupKind)) {
+          fields.error("kind", kind + " is not honoured yet", NOT_YET.getOrDefault(groupKind, ""));
+        } else if (GROUPS_THAT_MATTER.contains(group) && !HARMLESS.contains(groupKind)) {
+          fields.error(
+              "kind", group + " has no kind " + kind + " that Weir knows", "check its spelling");
+        } else if (group.equals("extensions")) {
+          fields.error(
+              "apiVersion",
+              "extensions/" + version + " was removed from Kubernetes",
+              "use networking.k8s.io/v1");
+        }
+        yield Optional.empty();
+      }
+    };
+  }
+
+  private static boolean version(Fields fields, String group, String found, String... known) {
+    if (List.of(known).contains(found)) {
+      return true;
+    }
+    fields.error(
+        "apiVersion",
+        "version " + found + " is not known",
+        "use " + (group.isEmpty() ? "" : group + "/") + known[0]);
+    return false;
+  }
+
+  private Optional<Meta> meta(Fields fields, boolean namespaced) {
+    Optional<Fields> found = fields.mapping("metadata");
+    if (found.isEmpty()) {
+      fields.error("metadata", "is missing", "give the object a name");
+      return Optional.empty();
+    }
+    Fields metadata = found.get();
+    metadata.ignore(
+        "uid",
+        "resourceVersion",
+        "generation",
+        "managedFields",
+        "ownerReferences",
+        "finalizers",
+        "selfLink",
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+        "generateName",
+        "clusterName");
+    Located<String> name = metadata.required("name");
+    String namespace = namespaced ? metadata.text("namespace", "default") : "";
+    if (!namespaced) {
+      metadata.ignore("namespace");
+    }
+    Map<String, String> labels = metadata.map("labels");
+    Map<String, String> annotations = metadata.map("annotations");
+    String created = metadata.text("creationTimestamp", "");
+    metadata.finish();
+    if (name.value().isEmpty()) {
+      return Optional.empty();
+    }
+    if (name.value().length() > 253 || !NAME.matcher(name.value()).matches()) {
+      metadata.error(
+          "name",
+          "\"" + name.value() + "\" is not a name",
+          "lower-case letters, digits, '-' and '.', at most 253");
+      return Optional.empty();
+    }
+    if (namespaced && (namespace.length() > 63 || !NAMESPACE.matcher(namespace).matches())) {
+      metadata.error(
+          "namespace",
+          "\"" + namespace + "\" is not a namespace",
+          "lower-case letters, digits and '-', at most 63");
+      return Optional.empty();
+    }
+    return Optional.of(
+        new Meta(namespace, name.value(), labels, annotations, created, fields.at()));
+  }
+
+  private void add(Resource resource) {
+    Meta earlier = seen.putIfAbsent(resource.id(), resource.meta());
+    if (earlier != null) {
+      diagnostics.error(
+          resource.meta().at(),
+          "metadata.name",
+          resource.id() + " is already at " + earlier.at(),
+          "remove or rename one of the two");
+      return;
+    }
+    resources.add(resource);
+  }
+}

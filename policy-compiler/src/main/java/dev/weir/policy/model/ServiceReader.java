@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.weir.policy.model;
+
+import dev.weir.policy.plan.Address;
+import dev.weir.policy.plan.Protocol;
+import dev.weir.policy.source.Node;
+import dev.weir.policy.source.Node.Scalar;
+import java.util.ArrayList;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.Set;
+
+/** Reads {@code v1 Service}. */
+final class ServiceReader {
+
+  static final Map<String, Protocol> PROTOCOLS =
+      Map.of("TCP", Protocol.TCP, "UDP", Protocol.UDP, "SCTP", Protocol.SCTP);
+
+  private ServiceReader() {}
+
+  static Optional<Resource> read(Meta meta, Fields object) {
+    object.ignore("status");
+    Optional<Fields> found = object.mapping("spec");
+    if (found.isEmpty()) {
+      object.error("spec", "is missing", "");
+      return Optional.empty();
+    }
+    Fields spec = found.get();
+    spec.ignore(
+        "ipFamilies",
+        "ipFamilyPolicy",
+        "publishNotReadyAddresses",
+        "internalTrafficPolicy",
+        "externalTrafficPolicy",
+        "allocateLoadBalancerNodePorts",
+        "healthCheckNodePort",
+        "loadBalancerClass",
+        "loadBalancerIP",
+        "loadBalancerSourceRanges",
+        "sessionAffinityConfig",
+        "trafficDistribution",
+        "externalName");
+    String type =
+        spec.choice(
+                "type",
+                Map.of(
+                    "ClusterIP", "ClusterIP",
+                    "NodePort", "NodePort",
+                    "LoadBalancer", "LoadBalancer",
+                    "ExternalName", "ExternalName"))
+            .orElse("ClusterIP");
+    if (!spec.strings("externalIPs").isEmpty()) {
+      spec.warning("externalIPs", "only the cluster addresses are served", "");
+    }
+    List<Located<Address>> addresses = new ArrayList<>();
+    boolean headless = addresses(spec, addresses);
+    List<Service.Port> ports = ports(spec);
+    if (ports.isEmpty() && !headless && !type.equals("ExternalName")) {
+      spec.error("ports", "is missing or empty", "name at least one port");
+    }
+    Optional<Located<String>> affinity =
+        spec.string("sessionAffinity").filter(a -> !a.value().equals("None"));
+    if (affinity.isPresent() && !affinity.get().value().equals("ClientIP")) {
+      spec.error("sessionAffinity", "is \"" + affinity.get().value() + "\"", "None or ClientIP");
+    }
+    Map<String, String> selector = spec.map("selector");
+    spec.finish();
+    object.ignore("apiVersion", "kind", "metadata");
+    object.finish();
+    return Optional.of(
+        new Service(
+            meta, type.equals("ExternalName"), addresses, headless, selector, ports, affinity));
+  }
+
+  /** Returns whether the service is headless. */
+  private static boolean addresses(Fields spec, List<Located<Address>> addresses) {
+    List<Located<String>> texts = spec.strings("clusterIPs");
+    Optional<Located<String>> single = spec.string("clusterIP").filter(t -> !t.value().isEmpty());
+    if (texts.isEmpty()) {
+      texts = single.stream().toList();
+    } else if (single.isPresent() && !single.get().value().equals(texts.getFirst().value())) {
+      spec.error("clusterIP", "is not the first of clusterIPs", "write the same address in both");
+    }
+    if (texts.size() == 1 && texts.getFirst().value().equals("None")) {
+      return true;
+    }
+    for (Located<String> text : texts) {
+      Optional<Address> address = Address.parse(text.value());
+      if (address.isEmpty() || address.get().isLoopback()) {
+        spec.error(
+            "clusterIPs",
+            "\"" + text.value() + "\" is not an address a service can have",
+            "an IPv4 or IPv6 address that is not loopback, or None");
+      } else {
+        addresses.add(new Located<>(address.get(), text.at(), text.field()));
+      }
+    }
+    return false;
+  }
+
+  private static List<Service.Port> ports(Fields spec) {
+    List<Service.Port> ports = new ArrayList<>();
+    Set<String> names = new HashSet<>();
+    Set<String> numbers = new HashSet<>();
+    List<Fields> items = spec.mappings("ports");
+    for (Fields item : items) {
+      item.ignore("nodePort", "appProtocol");
+      String name = item.text("name", "");
+      if (name.isEmpty() && items.size() > 1) {
+        item.error("name", "is missing", "with several ports, each needs a name");
+      }
+      if (!names.add(name) && !name.isEmpty()) {
+        item.error("name", "\"" + name + "\" occurs twice", "rename one of the two");
+      }
+      Protocol protocol = item.choice("protocol", PROTOCOLS).orElse(Protocol.TCP);
+      if (!item.has("port")) {
+        item.error("port", "is missing", "");
+      }
+      Optional<Located<Integer>> port = item.integer("port", 1, 65535);
+      if (port.isPresent()) {
+        if (!numbers.add(protocol + " " + port.get().value())) {
+          item.error(
+              "port",
+              protocol + " " + port.get().value() + " occurs twice",
+              "remove one of the two");
+        }
+        PortReference target =
+            reference(item, "targetPort")
+                .orElse(new PortReference.Numbers(port.get().value(), port.get().value()));
+        ports.add(
+            new Service.Port(name, port.get().value(), protocol, target, item.at(), item.path()));
+      }
+      item.finish();
+    }
+    return ports;
+  }
+
+  /** A port by number or name. */
+  static Optional<PortReference> reference(Fields fields, String key) {
+    Optional<Node> node = fields.node(key);
+    if (node.isPresent()
+        && node.get() instanceof Scalar scalar
+        && scalar.type() == Scalar.Type.STRING) {
+      String name = scalar.text();
+      if (!portName(name)) {
+        fields.error(
+            key,
+            "\"" + name + "\" is not a port name",
+            "a number without quotes, or at most 15 lower-case letters, digits and '-', one of"
+                + " them a letter");
+        return Optional.empty();
+      }
+      return Optional.of(new PortReference.Named(name));
+    }
+    return fields.integer(key, 1, 65535).map(n -> new PortReference.Numbers(n.value(), n.value()));
+  }
+
+  /** IANA_SVC_NAME, RFC 6335 5.1. */
+  static boolean portName(String name) {
+    if (name.isEmpty()
+        || name.length() > 15
+        || name.startsWith("-")
+        || name.endsWith("-")
+        || name.contains("--")) {
+      return false;
+    }
+    return name.chars().anyMatch(ServiceReader::letter)
+        && name.chars().allMatch(c -> letter(c) || c >= '0' && c <= '9' || c == '-');
+  }
+
+  private static boolean letter(int c) {
+    return c >= 'a' && c <= 'z';
+  }
+}
