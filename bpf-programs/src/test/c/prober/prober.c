@@ -1,0 +1,1005 @@
+// SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
+/*
+ * One program that plays client, server or intruder inside a cgroup of its own, for tests on a real
+ * kernel. See HELP below, or run it with --help.
+ */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "weir/types.h"
+
+static const char HELP[] =
+	"usage: prober [--netns PATH] [--cgroup PATH] COMMAND ... [options]\n"
+	"\n"
+	"Prints one JSON object per line. A call that fails is a result, not an error: \"result\" is\n"
+	"\"ok\" or the name of the errno, \"call\" the call that gave it, and the exit status is 0. Only\n"
+	"wrong usage, or a cgroup or namespace that cannot be entered, ends with status 2.\n"
+	"\n"
+	"  --netns PATH         enter this network namespace first\n"
+	"  --cgroup PATH        then enter this cgroup, before any socket is made\n"
+	"  --birth-cgroup PATH  connect, sendto: make the socket there, then enter --cgroup and use it\n"
+	"\n"
+	"Servers print {\"listening\":PORT} when they are ready (PORT 0 takes any) and run until killed.\n"
+	"  listen ADDR PORT     TCP. Answers each connection with one line, then half-closes, reads to\n"
+	"                       the end of what comes and closes.\n"
+	"      --reply TEXT       the line (default: ok)\n"
+	"      --origin           the line is what WEIR_SO_ORIGIN says, as JSON\n"
+	"      --echo             no line: sends back what comes\n"
+	"      --also ADDR        the same port on a second address\n"
+	"      --backlog N        (default 4096)\n"
+	"  udp-echo ADDR PORT   UDP. Answers each datagram (recvfrom, sendto) with --reply, or as it came,\n"
+	"                       and prints {\"from\",\"reply\"}.\n"
+	"      --third ADDR PORT  after each also sends one there and prints that result as \"third\"\n"
+	"\n"
+	"Clients\n"
+	"  connect ADDR PORT    prints {\"result\",\"connect_us\",\"peer\",\"line\"}; with --count the sum:\n"
+	"                       {\"connects\",\"outcomes\":{NAME:N}}, NAME being the line that was read,\n"
+	"                       \"ok\", \"eof\" or an errno.\n"
+	"      --count N          that many, one after the other\n"
+	"      --read             read one line (or up to the end)\n"
+	"      --send N           send N bytes first\n"
+	"      --text TEXT        send this text and a line feed first\n"
+	"      --peername         tell getpeername as \"peer\"\n"
+	"      --bind-port P      from this port\n"
+	"      --udp              a connected UDP socket\n"
+	"      --hold MS          keep it open that long, then read nothing more and close\n"
+	"      --v6-socket        an IPv6 socket also for an IPv4 address (v4-mapped)\n"
+	"      --print-first-byte-stats  same as --read, with --count\n"
+	"  sendto ADDR PORT     an unconnected datagram; prints {\"result\",\"from\",\"line\"}\n"
+	"      --count N --read --text TEXT --bind-port P\n"
+	"  race ADDR PORT       threads connect as fast as they can, each connection reads one line;\n"
+	"                       prints {\"connects\",\"seconds\",\"outcomes\"}\n"
+	"      --threads N (default 4)  --for MS  --count N (of each thread; default 1000)\n"
+	"      --graceful         close in order (default: reset, so that no port is used up)\n"
+	"      --udp              a datagram and its answer instead\n"
+	"  bench ADDR PORT      connect and close, in blocks; prints for each block\n"
+	"                       {\"block\",\"cycles\",\"cpu_ns\",\"wall_ns\",\"failed\"}, both per cycle, CPU of\n"
+	"                       this thread (user and system)\n"
+	"      --blocks N (default 1)  --cycles N (default 1000)  --graceful\n"
+	"      --stdin            one block for each line on standard input, to interleave with others\n"
+	"      --udp              one unconnected sendto per cycle instead\n"
+	"\n"
+	"Others\n"
+	"  bind ADDR PORT [--udp] [--reuseport]     prints {\"result\",\"port\"}\n"
+	"  raw | mptcp | sctp | udplite | ping [--v6]  makes such a socket; prints {\"result\"}\n"
+	"  sleep [MS]           prints {\"pid\"} and sleeps (for ever)\n"
+	"\n"
+	"  --timeout MS         of each wait in a client (default 5000)\n";
+
+/* -- arguments ---------------------------------------------------------------- */
+
+static struct {
+	const char *command, *netns, *cgroup, *birth_cgroup, *reply, *also, *third, *text;
+	const char *positional[3];
+	int positionals;
+	long count, send, bind_port, hold, threads, milliseconds, blocks, cycles, timeout, backlog,
+		third_port;
+	int origin, echo, read, peername, udp, v6_socket, graceful, from_stdin, reuseport, v6;
+} o = {.count = -1,
+       .bind_port = -1,
+       .threads = 4,
+       .blocks = 1,
+       .cycles = 1000,
+       .timeout = 5000,
+       .backlog = 4096};
+
+__attribute__((format(printf, 1, 2), noreturn)) static void usage(const char *format, ...)
+{
+	va_list arguments;
+
+	fprintf(stderr, "prober: ");
+	va_start(arguments, format);
+	vfprintf(stderr, format, arguments);
+	va_end(arguments);
+	fprintf(stderr, " (see prober --help)\n");
+	exit(2);
+}
+
+static long number(const char *option, const char *text)
+{
+	char *end;
+	long value = text ? strtol(text, &end, 10) : -1;
+
+	if (!text || !*text || *end || value < 0)
+		usage("%s wants a number, not '%s'", option, text ? text : "nothing");
+	return value;
+}
+
+static void parse(int argc, char **argv)
+{
+	const struct {
+		const char *name;
+		const char **text;
+		long *number;
+		int *flag;
+	} options[] = {
+		{"--netns", &o.netns, NULL, NULL},
+		{"--cgroup", &o.cgroup, NULL, NULL},
+		{"--birth-cgroup", &o.birth_cgroup, NULL, NULL},
+		{"--reply", &o.reply, NULL, NULL},
+		{"--also", &o.also, NULL, NULL},
+		{"--text", &o.text, NULL, NULL},
+		{"--count", NULL, &o.count, NULL},
+		{"--send", NULL, &o.send, NULL},
+		{"--bind-port", NULL, &o.bind_port, NULL},
+		{"--hold", NULL, &o.hold, NULL},
+		{"--threads", NULL, &o.threads, NULL},
+		{"--for", NULL, &o.milliseconds, NULL},
+		{"--blocks", NULL, &o.blocks, NULL},
+		{"--cycles", NULL, &o.cycles, NULL},
+		{"--timeout", NULL, &o.timeout, NULL},
+		{"--backlog", NULL, &o.backlog, NULL},
+		{"--origin", NULL, NULL, &o.origin},
+		{"--echo", NULL, NULL, &o.echo},
+		{"--read", NULL, NULL, &o.read},
+		{"--print-first-byte-stats", NULL, NULL, &o.read},
+		{"--peername", NULL, NULL, &o.peername},
+		{"--udp", NULL, NULL, &o.udp},
+		{"--v6-socket", NULL, NULL, &o.v6_socket},
+		{"--graceful", NULL, NULL, &o.graceful},
+		{"--stdin", NULL, NULL, &o.from_stdin},
+		{"--reuseport", NULL, NULL, &o.reuseport},
+		{"--v6", NULL, NULL, &o.v6},
+	};
+
+	for (int i = 1; i < argc; i++) {
+		size_t n = sizeof(options) / sizeof(*options), k;
+
+		if (strcmp(argv[i], "--help") == 0) {
+			fputs(HELP, stdout);
+			exit(0);
+		}
+		if (strcmp(argv[i], "--third") == 0) {
+			if (i + 2 >= argc)
+				usage("--third wants ADDR PORT");
+			o.third = argv[++i];
+			o.third_port = number("--third", argv[++i]);
+			continue;
+		}
+		if (strncmp(argv[i], "--", 2) != 0) {
+			if (!o.command)
+				o.command = argv[i];
+			else if (o.positionals < 2)
+				o.positional[o.positionals++] = argv[i];
+			else
+				usage("too many arguments: '%s'", argv[i]);
+			continue;
+		}
+		for (k = 0; k < n && strcmp(argv[i], options[k].name) != 0; k++)
+			;
+		if (k == n)
+			usage("unknown option %s", argv[i]);
+		if (options[k].flag) {
+			*options[k].flag = 1;
+			continue;
+		}
+		if (++i >= argc)
+			usage("%s wants a value", options[k].name);
+		if (options[k].text)
+			*options[k].text = argv[i];
+		else
+			*options[k].number = number(options[k].name, argv[i]);
+	}
+	if (!o.command)
+		usage("which command?");
+}
+
+/* -- JSON --------------------------------------------------------------------- */
+
+static void quote(FILE *to, const char *text)
+{
+	fputc('"', to);
+	for (; *text; text++) {
+		unsigned char c = *text;
+
+		if (c == '"' || c == '\\')
+			fprintf(to, "\\%c", c);
+		else if (c < 0x20 || c >= 0x7f)
+			fprintf(to, "\\u%04x", c);
+		else
+			fputc(c, to);
+	}
+	fputc('"', to);
+}
+
+static const char *name_of(int error)
+{
+	const char *name = error ? strerrorname_np(error) : "ok";
+
+	return name ? name : "E?";
+}
+
+/* {"result":"EACCES","call":"bind"} and the end: servers that could not start. */
+__attribute__((noreturn)) static void failed(const char *call)
+{
+	printf("{\"result\":\"%s\",\"call\":\"%s\"}\n", name_of(errno), call);
+	exit(0);
+}
+
+/* How often each outcome happened; a handful of different ones. */
+#define OUTCOMES 64
+struct outcomes {
+	struct {
+		char name[120];
+		long count;
+	} of[OUTCOMES];
+	int used;
+};
+
+static void tally(struct outcomes *o, const char *name, long count)
+{
+	int i;
+
+	for (i = 0; i < o->used; i++)
+		if (strncmp(o->of[i].name, name, sizeof(o->of[i].name) - 1) == 0)
+			break;
+	if (i == OUTCOMES) {
+		i = OUTCOMES - 1;
+		name = "others";
+	}
+	if (i == o->used)
+		o->used++;
+	snprintf(o->of[i].name, sizeof(o->of[i].name), "%s", name);
+	o->of[i].count += count;
+}
+
+static void print_outcomes(const struct outcomes *o)
+{
+	printf("\"outcomes\":{");
+	for (int i = 0; i < o->used; i++) {
+		if (i)
+			printf(",");
+		quote(stdout, o->of[i].name);
+		printf(":%ld", o->of[i].count);
+	}
+	printf("}");
+}
+
+/* -- places ------------------------------------------------------------------- */
+
+static void enter_cgroup(const char *path)
+{
+	char file[4096];
+	int fd;
+
+	snprintf(file, sizeof(file), "%s/cgroup.procs", path);
+	fd = open(file, O_WRONLY | O_CLOEXEC);
+	if (fd < 0 || write(fd, "0", 1) != 1)
+		usage("cannot enter cgroup %s: %s", path, name_of(errno));
+	close(fd);
+}
+
+static void enter_netns(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0 || setns(fd, CLONE_NEWNET))
+		usage("cannot enter network namespace %s: %s", path, name_of(errno));
+	close(fd);
+}
+
+/* -- addresses ---------------------------------------------------------------- */
+
+union address {
+	struct sockaddr sa;
+	struct sockaddr_in in;
+	struct sockaddr_in6 in6;
+};
+
+static socklen_t parse_address(union address *a, const char *text, long port)
+{
+	char mapped[64];
+
+	memset(a, 0, sizeof(*a));
+	if (port > 65535)
+		usage("no such port: %ld", port);
+	if (inet_pton(AF_INET, text, &a->in.sin_addr) == 1) {
+		if (!o.v6_socket) {
+			a->in.sin_family = AF_INET;
+			a->in.sin_port = htons(port);
+			return sizeof(a->in);
+		}
+		snprintf(mapped, sizeof(mapped), "::ffff:%s", text);
+		text = mapped;
+	}
+	memset(a, 0, sizeof(*a));
+	if (inet_pton(AF_INET6, text, &a->in6.sin6_addr) != 1)
+		usage("not an address: %s", text);
+	a->in6.sin6_family = AF_INET6;
+	a->in6.sin6_port = htons(port);
+	return sizeof(a->in6);
+}
+
+static socklen_t target(union address *a)
+{
+	if (o.positionals != 2)
+		usage("%s wants ADDR PORT", o.command);
+	return parse_address(a, o.positional[0], number("PORT", o.positional[1]));
+}
+
+/* 10.0.0.1:80, [fd00::1]:80. */
+static void print_address(char *text, size_t size, const union address *a)
+{
+	char ip[INET6_ADDRSTRLEN];
+
+	if (a->sa.sa_family == AF_INET)
+		snprintf(text, size, "%s:%u", inet_ntop(AF_INET, &a->in.sin_addr, ip, sizeof(ip)),
+			 ntohs(a->in.sin_port));
+	else if (a->sa.sa_family == AF_INET6)
+		snprintf(text, size, "[%s]:%u",
+			 inet_ntop(AF_INET6, &a->in6.sin6_addr, ip, sizeof(ip)),
+			 ntohs(a->in6.sin6_port));
+	else
+		snprintf(text, size, "family %u", a->sa.sa_family);
+}
+
+static uint64_t now_ns(clockid_t clock)
+{
+	struct timespec t;
+
+	clock_gettime(clock, &t);
+	return t.tv_sec * 1000000000ULL + t.tv_nsec;
+}
+
+static void pause_ms(long ms)
+{
+	struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+
+	while (nanosleep(&t, &t) && errno == EINTR)
+		;
+}
+
+static int client_socket(int family, int type)
+{
+	struct timeval t = {.tv_sec = o.timeout / 1000, .tv_usec = o.timeout % 1000 * 1000};
+	int fd = socket(family, type | SOCK_CLOEXEC, 0), one = 1;
+
+	if (fd < 0)
+		return -1;
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &t, sizeof(t));
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &t, sizeof(t));
+	if (o.bind_port >= 0) {
+		union address a = {.sa.sa_family = family};
+
+		a.in.sin_port = htons(o.bind_port); /* same place in both families */
+		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+		if (bind(fd, &a.sa, family == AF_INET ? sizeof(a.in) : sizeof(a.in6))) {
+			int error = errno;
+
+			close(fd);
+			errno = error;
+			return -1;
+		}
+	}
+	return fd;
+}
+
+static int connect_to(int fd, const union address *a, socklen_t size)
+{
+	if (connect(fd, &a->sa, size) == 0)
+		return 0;
+	/* What SO_SNDTIMEO says of a connect that took too long. */
+	if (errno == EINPROGRESS)
+		errno = ETIMEDOUT;
+	return -1;
+}
+
+/* A close that leaves no TIME_WAIT, so that no test runs out of ports. */
+static void reset_close(int fd)
+{
+	struct linger now = {.l_onoff = 1};
+
+	if (!o.graceful)
+		setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+	close(fd);
+}
+
+/* One line without its end, into `line`. 1: a line; 0: the end came first; -1: errno. */
+static int read_line(int fd, char *line, size_t size)
+{
+	size_t used = 0;
+
+	for (;;) {
+		ssize_t n = recv(fd, line + used, size - 1 - used, 0);
+		char *end;
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0) {
+			if (errno == EAGAIN)
+				errno = ETIMEDOUT;
+			return -1;
+		}
+		line[used + n] = 0;
+		end = memchr(line + used, '\n', n);
+		if (end) {
+			*end = 0;
+			return 1;
+		}
+		used += n;
+		if (n == 0 || used == size - 1)
+			return used > 0;
+	}
+}
+
+/* -- servers ------------------------------------------------------------------ */
+
+static void origin_line(int fd, int family, char *line, size_t size)
+{
+	struct weir_origin origin = {};
+	socklen_t length = sizeof(origin);
+	struct in6_addr ip;
+	char text[INET6_ADDRSTRLEN];
+
+	if (getsockopt(fd, family == AF_INET ? SOL_IP : SOL_IPV6, WEIR_SO_ORIGIN, &origin,
+		       &length)) {
+		snprintf(line, size, "{\"errno\":\"%s\"}\n", name_of(errno));
+		return;
+	}
+	memcpy(&ip, &origin.address, sizeof(ip));
+	snprintf(line, size,
+		 "{\"address\":\"%s\",\"port\":%u,\"protocol\":%u,\"source\":%u,\"destination\":%u,"
+		 "\"cgroup\":%llu}\n",
+		 inet_ntop(AF_INET6, &ip, text, sizeof(text)), origin.port, origin.protocol,
+		 origin.source, origin.destination, (unsigned long long)origin.cgroup);
+}
+
+struct serving {
+	int fd, family;
+};
+
+static void *serve_one(void *with)
+{
+	struct serving *s = with;
+	struct timeval limit = {.tv_sec = 60};
+	char buffer[65536];
+	ssize_t n;
+
+	setsockopt(s->fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+	if (!o.echo) {
+		if (o.origin)
+			origin_line(s->fd, s->family, buffer, sizeof(buffer));
+		else
+			snprintf(buffer, sizeof(buffer), "%s\n", o.reply ? o.reply : "ok");
+		if (send(s->fd, buffer, strlen(buffer), MSG_NOSIGNAL) > 0)
+			shutdown(s->fd, SHUT_WR);
+	}
+	while ((n = recv(s->fd, buffer, sizeof(buffer), 0)) > 0)
+		if (o.echo && send(s->fd, buffer, n, MSG_NOSIGNAL) != n)
+			break;
+	close(s->fd);
+	free(s);
+	return NULL;
+}
+
+static void *accept_loop(void *with)
+{
+	struct serving *listener = with;
+	pthread_attr_t small;
+	pthread_t thread;
+
+	pthread_attr_init(&small);
+	pthread_attr_setstacksize(&small, 256 * 1024);
+	pthread_attr_setdetachstate(&small, PTHREAD_CREATE_DETACHED);
+	for (;;) {
+		int fd = accept4(listener->fd, NULL, NULL, SOCK_CLOEXEC);
+		struct serving *s;
+
+		if (fd < 0) {
+			/* ECONNABORTED and the like concern one connection; no descriptors passes. */
+			pause_ms(errno == EMFILE || errno == ENFILE || errno == ENOMEM ? 10 : 0);
+			continue;
+		}
+		s = malloc(sizeof(*s));
+		if (!s) {
+			close(fd);
+			continue;
+		}
+		s->fd = fd;
+		s->family = listener->family;
+		if (pthread_create(&thread, &small, serve_one, s))
+			serve_one(s);
+	}
+	return NULL;
+}
+
+static int bound_socket(union address *a, socklen_t size, int type, const char **call)
+{
+	int one = 1, fd = socket(a->sa.sa_family, type | SOCK_CLOEXEC, 0);
+
+	*call = "socket";
+	if (fd < 0)
+		return -1;
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	if (o.reuseport)
+		setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one));
+	*call = "bind";
+	if (bind(fd, &a->sa, size) || getsockname(fd, &a->sa, &size)) {
+		int error = errno;
+
+		close(fd);
+		errno = error;
+		return -1;
+	}
+	return fd;
+}
+
+static int listen_on(union address *a, socklen_t size)
+{
+	const char *call;
+	int one = 1, fd;
+
+	fd = bound_socket(a, size, SOCK_STREAM, &call);
+	if (fd < 0)
+		failed(call);
+	/* Two addresses on one port: a [::] must leave IPv4 to the other. */
+	if (a->sa.sa_family == AF_INET6 && o.also)
+		setsockopt(fd, SOL_IPV6, IPV6_V6ONLY, &one, sizeof(one));
+	if (listen(fd, o.backlog))
+		failed("listen");
+	return fd;
+}
+
+static int command_listen(void)
+{
+	static struct serving first, second;
+	union address a, also;
+	socklen_t size = target(&a);
+	pthread_t thread;
+
+	first.fd = listen_on(&a, size);
+	first.family = a.sa.sa_family;
+	if (o.also) {
+		size = parse_address(&also, o.also, ntohs(a.in.sin_port));
+		second.fd = listen_on(&also, size);
+		second.family = also.sa.sa_family;
+	}
+	printf("{\"listening\":%u,\"pid\":%d}\n", ntohs(a.in.sin_port), getpid());
+	if (o.also && pthread_create(&thread, NULL, accept_loop, &second))
+		failed("pthread_create");
+	accept_loop(&first);
+	return 0;
+}
+
+static int command_udp_echo(void)
+{
+	union address a, from, third;
+	socklen_t size = target(&a), third_size = 0;
+	char buffer[65536], text[80];
+	const char *call;
+	int fd = bound_socket(&a, size, SOCK_DGRAM, &call);
+
+	if (fd < 0)
+		failed(call);
+	if (o.third)
+		third_size = parse_address(&third, o.third, o.third_port);
+	printf("{\"listening\":%u,\"pid\":%d}\n", ntohs(a.in.sin_port), getpid());
+	for (;;) {
+		socklen_t from_size = sizeof(from);
+		ssize_t n = recvfrom(fd, buffer, sizeof(buffer), 0, &from.sa, &from_size);
+		int reply = 0, other = 0;
+
+		if (n < 0)
+			continue;
+		if (o.reply)
+			n = snprintf(buffer, sizeof(buffer), "%s\n", o.reply);
+		if (sendto(fd, buffer, n, 0, &from.sa, from_size) < 0)
+			reply = errno;
+		if (o.third && sendto(fd, "third\n", 6, 0, &third.sa, third_size) < 0)
+			other = errno;
+		print_address(text, sizeof(text), &from);
+		printf("{\"from\":\"%s\",\"reply\":\"%s\"", text, name_of(reply));
+		if (o.third)
+			printf(",\"third\":\"%s\"", name_of(other));
+		printf("}\n");
+	}
+	return 0;
+}
+
+/* -- clients ------------------------------------------------------------------ */
+
+struct attempt {
+	const char *call;
+	int error;
+	uint64_t connect_ns;
+	char peer[80];
+	char line[512];
+	int got; /* of read_line */
+};
+
+static int send_all(int fd)
+{
+	static const char block[65536];
+
+	for (long left = o.send; left > 0;) {
+		ssize_t n = send(fd, block, left < (long)sizeof(block) ? left : (long)sizeof(block),
+				 MSG_NOSIGNAL);
+
+		if (n < 0)
+			return -1;
+		left -= n;
+	}
+	if (o.text) {
+		char line[4096];
+		int n = snprintf(line, sizeof(line), "%s\n", o.text);
+
+		if (send(fd, line, n, MSG_NOSIGNAL) != n)
+			return -1;
+	} else if (o.udp && !o.send && send(fd, "x", 1, 0) != 1) {
+		return -1;
+	}
+	return 0;
+}
+
+/* Everything one `connect` does, up to the first call that fails. */
+static void attempt(struct attempt *t, const union address *a, socklen_t size)
+{
+	union address peer;
+	socklen_t peer_size = sizeof(peer);
+	uint64_t start;
+	int fd;
+
+	memset(t, 0, sizeof(*t));
+	fd = client_socket(a->sa.sa_family, o.udp ? SOCK_DGRAM : SOCK_STREAM);
+	if (fd < 0) {
+		t->call = o.bind_port >= 0 ? "bind" : "socket";
+		t->error = errno;
+		return;
+	}
+	if (o.birth_cgroup && o.cgroup)
+		enter_cgroup(o.cgroup);
+	start = now_ns(CLOCK_MONOTONIC);
+	t->call = "connect";
+	if (connect_to(fd, a, size))
+		goto failed;
+	t->connect_ns = now_ns(CLOCK_MONOTONIC) - start;
+	t->call = "getpeername";
+	if (o.peername) {
+		if (getpeername(fd, &peer.sa, &peer_size))
+			goto failed;
+		print_address(t->peer, sizeof(t->peer), &peer);
+	}
+	t->call = "send";
+	if (send_all(fd))
+		goto failed;
+	t->call = "recv";
+	if (o.read) {
+		t->got = read_line(fd, t->line, sizeof(t->line));
+		if (t->got < 0)
+			goto failed;
+	}
+	if (o.hold) {
+		printf("{\"holding\":true,\"pid\":%d}\n", getpid());
+		pause_ms(o.hold);
+	}
+	close(fd);
+	return;
+failed:
+	t->error = errno;
+	close(fd);
+}
+
+static const char *outcome(const struct attempt *t)
+{
+	if (t->error)
+		return name_of(t->error);
+	if (o.read)
+		return t->got ? t->line : "eof";
+	return "ok";
+}
+
+static int command_connect(void)
+{
+	static struct outcomes outcomes;
+	union address a;
+	socklen_t size = target(&a);
+	struct attempt t;
+
+	if (o.count < 0) {
+		attempt(&t, &a, size);
+		printf("{\"result\":\"%s\"", name_of(t.error));
+		if (t.error)
+			printf(",\"call\":\"%s\"", t.call);
+		if (t.connect_ns)
+			printf(",\"connect_us\":%.1f", t.connect_ns / 1000.0);
+		if (*t.peer)
+			printf(",\"peer\":\"%s\"", t.peer);
+		if (o.read && !t.error) {
+			printf(",\"eof\":%s,\"line\":", t.got ? "false" : "true");
+			quote(stdout, t.line);
+		}
+		printf("}\n");
+		return 0;
+	}
+	for (long i = 0; i < o.count; i++) {
+		attempt(&t, &a, size);
+		tally(&outcomes, outcome(&t), 1);
+	}
+	printf("{\"connects\":%ld,", o.count);
+	print_outcomes(&outcomes);
+	printf("}\n");
+	return 0;
+}
+
+static int command_sendto(void)
+{
+	static struct outcomes outcomes;
+	union address a, from;
+	socklen_t size = target(&a);
+	char buffer[4096], text[80] = "";
+	int fd = client_socket(a.sa.sa_family, SOCK_DGRAM), error = 0;
+	long count = o.count < 0 ? 1 : o.count;
+
+	if (fd < 0)
+		failed(o.bind_port >= 0 ? "bind" : "socket");
+	if (o.birth_cgroup && o.cgroup)
+		enter_cgroup(o.cgroup);
+	for (long i = 0; i < count; i++) {
+		int n = snprintf(buffer, sizeof(buffer), "%s\n", o.text ? o.text : "x");
+		const char *call = "sendto";
+		socklen_t from_size = sizeof(from);
+		ssize_t got = 0;
+
+		error = 0;
+		*text = 0;
+		if (sendto(fd, buffer, n, 0, &a.sa, size) < 0) {
+			error = errno;
+		} else if (o.read) {
+			call = "recvfrom";
+			got = recvfrom(fd, buffer, sizeof(buffer) - 1, 0, &from.sa, &from_size);
+			if (got < 0)
+				error = errno == EAGAIN ? ETIMEDOUT : errno;
+			else
+				print_address(text, sizeof(text), &from);
+		}
+		buffer[got > 0 ? got : 0] = 0;
+		buffer[strcspn(buffer, "\n")] = 0;
+		tally(&outcomes, error ? name_of(error) : o.read ? buffer : "ok", 1);
+		if (o.count >= 0)
+			continue;
+		printf("{\"result\":\"%s\"", name_of(error));
+		if (error)
+			printf(",\"call\":\"%s\"", call);
+		if (*text) {
+			printf(",\"from\":\"%s\",\"line\":", text);
+			quote(stdout, buffer);
+		}
+		printf("}\n");
+	}
+	if (o.count >= 0) {
+		printf("{\"sends\":%ld,", count);
+		print_outcomes(&outcomes);
+		printf("}\n");
+	}
+	close(fd);
+	return 0;
+}
+
+struct racer {
+	struct outcomes outcomes;
+	long connects;
+	uint64_t until;
+	pthread_t thread;
+};
+
+static void *race_one(void *with)
+{
+	struct racer *r = with;
+	union address a;
+	socklen_t size = target(&a);
+	long count = o.count >= 0 ? o.count : o.milliseconds ? -1 : 1000;
+	char line[512];
+
+	for (long i = 0; count < 0 || i < count; i++) {
+		const char *name = line;
+		int fd, got;
+
+		if (r->until && now_ns(CLOCK_MONOTONIC) >= r->until)
+			break;
+		fd = client_socket(a.sa.sa_family, o.udp ? SOCK_DGRAM : SOCK_STREAM);
+		r->connects++;
+		if (fd < 0 ||
+		    (o.udp ? sendto(fd, "x", 1, 0, &a.sa, size) < 0 : connect_to(fd, &a, size))) {
+			tally(&r->outcomes, name_of(errno), 1);
+			if (fd >= 0)
+				close(fd);
+			continue;
+		}
+		got = read_line(fd, line, sizeof(line));
+		if (got < 0)
+			name = name_of(errno);
+		else if (got == 0)
+			name = "eof";
+		tally(&r->outcomes, name, 1);
+		reset_close(fd);
+	}
+	return NULL;
+}
+
+static int command_race(void)
+{
+	struct racer *racers;
+	static struct outcomes all;
+	union address a;
+	uint64_t start = now_ns(CLOCK_MONOTONIC);
+	long connects = 0;
+
+	target(&a);
+	if (o.threads < 1 || o.threads > 1000)
+		usage("--threads wants 1 to 1000");
+	racers = calloc(o.threads, sizeof(*racers));
+	if (!racers)
+		failed("calloc");
+	for (long i = 0; i < o.threads; i++) {
+		racers[i].until = o.milliseconds ? start + o.milliseconds * 1000000ULL : 0;
+		if (pthread_create(&racers[i].thread, NULL, race_one, &racers[i]))
+			failed("pthread_create");
+	}
+	for (long i = 0; i < o.threads; i++) {
+		pthread_join(racers[i].thread, NULL);
+		connects += racers[i].connects;
+		for (int k = 0; k < racers[i].outcomes.used; k++)
+			tally(&all, racers[i].outcomes.of[k].name, racers[i].outcomes.of[k].count);
+	}
+	printf("{\"connects\":%ld,\"seconds\":%.3f,", connects,
+	       (now_ns(CLOCK_MONOTONIC) - start) / 1e9);
+	print_outcomes(&all);
+	printf("}\n");
+	free(racers);
+	return 0;
+}
+
+static void bench_block(long block, const union address *a, socklen_t size)
+{
+	int fd = -1;
+	long failures = 0;
+	uint64_t cpu, wall;
+
+	if (o.udp && (fd = client_socket(a->sa.sa_family, SOCK_DGRAM)) < 0)
+		failed("socket");
+	wall = now_ns(CLOCK_MONOTONIC);
+	cpu = now_ns(CLOCK_THREAD_CPUTIME_ID);
+	for (long i = 0; i < o.cycles; i++) {
+		if (o.udp) {
+			failures += sendto(fd, "x", 1, MSG_DONTWAIT, &a->sa, size) < 0;
+			continue;
+		}
+		fd = socket(a->sa.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		failures += fd < 0 || connect(fd, &a->sa, size) < 0;
+		if (fd >= 0)
+			reset_close(fd);
+	}
+	cpu = now_ns(CLOCK_THREAD_CPUTIME_ID) - cpu;
+	wall = now_ns(CLOCK_MONOTONIC) - wall;
+	if (o.udp)
+		close(fd);
+	printf("{\"block\":%ld,\"cycles\":%ld,\"cpu_ns\":%.1f,\"wall_ns\":%.1f,\"failed\":%ld}\n",
+	       block, o.cycles, (double)cpu / o.cycles, (double)wall / o.cycles, failures);
+}
+
+static int command_bench(void)
+{
+	union address a;
+	socklen_t size = target(&a);
+	char line[256];
+
+	if (o.cycles < 1)
+		usage("--cycles wants 1 or more");
+	if (o.from_stdin) {
+		for (long i = 0; fgets(line, sizeof(line), stdin); i++)
+			bench_block(i, &a, size);
+		return 0;
+	}
+	for (long i = 0; i < o.blocks; i++)
+		bench_block(i, &a, size);
+	return 0;
+}
+
+/* -- others ------------------------------------------------------------------- */
+
+static int command_bind(void)
+{
+	union address a;
+	socklen_t size = target(&a);
+	const char *call;
+	int fd = bound_socket(&a, size, o.udp ? SOCK_DGRAM : SOCK_STREAM, &call);
+
+	if (fd < 0)
+		failed(call);
+	printf("{\"result\":\"ok\",\"port\":%u}\n", ntohs(a.in.sin_port));
+	close(fd);
+	return 0;
+}
+
+static int make_socket(int type, int protocol, int protocol6)
+{
+	int fd = socket(o.v6 ? AF_INET6 : AF_INET, type, o.v6 ? protocol6 : protocol);
+
+	if (fd < 0)
+		failed("socket");
+	printf("{\"result\":\"ok\"}\n");
+	close(fd);
+	return 0;
+}
+
+static int command_raw(void)
+{
+	return make_socket(SOCK_RAW, IPPROTO_ICMP, IPPROTO_ICMPV6);
+}
+
+static int command_mptcp(void)
+{
+	return make_socket(SOCK_STREAM, 262, 262);
+}
+
+static int command_sctp(void)
+{
+	return make_socket(SOCK_STREAM, IPPROTO_SCTP, IPPROTO_SCTP);
+}
+
+static int command_udplite(void)
+{
+	return make_socket(SOCK_DGRAM, IPPROTO_UDPLITE, IPPROTO_UDPLITE);
+}
+
+static int command_ping(void)
+{
+	return make_socket(SOCK_DGRAM, IPPROTO_ICMP, IPPROTO_ICMPV6);
+}
+
+static int command_sleep(void)
+{
+	printf("{\"pid\":%d}\n", getpid());
+	if (o.positionals)
+		pause_ms(number("MS", o.positional[0]));
+	else
+		for (;;)
+			pause();
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	const struct {
+		const char *name;
+		int (*run)(void);
+	} commands[] = {
+		{"listen", command_listen},   {"udp-echo", command_udp_echo},
+		{"connect", command_connect}, {"sendto", command_sendto},
+		{"race", command_race},       {"bench", command_bench},
+		{"bind", command_bind},       {"raw", command_raw},
+		{"mptcp", command_mptcp},     {"sctp", command_sctp},
+		{"udplite", command_udplite}, {"ping", command_ping},
+		{"sleep", command_sleep},
+	};
+
+	parse(argc, argv);
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	signal(SIGPIPE, SIG_IGN);
+	for (size_t i = 0; i < sizeof(commands) / sizeof(*commands); i++)
+		if (strcmp(o.command, commands[i].name) == 0) {
+			if (o.netns)
+				enter_netns(o.netns);
+			if (o.birth_cgroup)
+				enter_cgroup(o.birth_cgroup);
+			else if (o.cgroup)
+				enter_cgroup(o.cgroup);
+			return commands[i].run();
+		}
+	usage("unknown command %s", o.command);
+}
