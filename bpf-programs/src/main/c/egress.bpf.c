@@ -12,7 +12,9 @@
 
 enum weir_way {
 	WEIR_WAY_REFUSED, /* the errno is set */
-	WEIR_WAY_STRAIGHT,
+	/* Not 1: clang would hand this on as what the hook returns, and the verifier knows no bounds
+	 * of what a function proven by itself returns. */
+	WEIR_WAY_STRAIGHT = 2,
 	WEIR_WAY_STEERED, /* to `steered` and `steered_port` of the request */
 };
 
@@ -30,7 +32,6 @@ struct weir_request {
 /* What a decision has found out so far. */
 struct weir_finding {
 	struct weir_view view;
-	struct weir_verdict_tables tables;
 	__u32 source;
 	__u32 destination; /* workload */
 	__u32 source_identity;
@@ -82,7 +83,7 @@ WEIR_FUNCTION int weir_refuse(const struct weir_finding *f, const struct weir_re
 /* A datagram from this peer came in a short while ago: the socket may answer it. */
 #define WEIR_REPLY_NS 60000000000ULL
 
-WEIR_FUNCTION int weir_is_reply(struct bpf_sock_addr *ctx, const struct weir_request *request)
+WEIR_PROVEN_ONCE int weir_is_reply(struct bpf_sock_addr *ctx, const struct weir_request *request)
 {
 	struct weir_reply_key key = {};
 	struct weir_reply *peer;
@@ -98,6 +99,26 @@ WEIR_FUNCTION int weir_is_reply(struct bpf_sock_addr *ctx, const struct weir_req
 		return 0;
 	received = peer->received;
 	return received && bpf_ktime_get_ns() - received < WEIR_REPLY_NS;
+}
+
+/* Judges with the tables of a slot. A table that is missing is no generation: refused. */
+WEIR_PROVEN_ONCE int weir_judge_in(__u32 slot, const struct weir_generation *generation,
+				   const struct weir_question *question, struct weir_answer *answer)
+{
+	struct weir_view view = {.slot = slot};
+	struct weir_verdict_tables tables;
+
+	if (!generation || !question || !answer)
+		return 0;
+	answer->verdict = WEIR_REFUSE;
+	answer->reason = WEIR_REASON_NO_GENERATION;
+	answer->rule = 0;
+	tables.identities = WEIR_TABLE_OF(identities, &view);
+	tables.verdicts = WEIR_TABLE_OF(verdicts, &view);
+	tables.port_classes = WEIR_TABLE_OF(port_classes, &view);
+	if (tables.identities && tables.verdicts && tables.port_classes)
+		weir_judge(&tables, generation, question, answer);
+	return 0;
 }
 
 /* Asks whether the source may reach one destination, and acts on the answer. True: go on. */
@@ -121,7 +142,7 @@ WEIR_FUNCTION int weir_may(struct bpf_sock_addr *ctx, struct weir_finding *f,
 	question.destination = identity;
 	question.port = f->port;
 	question.protocol = request->protocol;
-	weir_judge(&f->tables, generation, &question, &answer);
+	weir_judge_in(f->view.slot, generation, &question, &answer);
 	if (answer.verdict == WEIR_ALLOW)
 		return 1;
 	if (answer.verdict == WEIR_INSPECT) {
@@ -231,7 +252,7 @@ WEIR_INLINE struct weir_socket *weir_socket_of(struct bpf_sock *sk, __u32 source
 }
 
 /* Remembers, for a UDP socket, which virtual address stands behind a peer. */
-WEIR_FUNCTION int weir_remember_peer(struct bpf_sock_addr *ctx, const struct weir_address *peer,
+WEIR_PROVEN_ONCE int weir_remember_peer(struct bpf_sock_addr *ctx, const struct weir_address *peer,
 				     __u16 port, const struct weir_address *original,
 				     __u16 original_port)
 {
@@ -355,7 +376,7 @@ WEIR_FUNCTION int weir_may_reach(struct bpf_sock_addr *ctx, struct weir_finding 
 	return weir_may(ctx, f, request, owner_workload, owner_identity);
 }
 
-WEIR_FUNCTION int weir_decide(struct bpf_sock_addr *ctx, struct weir_request *request)
+WEIR_PROVEN_ONCE int weir_decide(struct bpf_sock_addr *ctx, struct weir_request *request)
 {
 	struct weir_service_key key = {};
 	struct weir_finding f = {};
@@ -384,11 +405,8 @@ WEIR_FUNCTION int weir_decide(struct bpf_sock_addr *ctx, struct weir_request *re
 	}
 	if (generation->flags & WEIR_GENERATION_HOST_GOVERNED)
 		f.governed = 1;
-	f.tables.identities = WEIR_TABLE_OF(identities, &f.view);
-	f.tables.verdicts = WEIR_TABLE_OF(verdicts, &f.view);
-	f.tables.port_classes = WEIR_TABLE_OF(port_classes, &f.view);
 	table = WEIR_TABLE_OF(workloads, &f.view);
-	if (!f.tables.identities || !f.tables.verdicts || !f.tables.port_classes || !table || !sk) {
+	if (!table || !sk) {
 		if (!f.governed)
 			return WEIR_WAY_STRAIGHT;
 		weir_refuse(&f, request, 0, WEIR_REASON_NO_GENERATION);
@@ -534,7 +552,7 @@ int weir_sendmsg6(struct bpf_sock_addr *ctx)
  * A datagram came in: its sender may be answered for a while, and one that we had steered to is
  * told as the virtual address the application knows. True: `original` says so.
  */
-WEIR_FUNCTION int weir_received(struct bpf_sock_addr *ctx, const struct weir_address *sender,
+WEIR_PROVEN_ONCE int weir_received(struct bpf_sock_addr *ctx, const struct weir_address *sender,
 				__u16 port, struct weir_address *original, __u16 *original_port)
 {
 	struct bpf_sock *sk = ctx->sk;

@@ -84,7 +84,7 @@ WEIR_INLINE struct weir_pair *weir_pair_of(const struct weir_socket *socket)
 	return pair ? pair : weir_new_pair(&key);
 }
 
-WEIR_FUNCTION int weir_count_refusal(const struct weir_refusal_key *key)
+WEIR_PROVEN_ONCE int weir_count_refusal(const struct weir_refusal_key *key)
 {
 	struct weir_refusal_key overflow = {};
 	__u64 *count, zero = 0;
@@ -129,7 +129,7 @@ WEIR_INLINE struct weir_event *weir_begin_event(__u32 source)
 }
 
 /* Counts a refusal (or what audit mode let pass) and tells of it. */
-WEIR_FUNCTION int weir_report(const struct weir_refusal_key *key,
+WEIR_PROVEN_ONCE int weir_report(const struct weir_refusal_key *key,
 			      const struct weir_address *address, __u64 generation, __u8 hook)
 {
 	struct weir_event *event;

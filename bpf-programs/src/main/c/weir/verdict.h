@@ -88,28 +88,37 @@ WEIR_INLINE __u32 weir_second_bucket(__u64 hash, __u32 mask)
 	return (__u32)(hash >> 32) & mask;
 }
 
+/* The row with this key in one bucket, or 0. */
+WEIR_PROVEN_ONCE __u64 weir_scan(const struct weir_verdict_bucket *bucket, __u64 key)
+{
+	int i;
+
+	if (!bucket)
+		return 0;
+	for (i = 0; i < WEIR_BUCKET_ROWS; i++) {
+		__u64 row = bucket->row[i];
+
+		if (((row ^ key) & WEIR_ROW_KEY_MASK) == 0)
+			return row;
+	}
+	return 0;
+}
+
 /* The row with this key, or 0. No key that is ever asked for is 0 (one side is not ANY), so an
  * empty row never matches. */
 WEIR_FUNCTION __u64 weir_find_row(void *verdicts, __u64 seed, __u32 mask, __u64 key)
 {
-	__u64 hash = weir_hash(key, seed);
+	__u64 hash = weir_hash(key, seed), row;
 	struct weir_verdict_bucket *bucket;
-	__u32 index;
-	int choice, i;
+	__u32 index = weir_first_bucket(hash, mask);
 
-	for (choice = 0; choice < 2; choice++) {
-		index = choice ? weir_second_bucket(hash, mask) : weir_first_bucket(hash, mask);
-		bucket = WEIR_LOOKUP(verdicts, &index);
-		if (!bucket)
-			continue;
-		for (i = 0; i < WEIR_BUCKET_ROWS; i++) {
-			__u64 row = bucket->row[i];
-
-			if (((row ^ key) & WEIR_ROW_KEY_MASK) == 0)
-				return row;
-		}
-	}
-	return 0;
+	bucket = WEIR_LOOKUP(verdicts, &index);
+	row = bucket ? weir_scan(bucket, key) : 0;
+	if (row)
+		return row;
+	index = weir_second_bucket(hash, mask);
+	bucket = WEIR_LOOKUP(verdicts, &index);
+	return bucket ? weir_scan(bucket, key) : 0;
 }
 
 /* From the narrow row to the wide one. */
