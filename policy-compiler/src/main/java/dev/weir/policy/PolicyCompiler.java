@@ -35,23 +35,29 @@ public final class PolicyCompiler {
 
   /** Compiles files for a node. */
   public static Compilation compile(SourceTree tree) {
-    return new PolicyCompiler(false).run(tree);
+    return new PolicyCompiler(false).run(tree).compilation();
   }
 
   /**
    * Compiles files to ask questions about: a Secret that is missing is only a warning, since no
    * answer depends on what is in it. Such a plan is not to be put in force.
    */
-  public static Compilation compileForQuestions(SourceTree tree) {
+  public static Analysis analyse(SourceTree tree) {
     return new PolicyCompiler(true).run(tree);
   }
 
-  private Compilation run(SourceTree tree) {
+  private Analysis run(SourceTree tree) {
     Diagnostics diagnostics = new Diagnostics();
     List<Resource> resources = ResourceReader.read(tree, diagnostics);
     Cluster cluster = Cluster.of(resources, diagnostics);
     RuleTable rules = new RuleTable(cluster, diagnostics);
     Steering steering = Steerer.steer(cluster, new Rules(rules), secretsOptional, diagnostics);
+    return new Analysis(
+        compilation(cluster, rules, steering, diagnostics), cluster, rules, steering);
+  }
+
+  private static Compilation compilation(
+      Cluster cluster, RuleTable rules, Steering steering, Diagnostics diagnostics) {
     if (!diagnostics.failed()) {
       Authorization authorization = Authorizer.authorize(cluster, steering, rules, diagnostics);
       Planner planner = new Planner(cluster, steering, authorization, rules, diagnostics);

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.weir.policy.answer;
+
+import dev.weir.policy.plan.Protocol;
+import dev.weir.policy.plan.Rule;
+import dev.weir.policy.plan.Verdict.Decision;
+import java.util.List;
+
+/**
+ * Why a connection is allowed or not.
+ *
+ * @param from who asks
+ * @param to whom for
+ * @param protocol transport
+ * @param port destination port
+ * @param decision what happens; {@link Decision#INSPECT} leaves it to the proxy for each request
+ * @param decidedBy the rule in whose name
+ * @param tier where it is decided: {@code kernel} or {@code proxy}
+ * @param why in a sentence
+ * @param findings every clause that decided or nearly did, those that decided first
+ * @param backends when {@code to} is a service: the same question about each backend
+ */
+public record Explanation(
+    String from,
+    String to,
+    Protocol protocol,
+    int port,
+    Decision decision,
+    Rule decidedBy,
+    String tier,
+    String why,
+    List<Finding> findings,
+    List<Explanation> backends) {
+  /** Copies the lists. */
+  public Explanation {
+    findings = List.copyOf(findings);
+    backends = List.copyOf(backends);
+  }
+
+  /** Whether the connection is made, if only as far as the proxy. */
+  public boolean made() {
+    return decision != Decision.REFUSE;
+  }
+
+  /**
+   * What one rule has to say.
+   *
+   * @param rule with its file and line
+   * @param side whose rule it is
+   * @param effect what it does
+   * @param note in a sentence
+   */
+  public record Finding(Rule rule, Side side, Effect effect, String note) {}
+
+  /** Whose rule. */
+  public enum Side {
+    /** What the source may reach. */
+    EGRESS,
+    /** What may reach the destination. */
+    INGRESS
+  }
+
+  /** What a rule does; in the order in which findings are told. */
+  public enum Effect {
+    /** It allows the connection, as far as its side goes. */
+    ALLOWS,
+    /** It isolates its side, so that something must allow the connection. */
+    ISOLATES,
+    /** It names the other side, but not the port. */
+    OTHER_PORT,
+    /** It names the port, but not the other side. */
+    OTHER_PEER
+  }
+}

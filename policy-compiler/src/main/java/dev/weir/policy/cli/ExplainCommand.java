@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.weir.policy.cli;
+
+import dev.weir.policy.Analysis;
+import dev.weir.policy.Compilation;
+import dev.weir.policy.PolicyCompiler;
+import dev.weir.policy.answer.Explainer;
+import dev.weir.policy.answer.Explanation;
+import dev.weir.policy.answer.Explanation.Finding;
+import dev.weir.policy.answer.Party;
+import dev.weir.policy.plan.Protocol;
+import dev.weir.policy.source.SourceTree;
+import java.util.Locale;
+import java.util.concurrent.Callable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Help.Ansi;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.ParameterException;
+import picocli.CommandLine.Spec;
+
+/** {@code weir explain DIR --from A --to B --port N}: the verdict and every rule behind it. */
+@Command(
+    name = "explain",
+    description = {
+      "Says whether a connection is allowed, and every rule that decided it or nearly did.",
+      "",
+      "A and B are NAMESPACE/NAME of a Workload or Service (or a bare name, if unique), an IP"
+          + " address, host or unknown. service/NAME and workload/NAME tell the two apart."
+    },
+    exitCodeListHeading = "%nExit codes:%n",
+    exitCodeList = {
+      "0:the connection is made, if only as far as the proxy",
+      "1:the connection or the files are refused",
+      "2:the command line is wrong, or names nobody"
+    })
+public final class ExplainCommand implements Callable<Integer> {
+
+  @Spec private CommandSpec spec = CommandSpec.create();
+
+  @Mixin private final PolicyInput input = new PolicyInput();
+
+  @Option(names = "--from", paramLabel = "A", required = true, description = "Who connects.")
+  private String from = "";
+
+  @Option(names = "--to", paramLabel = "B", required = true, description = "Whom to.")
+  private String to = "";
+
+  @Option(names = "--port", paramLabel = "N", required = true, description = "On which port.")
+  private int port;
+
+  @Option(
+      names = "--protocol",
+      paramLabel = "P",
+      description = "tcp, udp or sctp. Default: ${DEFAULT-VALUE}.")
+  private String protocol = "tcp";
+
+  /** For picocli. */
+  public ExplainCommand() {}
+
+  @Override
+  public Integer call() {
+    Protocol transport =
+        switch (protocol.toLowerCase(Locale.ROOT)) {
+          case "tcp" -> Protocol.TCP;
+          case "udp" -> Protocol.UDP;
+          case "sctp" -> Protocol.SCTP;
+          default ->
+              throw new ParameterException(
+                  spec.commandLine(), "--protocol: " + protocol + " (expected: tcp, udp or sctp)");
+        };
+    if (port < 1 || port > 65535) {
+      throw new ParameterException(
+          spec.commandLine(), "--port: " + port + " (expected: 1 to 65535)");
+    }
+    Analysis analysis = PolicyCompiler.analyse(SourceTree.read(input.directory()));
+    return switch (analysis.compilation()) {
+      case Compilation.Refused refused -> input.refuse(refused);
+      case Compilation.Compiled compiled -> answer(analysis, compiled, transport);
+    };
+  }
+
+  private int answer(Analysis analysis, Compilation.Compiled compiled, Protocol transport) {
+    Explainer explainer = new Explainer(analysis, compiled);
+    Explanation explanation;
+    try {
+      Party source = explainer.party(from, transport, 0);
+      Party destination = explainer.party(to, transport, port);
+      explanation = explainer.explain(source, destination, transport, port);
+    } catch (Explainer.UnclearException e) {
+      throw new ParameterException(spec.commandLine(), String.valueOf(e.getMessage()), e);
+    }
+    if (input.json()) {
+      input.out().print(JsonWriter.write(Reports.explanation(explanation)));
+    } else {
+      print(explanation, "");
+    }
+    input.out().flush();
+    return explanation.made() ? ExitCodes.OK : ExitCodes.FINDINGS;
+  }
+
+  private void print(Explanation explanation, String indent) {
+    Ansi ansi = spec.commandLine().getColorScheme().ansi();
+    String word =
+        switch (explanation.decision()) {
+          case ALLOW -> ansi.string("@|green,bold allowed|@");
+          case INSPECT -> ansi.string("@|green,bold allowed as far as the proxy|@");
+          case AUDIT -> ansi.string("@|yellow,bold would be refused|@");
+          case REFUSE -> ansi.string("@|red,bold refused|@");
+        };
+    input
+        .out()
+        .println(
+            indent
+                + explanation.from()
+                + " -> "
+                + explanation.to()
+                + " "
+                + explanation.protocol()
+                + " "
+                + explanation.port()
+                + ": "
+                + word);
+    input.out().println(indent + "  why:  " + explanation.why());
+    input.out().println(indent + "  by:   " + explanation.decidedBy().describe());
+    input.out().println(indent + "  tier: " + explanation.tier());
+    for (Finding finding : explanation.findings()) {
+      input
+          .out()
+          .println(
+              indent
+                  + "  "
+                  + finding.side().name().toLowerCase(Locale.ROOT)
+                  + ": "
+                  + finding.rule().describe()
+                  + " "
+                  + finding.note());
+    }
+    for (Explanation backend : explanation.backends()) {
+      print(backend, indent + "    ");
+    }
+  }
+}

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.weir.policy.cli;
+
+import dev.weir.policy.answer.Explanation;
+import dev.weir.policy.answer.Explanation.Finding;
+import dev.weir.policy.plan.Plan;
+import dev.weir.policy.plan.PlanCodec;
+import dev.weir.policy.plan.Rule;
+import dev.weir.policy.plan.Service;
+import dev.weir.policy.plan.Verdict;
+import dev.weir.policy.source.Diagnostic;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+
+/** Answers as JSON values; the names are documented in docs/policy.md and stay. */
+public final class Reports {
+
+  private Reports() {}
+
+  /** Errors and warnings. */
+  public static Map<String, Object> diagnostics(
+      List<Diagnostic> errors, List<Diagnostic> warnings) {
+    Map<String, Object> report = new LinkedHashMap<>();
+    report.put("ok", errors.isEmpty());
+    report.put("errors", errors.stream().map(Reports::diagnostic).toList());
+    report.put("warnings", warnings.stream().map(Reports::diagnostic).toList());
+    return report;
+  }
+
+  private static Map<String, Object> diagnostic(Diagnostic diagnostic) {
+    Map<String, Object> report = new LinkedHashMap<>();
+    report.put("file", diagnostic.at().file());
+    report.put("line", diagnostic.at().line());
+    report.put("column", diagnostic.at().column());
+    report.put("field", diagnostic.field());
+    report.put("message", diagnostic.message());
+    report.put("remedy", diagnostic.remedy());
+    return report;
+  }
+
+  /** A rule with its place. */
+  public static Map<String, Object> rule(Rule rule) {
+    Map<String, Object> report = new LinkedHashMap<>();
+    report.put("kind", rule.kind());
+    report.put("namespace", rule.namespace());
+    report.put("name", rule.name());
+    report.put("clause", rule.clause());
+    report.put("file", rule.file());
+    report.put("line", rule.line());
+    return report;
+  }
+
+  static Map<String, Object> explanation(Explanation explanation) {
+    Map<String, Object> report = new LinkedHashMap<>();
+    report.put("from", explanation.from());
+    report.put("to", explanation.to());
+    report.put("protocol", explanation.protocol().name());
+    report.put("port", explanation.port());
+    report.put("verdict", word(explanation.decision()));
+    report.put("tier", explanation.tier());
+    report.put("why", explanation.why());
+    report.put("rule", rule(explanation.decidedBy()));
+    List<Object> findings = new ArrayList<>();
+    for (Finding finding : explanation.findings()) {
+      Map<String, Object> item = new LinkedHashMap<>();
+      item.put("side", finding.side().name().toLowerCase(Locale.ROOT));
+      item.put("effect", finding.effect().name().toLowerCase(Locale.ROOT));
+      item.put("note", finding.note());
+      item.put("rule", rule(finding.rule()));
+      findings.add(item);
+    }
+    report.put("rules", findings);
+    report.put("backends", explanation.backends().stream().map(Reports::explanation).toList());
+    return report;
+  }
+
+  static String word(Verdict.Decision decision) {
+    return decision.name().toLowerCase(Locale.ROOT);
+  }
+
+  static Map<String, Object> sizes(Plan plan) {
+    Map<String, Object> report = new LinkedHashMap<>();
+    report.put("workloads", plan.workloads().size());
+    report.put("identities", plan.identities().size());
+    report.put("rules", plan.rules().size());
+    report.put("verdicts", plan.verdicts().size());
+    report.put("port_classes", plan.portClasses().size());
+    report.put("services", plan.services().size());
+    report.put("slots", plan.services().stream().mapToInt(s -> s.slots().size()).sum());
+    report.put("backends", plan.backends().size() - 1);
+    report.put("endpoints", plan.endpoints().size());
+    report.put("cidrs", plan.cidrs().size());
+    report.put("ports", plan.ports().size());
+    report.put("listeners", plan.proxy().listeners().size());
+    report.put("plan_bytes", PlanCodec.encode(plan).length);
+    return report;
+  }
+
+  static Map<String, Object> plan(Plan plan) {
+    Map<String, Object> report = new LinkedHashMap<>();
+    report.put("mesh", plan.settings().mesh());
+    report.put("proxy_needed", plan.proxy().needed());
+    report.put("sizes", sizes(plan));
+    List<Object> services = new ArrayList<>();
+    for (Service service : plan.services()) {
+      Map<String, Object> item = new LinkedHashMap<>();
+      var workload = plan.workloads().get(service.workload());
+      item.put("service", workload.namespace() + "/" + workload.name());
+      item.put("address", service.address().toString());
+      item.put("port", service.port());
+      item.put("protocol", service.protocol().name());
+      item.put("tier", service.tier().name().toLowerCase(Locale.ROOT));
+      item.put("why", why(service));
+      item.put(
+          "backends",
+          service.slots().stream()
+              .map(slot -> plan.backends().get(slot))
+              .map(b -> b.address() + " " + b.port())
+              .toList());
+      services.add(item);
+    }
+    report.put("services", services);
+    List<Object> verdicts = new ArrayList<>();
+    for (Verdict verdict : plan.verdicts()) {
+      Map<String, Object> item = new LinkedHashMap<>();
+      item.put("source", plan.identities().get(verdict.source()).description());
+      item.put("destination", plan.identities().get(verdict.destination()).description());
+      item.put("protocol", verdict.protocol().name());
+      item.put("port", verdict.port());
+      item.put("verdict", word(verdict.decision()));
+      item.put("rule", plan.rules().get(verdict.rule()).describe());
+      verdicts.add(item);
+    }
+    report.put("verdicts", verdicts);
+    return report;
+  }
+
+  static String why(Service service) {
+    return switch (service.tier()) {
+      case KERNEL ->
+          service.slots().isEmpty()
+              ? "nobody is behind it"
+              : "no route: the kernel picks a backend at connect";
+      case PROXY -> "an HTTPRoute chooses by request, which only the proxy can";
+    };
+  }
+}
