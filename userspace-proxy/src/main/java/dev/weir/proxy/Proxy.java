@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.weir.proxy;
+
+import dev.weir.policy.plan.ProxyUpdate;
+import dev.weir.proxy.control.Commands;
+import dev.weir.proxy.http.Worker;
+import dev.weir.proxy.listen.Listeners;
+import dev.weir.proxy.listen.OriginSource;
+import dev.weir.proxy.loop.Loop;
+import dev.weir.proxy.observe.Counter;
+import dev.weir.proxy.observe.Exposition;
+import dev.weir.proxy.observe.Log;
+import dev.weir.proxy.observe.LoopMetrics;
+import dev.weir.proxy.outbound.BindAddress;
+import dev.weir.proxy.outbound.Current;
+import dev.weir.proxy.outbound.Generation;
+import dev.weir.proxy.outbound.UpdateRefusedException;
+import dev.weir.proxy.upstream.Endpoint;
+import io.netty.channel.MultiThreadIoEventLoopGroup;
+import io.netty.channel.epoll.EpollIoHandler;
+import io.netty.util.internal.PlatformDependent;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.Set;
+import java.util.TreeMap;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
+import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.function.Function;
+import java.util.function.LongSupplier;
+
+/** All of the proxy but its process: event loops, listeners, the generation in force. */
+public final class Proxy implements Commands, AutoCloseable {
+
+  /** After this, nobody can still begin a handshake with a replaced certificate. */
+  private static final long CERTIFICATE_GRACE_SECONDS = 30;
+
+  private static final long PAGE = 4096;
+
+  private final MultiThreadIoEventLoopGroup group;
+  private final List<Worker> workers = new ArrayList<>();
+  private final Listeners listeners;
+  private final Current current = new Current();
+  private final AtomicBoolean draining = new AtomicBoolean();
+  private final CompletableFuture<Void> drained = new CompletableFuture<>();
+  private final Log log;
+  private final long started = System.nanoTime();
+
+  /**
+   * Starts the event loops; nothing listens yet.
+   *
+   * @param threads event loops, at least 1
+   * @param origins asked about every accepted connection
+   * @param clock monotonic nanoseconds
+   */
+  public Proxy(int threads, OriginSource origins, LongSupplier clock, Log log) {
+    this.log = log;
+    this.group = new MultiThreadIoEventLoopGroup(threads, EpollIoHandler.newFactory());
+    for (int i = 0; i < threads; i++) {
+      workers.add(
+          new Worker(new Loop(group.next(), i, clock), new LoopMetrics(), log, current, draining));
+    }
+    this.listeners = new Listeners(workers, origins, log);
+  }
+
+  @Override
+  public void update(ProxyUpdate update) throws UpdateRefusedException {
+    if (draining.get()) {
+      throw new UpdateRefusedException("the proxy is draining; start another one");
+    }
+    Optional<Generation> previous = current.find();
+    Generation next = Generation.compile(update, previous, workers.size());
+    Set<BindAddress> binds = next.binds();
+    try {
+      listeners.prepare(binds);
+    } catch (UpdateRefusedException e) {
+      next.discard(previous);
+      throw e;
+    }
+    current.set(next);
+    listeners.accept();
+    listeners.retain(binds);
+    previous.ifPresent(old -> retire(old, next));
+    log.info("generation " + update.generation() + " is in force, listening at " + binds);
+  }
+
+  private void retire(Generation old, Generation next) {
+    List<Endpoint> retired = old.retire(next);
+    for (Worker worker : workers) {
+      worker
+          .loop()
+          .executor()
+          .execute(() -> retired.forEach(endpoint -> endpoint.closeIdle(worker.loop())));
+    }
+    var _ =
+        group.schedule(
+            () -> old.releaseCertificates(next), CERTIFICATE_GRACE_SECONDS, TimeUnit.SECONDS);
+  }
+
+  /** Asks every loop, on its own thread. */
+  private <T> List<T> ask(Function<Worker, T> question) {
+    List<CompletableFuture<T>> answers =
+        workers.stream()
+            .map(
+                worker ->
+                    CompletableFuture.supplyAsync(
+                        () -> question.apply(worker), worker.loop().executor()))
+            .toList();
+    List<T> all = new ArrayList<>();
+    for (CompletableFuture<T> answer : answers) {
+      try {
+        all.add(answer.get(10, TimeUnit.SECONDS));
+      } catch (InterruptedException e) {
+        Thread.currentThread().interrupt();
+        throw new IllegalStateException("interrupted", e);
+      } catch (ExecutionException | TimeoutException e) {
+        throw new IllegalStateException("an event loop does not answer", e);
+      }
+    }
+    return all;
+  }
+
+  private record LoopState(LoopMetrics.Copy metrics, Map<String, int[]> pools) {
+    long connections() {
+      return metrics.counted(Counter.ACCEPTED) - metrics.counted(Counter.CLOSED);
+    }
+  }
+
+  private List<LoopState> states() {
+    List<Endpoint> endpoints = current.find().map(Generation::endpoints).orElse(List.of());
+    return ask(
+        worker -> {
+          Map<String, int[]> pools = new TreeMap<>();
+          for (Endpoint endpoint : endpoints) {
+            pools.put(
+                endpoint.toString(),
+                new int[] {endpoint.open(worker.loop()), endpoint.idle(worker.loop())});
+          }
+          return new LoopState(worker.metrics().copy(), pools);
+        });
+  }
+
+  @Override
+  public String metrics() {
+    List<LoopState> states = states();
+    Map<String, Number> gauges = new TreeMap<>();
+    gauges.put("weir_proxy_generation", current.find().map(Generation::number).orElse(0L));
+    gauges.put(
+        "weir_proxy_connections_active", states.stream().mapToLong(LoopState::connections).sum());
+    gauges.put("weir_proxy_resident_memory_bytes", residentBytes());
+    gauges.put("weir_proxy_heap_used_bytes", heapUsed());
+    gauges.put("weir_proxy_direct_memory_used_bytes", PlatformDependent.usedDirectMemory());
+    gauges.put("weir_proxy_uptime_seconds", (System.nanoTime() - started) / 1_000_000_000);
+    return Exposition.text(states.stream().map(LoopState::metrics).toList(), gauges);
+  }
+
+  @Override
+  public String status() {
+    List<LoopState> states = states();
+    Map<String, int[]> pools = new TreeMap<>();
+    for (LoopState state : states) {
+      state.pools.forEach(
+          (endpoint, counts) ->
+              pools.merge(endpoint, counts, (a, b) -> new int[] {a[0] + b[0], a[1] + b[1]}));
+    }
+    StringBuilder json = new StringBuilder(512);
+    json.append("{\"generation\":")
+        .append(current.find().map(Generation::number).orElse(0L))
+        .append(",\"draining\":")
+        .append(draining.get())
+        .append(",\"listeners\":[");
+    String comma = "";
+    for (BindAddress bind : listeners.binds()) {
+      json.append(comma).append('"').append(bind).append('"');
+      comma = ",";
+    }
+    json.append("],\"connections\":")
+        .append(states.stream().mapToLong(LoopState::connections).sum())
+        .append(",\"pools\":[");
+    comma = "";
+    for (Map.Entry<String, int[]> pool : pools.entrySet()) {
+      json.append(comma)
+          .append("{\"endpoint\":\"")
+          .append(pool.getKey())
+          .append("\",\"open\":")
+          .append(pool.getValue()[0])
+          .append(",\"idle\":")
+          .append(pool.getValue()[1])
+          .append('}');
+      comma = ",";
+    }
+    return json.append("],\"uptime_seconds\":")
+        .append((System.nanoTime() - started) / 1_000_000_000)
+        .append(",\"resident_bytes\":")
+        .append(residentBytes())
+        .append(",\"heap_used_bytes\":")
+        .append(heapUsed())
+        .append(",\"direct_memory_used_bytes\":")
+        .append(PlatformDependent.usedDirectMemory())
+        .append('}')
+        .toString();
+  }
+
+  private static long heapUsed() {
+    Runtime runtime = Runtime.getRuntime();
+    return runtime.totalMemory() - runtime.freeMemory();
+  }
+
+  /** The second field of /proc/self/statm (proc_pid_statm(5)), 0 when it cannot be read. */
+  private static long residentBytes() {
+    try {
+      String statm = Files.readString(Path.of("/proc/self/statm"));
+      return Long.parseLong(statm.split(" ", -1)[1]) * PAGE;
+    } catch (IOException e) {
+      return 0;
+    }
+  }
+
+  @Override
+  public void drain(long millis) {
+    if (!draining.compareAndSet(false, true)) {
+      return;
+    }
+    log.info("draining, for at most " + millis + " ms");
+    listeners.retain(Set.of());
+    long deadline = System.nanoTime() + TimeUnit.MILLISECONDS.toNanos(Math.max(0, millis));
+    lookIfDrained(deadline);
+  }
+
+  private void lookIfDrained(long deadline) {
+    // Not on a thread that this would have to wait for: the loops are asked without blocking.
+    List<CompletableFuture<Long>> open =
+        workers.stream()
+            .map(
+                worker ->
+                    CompletableFuture.supplyAsync(
+                        () ->
+                            worker.metrics().counted(Counter.ACCEPTED)
+                                - worker.metrics().counted(Counter.CLOSED),
+                        worker.loop().executor()))
+            .toList();
+    var _ =
+        CompletableFuture.allOf(open.toArray(CompletableFuture[]::new))
+            .thenRun(
+                () -> {
+                  long left = open.stream().mapToLong(CompletableFuture::join).sum();
+                  if (left == 0 || System.nanoTime() >= deadline) {
+                    log.info("drained; connections cut off: " + left);
+                    drained.complete(null);
+                  } else {
+                    var _ =
+                        group.schedule(() -> lookIfDrained(deadline), 50, TimeUnit.MILLISECONDS);
+                  }
+                });
+  }
+
+  /** Done when a drain is. */
+  public CompletableFuture<Void> drained() {
+    return drained;
+  }
+
+  /** Ends the event loops, whatever is in flight. */
+  @Override
+  public void close() {
+    listeners.retain(Set.of());
+    group.shutdownGracefully(0, 2, TimeUnit.SECONDS).awaitUninterruptibly();
+  }
+}

@@ -1,0 +1,760 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.weir.proxy.http;
+
+import dev.weir.policy.plan.ProxyPlan.Filter;
+import dev.weir.policy.plan.VerdictIndex;
+import dev.weir.policy.route.RequestTarget;
+import dev.weir.policy.route.RequestView;
+import dev.weir.policy.route.Rewrites;
+import dev.weir.policy.route.RouteMatch;
+import dev.weir.proxy.loop.Loop;
+import dev.weir.proxy.observe.Counter;
+import dev.weir.proxy.observe.Peer;
+import dev.weir.proxy.observe.Series;
+import dev.weir.proxy.observe.SeriesKey;
+import dev.weir.proxy.outbound.Action;
+import dev.weir.proxy.outbound.Cluster;
+import dev.weir.proxy.outbound.Entrance;
+import dev.weir.proxy.outbound.Generation;
+import dev.weir.proxy.outbound.Source;
+import dev.weir.proxy.outbound.Target;
+import dev.weir.proxy.upstream.Endpoint;
+import dev.weir.proxy.upstream.UpstreamConnection;
+import dev.weir.proxy.upstream.UpstreamListener;
+import io.netty.buffer.ByteBuf;
+import io.netty.buffer.Unpooled;
+import io.netty.channel.ConnectTimeoutException;
+import io.netty.handler.codec.http.DefaultFullHttpResponse;
+import io.netty.handler.codec.http.FullHttpResponse;
+import io.netty.handler.codec.http.HttpContent;
+import io.netty.handler.codec.http.HttpHeaderNames;
+import io.netty.handler.codec.http.HttpHeaderValues;
+import io.netty.handler.codec.http.HttpHeaders;
+import io.netty.handler.codec.http.HttpMethod;
+import io.netty.handler.codec.http.HttpRequest;
+import io.netty.handler.codec.http.HttpResponse;
+import io.netty.handler.codec.http.HttpResponseStatus;
+import io.netty.handler.codec.http.HttpStatusClass;
+import io.netty.handler.codec.http.HttpUtil;
+import io.netty.handler.codec.http.HttpVersion;
+import io.netty.handler.codec.http.LastHttpContent;
+import io.netty.util.AsciiString;
+import io.netty.util.concurrent.Future;
+import java.nio.charset.StandardCharsets;
+import java.util.List;
+import java.util.Optional;
+import java.util.concurrent.TimeUnit;
+import org.jspecify.annotations.Nullable;
+
+/** One request and its response. */
+final class Exchange implements UpstreamListener, RequestView {
+
+  private static final AsciiString X_FORWARDED_FOR = AsciiString.cached("x-forwarded-for");
+  private static final AsciiString X_FORWARDED_PROTO = AsciiString.cached("x-forwarded-proto");
+  private static final AsciiString X_FORWARDED_CLIENT_CERT =
+      AsciiString.cached("x-forwarded-client-cert");
+  private static final AsciiString X_REQUEST_ID = AsciiString.cached("x-request-id");
+  private static final AsciiString HTTP = AsciiString.cached("http");
+  private static final AsciiString HTTPS = AsciiString.cached("https");
+  private static final AsciiString TEXT_PLAIN = AsciiString.cached("text/plain; charset=utf-8");
+
+  /** How many backends are tried when connecting fails; nothing was sent then. */
+  private static final int MAX_CONNECTS = 3;
+
+  private final ServerConnection client;
+  private final Loop loop;
+  private final HttpRequest request;
+  private final long started;
+  private long lastActivity;
+
+  private RequestTarget target = new RequestTarget("/", "", false);
+  private String host = "";
+  private @Nullable Entrance entrance;
+  private @Nullable Source source;
+  private @Nullable Generation generation;
+  private @Nullable RouteMatch match;
+  private @Nullable Action action;
+  private Action.@Nullable Choice choice;
+  private @Nullable Cluster cluster;
+  private @Nullable Target backend;
+
+  private @Nullable UpstreamConnection upstream;
+  private boolean connecting;
+  private boolean acquiring;
+  private int connects;
+  private boolean retried;
+  private boolean bodyless;
+  private boolean clientKeepAlive = true;
+  private boolean client10;
+
+  private boolean requestComplete;
+  private boolean responseStarted;
+  private boolean interim;
+  private boolean upstreamKeepAlive;
+  private boolean keepAlive;
+  private boolean over;
+  private List<String> responseTrailers = List.of();
+
+  private int status;
+  private String flags = "-";
+  private long requestBytes;
+  private long responseBytes;
+  private @Nullable Future<?> requestTimer;
+  private @Nullable Future<?> backendTimer;
+
+  Exchange(ServerConnection client, HttpRequest request) {
+    this.client = client;
+    this.loop = client.worker().loop();
+    this.request = request;
+    this.started = loop.nanos();
+    this.lastActivity = loop.coarseNanos();
+  }
+
+  // ---- what routes look at
+
+  @Override
+  public String method() {
+    return request.method().name();
+  }
+
+  @Override
+  public String host() {
+    return host;
+  }
+
+  @Override
+  public String path() {
+    return target.path();
+  }
+
+  @Override
+  public String query() {
+    return target.query();
+  }
+
+  @Override
+  public @Nullable String header(String name) {
+    String first = request.headers().get(name);
+    if (first == null) {
+      return null;
+    }
+    List<String> all = request.headers().getAll(name);
+    return all.size() == 1 ? first : String.join(", ", all);
+  }
+
+  // ---- the way in
+
+  void begin() {
+    boolean isHead = request.method().equals(HttpMethod.HEAD);
+    client.expectHead(isHead);
+    Optional<RequestChecks.Refusal> refusal = RequestChecks.refusal(request);
+    if (refusal.isPresent()) {
+      malformed(refusal.get());
+      return;
+    }
+    Optional<RequestChecks.Good> good = RequestChecks.target(request);
+    if (good.isEmpty()) {
+      malformed(
+          new RequestChecks.Refusal(
+              HttpResponseStatus.BAD_REQUEST, "the request target or Host is not valid"));
+      return;
+    }
+    target = good.get().target();
+    host = good.get().host();
+    HttpHeaders headers = request.headers();
+    clientKeepAlive = HttpUtil.isKeepAlive(request);
+    client10 = request.protocolVersion().equals(HttpVersion.HTTP_1_0);
+    bodyless =
+        !headers.contains(HttpHeaderNames.TRANSFER_ENCODING)
+            && (!headers.contains(HttpHeaderNames.CONTENT_LENGTH)
+                || "0".equals(headers.get(HttpHeaderNames.CONTENT_LENGTH)));
+    generation = client.pinGeneration();
+    if (client.source().isEmpty()) {
+      // The plan no longer knows who this is: nothing can be decided for it.
+      client.worker().metrics().count(Counter.UNKNOWN_SOURCE);
+      client.abort();
+      return;
+    }
+    source = client.source().get();
+    if (client.entrance().isEmpty()) {
+      clientKeepAlive = false;
+      reply(HttpResponseStatus.NOT_FOUND, "NR", "nothing is planned for this address any more");
+      return;
+    }
+    entrance = client.entrance().get();
+    Optional<RouteMatch> found = entrance.table().match(this);
+    if (found.isEmpty()) {
+      reply(HttpResponseStatus.NOT_FOUND, "NR", "no route for this request");
+      return;
+    }
+    match = found.get();
+    action = entrance.action(match);
+    if (action.redirect().isPresent()) {
+      redirect(action.redirect().get(), match);
+      return;
+    }
+    choose(action, match);
+  }
+
+  private void choose(Action chosen, RouteMatch matched) {
+    int index = matched.schedule().next();
+    if (index < 0 || chosen.choices().get(index).cluster().isEmpty()) {
+      reply(
+          HttpResponseStatus.INTERNAL_SERVER_ERROR, "-", "the route has no valid backend for this");
+      return;
+    }
+    choice = chosen.choices().get(index);
+    Cluster picked = choice.cluster().get();
+    cluster = picked;
+    if (picked.size() == 0) {
+      reply(HttpResponseStatus.SERVICE_UNAVAILABLE, "UH", picked.name() + " has no ready endpoint");
+      return;
+    }
+    if (!pick(picked)) {
+      return;
+    }
+    prepare(chosen);
+    if (chosen.requestTimeoutMillis() > 0) {
+      requestTimer = timer(chosen.requestTimeoutMillis());
+    }
+    connect(false);
+  }
+
+  /** Takes the next backend, if this source may reach it. */
+  private boolean pick(Cluster from) {
+    Target picked = from.pick(loop);
+    backend = picked;
+    Source asks = source;
+    Generation within = generation;
+    if (asks == null || within == null) {
+      return false;
+    }
+    VerdictIndex.Answer answer = asks.verdict(picked);
+    if (!Source.lets(answer)) {
+      client.worker().metrics().count(Counter.FORBIDDEN);
+      client
+          .worker()
+          .log()
+          .refused(
+              "403 "
+                  + asks.description()
+                  + " may not reach "
+                  + picked.description()
+                  + " ("
+                  + picked.endpoint()
+                  + "): "
+                  + answer.decision()
+                  + " by "
+                  + within.describeRule(answer.rule()));
+      reply(HttpResponseStatus.FORBIDDEN, "-", "policy does not allow this");
+      return false;
+    }
+    return true;
+  }
+
+  /** Makes of the request what the backend gets. */
+  private void prepare(Action chosen) {
+    HttpHeaders headers = request.headers();
+    Hops.stripRequest(headers);
+    if (client10) {
+      request.setProtocolVersion(HttpVersion.HTTP_1_1);
+      if (!headers.contains(HttpHeaderNames.HOST) && cluster != null) {
+        headers.set(HttpHeaderNames.HOST, cluster.service().host());
+      }
+    }
+    forwarded(headers);
+    chosen.request().apply(headers);
+    if (choice != null) {
+      choice.request().apply(headers);
+    }
+    RequestTarget out = target;
+    if (chosen.rewrite().isPresent() && match != null) {
+      Filter.Rewrite rewrite = chosen.rewrite().get();
+      if (rewrite.path().isPresent()) {
+        out = Rewrites.rewrite(target, rewrite.path().get(), match);
+      }
+      if (rewrite.hostname().isPresent()) {
+        headers.set(HttpHeaderNames.HOST, rewrite.hostname().get());
+      }
+    }
+    String text = out.text();
+    if (!text.equals(request.uri())) {
+      request.setUri(text);
+    }
+  }
+
+  /** Headers that tell the backend about the client. */
+  private void forwarded(HttpHeaders headers) {
+    boolean trusted = source != null && source.workload();
+    AsciiString peer = client.peerText();
+    String before = trusted ? header("x-forwarded-for") : null;
+    headers.set(X_FORWARDED_FOR, before == null ? peer : before + ", " + peer);
+    if (!trusted || !headers.contains(X_FORWARDED_PROTO)) {
+      headers.set(X_FORWARDED_PROTO, client.tls() ? HTTPS : HTTP);
+    }
+    headers.remove(X_FORWARDED_CLIENT_CERT);
+    String id = headers.get(X_REQUEST_ID);
+    if (id == null || !RequestIds.wellFormed(id)) {
+      headers.set(X_REQUEST_ID, RequestIds.next(loop.random()));
+    }
+  }
+
+  private void redirect(Filter.Redirect redirect, RouteMatch matched) {
+    String location =
+        Rewrites.location(
+            redirect, client.tls() ? "https" : "http", host, client.localPort(), target, matched);
+    status = redirect.status();
+    FullHttpResponse response =
+        new DefaultFullHttpResponse(
+            HttpVersion.HTTP_1_1, HttpResponseStatus.valueOf(status), Unpooled.EMPTY_BUFFER);
+    response.headers().set(HttpHeaderNames.LOCATION, location);
+    if (action != null) {
+      action.response().apply(response.headers());
+    }
+    local(response);
+  }
+
+  private Future<?> timer(long millis) {
+    return loop.executor().schedule(this::timedOut, millis, TimeUnit.MILLISECONDS);
+  }
+
+  // ---- towards the backend
+
+  private void connect(boolean fresh) {
+    Target to = backend;
+    if (to == null) {
+      return;
+    }
+    connecting = true;
+    connects++;
+    if (action != null && action.backendTimeoutMillis() > 0) {
+      backendTimer = timer(action.backendTimeoutMillis());
+    }
+    acquiring = true;
+    to.endpoint().acquire(loop, this, fresh);
+    acquiring = false;
+  }
+
+  @Override
+  public void connected(UpstreamConnection connection) {
+    connecting = false;
+    if (over) {
+      // Whoever wanted it is gone; nothing was sent on it, so it is as good as new.
+      connection.release();
+      return;
+    }
+    upstream = connection;
+    if (!connection.reused()) {
+      client.worker().metrics().count(Counter.UPSTREAM_OPENED);
+    }
+    connection.expectHead(request.method().equals(HttpMethod.HEAD));
+    if (!client.isWritable()) {
+      connection.reading(false);
+    }
+    connection.write(request);
+    if (bodyless) {
+      connection.write(LastHttpContent.EMPTY_LAST_CONTENT);
+    }
+    if (!acquiring) {
+      client.drain();
+    }
+  }
+
+  @Override
+  public void connectFailed(Throwable cause) {
+    connecting = false;
+    if (over) {
+      return;
+    }
+    client.worker().metrics().count(Counter.UPSTREAM_FAILED);
+    cancel(backendTimer);
+    Cluster from = cluster;
+    if (cause instanceof Endpoint.Overloaded) {
+      reply(HttpResponseStatus.SERVICE_UNAVAILABLE, "UO", "too many connections to the backend");
+    } else if (from != null && from.size() > 1 && connects < MAX_CONNECTS) {
+      client.worker().metrics().count(Counter.RETRIED);
+      if (pick(from)) {
+        connect(false);
+      }
+    } else {
+      client.worker().log().refused("502 " + describeBackend() + ": " + cause.getMessage());
+      boolean late = cause instanceof ConnectTimeoutException;
+      reply(
+          late ? HttpResponseStatus.GATEWAY_TIMEOUT : HttpResponseStatus.BAD_GATEWAY,
+          "UF",
+          "the backend cannot be reached");
+    }
+  }
+
+  private String describeBackend() {
+    Target to = backend;
+    return to == null ? "no backend" : to.description() + " (" + to.endpoint() + ")";
+  }
+
+  /** Whether the request's body has to wait for a connection. */
+  boolean holdsContent() {
+    return connecting && !bodyless;
+  }
+
+  boolean requestComplete() {
+    return requestComplete;
+  }
+
+  long lastActivity() {
+    return lastActivity;
+  }
+
+  /** Part of the request's body, with its reference. */
+  void requestContent(HttpContent content) {
+    if (content.decoderResult().isFailure()) {
+      content.release();
+      client.worker().metrics().count(Counter.MALFORMED);
+      clientKeepAlive = false;
+      if (responseStarted) {
+        end("DPE");
+        client.abort();
+      } else {
+        reply(HttpResponseStatus.BAD_REQUEST, "DPE", "the request's body is malformed");
+      }
+      return;
+    }
+    lastActivity = loop.coarseNanos();
+    requestBytes += content.content().readableBytes();
+    boolean last = content instanceof LastHttpContent;
+    if (last) {
+      requestComplete = true;
+    }
+    UpstreamConnection to = upstream;
+    if (to == null || bodyless) {
+      content.release();
+    } else {
+      if (last) {
+        Hops.sieveTrailers(
+            ((LastHttpContent) content).trailingHeaders(),
+            request.headers().getAll(HttpHeaderNames.TRAILER));
+      }
+      to.write(content);
+    }
+  }
+
+  void flushRequest() {
+    UpstreamConnection to = upstream;
+    if (to != null) {
+      to.flush();
+    }
+  }
+
+  /** Whether more of the request's body has a place to go. */
+  boolean takesMore() {
+    UpstreamConnection to = upstream;
+    return requestComplete || bodyless || (to == null ? !connecting : to.isWritable());
+  }
+
+  void clientWritabilityChanged() {
+    UpstreamConnection from = upstream;
+    if (from != null) {
+      from.reading(client.isWritable());
+    }
+  }
+
+  // ---- from the backend
+
+  @Override
+  public void response(HttpResponse response) {
+    lastActivity = loop.coarseNanos();
+    if (response.status().codeClass() == HttpStatusClass.INFORMATIONAL) {
+      interim(response);
+      return;
+    }
+    HttpHeaders headers = response.headers();
+    if (responseStarted || !framingIsPlain(headers)) {
+      bad("the backend's response is malformed");
+      return;
+    }
+    responseStarted = true;
+    cancel(backendTimer);
+    status = response.status().code();
+    upstreamKeepAlive = HttpUtil.isKeepAlive(response);
+    responseTrailers = headers.getAll(HttpHeaderNames.TRAILER);
+    Hops.strip(headers);
+    if (action != null) {
+      action.response().apply(headers);
+    }
+    if (choice != null) {
+      choice.response().apply(headers);
+    }
+    response.setProtocolVersion(HttpVersion.HTTP_1_1);
+    keepAlive = clientKeepAlive && !client.lastResponse();
+    frame(response, headers);
+    persistence(headers);
+    client.write(response);
+  }
+
+  /**
+   * Whether the encoding is none or chunked: another one was not asked for (TE is not passed on).
+   */
+  private static boolean framingIsPlain(HttpHeaders headers) {
+    if (!headers.contains(HttpHeaderNames.TRANSFER_ENCODING)) {
+      return true;
+    }
+    List<String> codings = headers.getAll(HttpHeaderNames.TRANSFER_ENCODING);
+    return codings.size() == 1
+        && HttpHeaderValues.CHUNKED.contentEqualsIgnoreCase(codings.getFirst());
+  }
+
+  /** Sees to it that the client can tell where the response ends. */
+  private void frame(HttpResponse response, HttpHeaders headers) {
+    boolean empty =
+        request.method().equals(HttpMethod.HEAD) || status == 204 || status == 304 || status == 205;
+    if (empty || headers.contains(HttpHeaderNames.CONTENT_LENGTH)) {
+      return;
+    }
+    if (client10) {
+      // HTTP/1.0 has no chunks: the end of the connection is the end of the response.
+      headers.remove(HttpHeaderNames.TRANSFER_ENCODING);
+      headers.remove(HttpHeaderNames.TRAILER);
+      keepAlive = false;
+    } else if (!HttpUtil.isTransferEncodingChunked(response)) {
+      headers.set(HttpHeaderNames.TRANSFER_ENCODING, HttpHeaderValues.CHUNKED);
+    }
+  }
+
+  private void persistence(HttpHeaders headers) {
+    if (!keepAlive) {
+      headers.set(HttpHeaderNames.CONNECTION, HttpHeaderValues.CLOSE);
+    } else if (client10) {
+      headers.set(HttpHeaderNames.CONNECTION, HttpHeaderValues.KEEP_ALIVE);
+    }
+  }
+
+  private void interim(HttpResponse response) {
+    if (response.status().equals(HttpResponseStatus.SWITCHING_PROTOCOLS)) {
+      // Upgrade is not passed on, so nobody asked for this.
+      bad("the backend switched protocols unasked");
+      return;
+    }
+    interim = true;
+    if (!client10) {
+      Hops.strip(response.headers());
+      response.setProtocolVersion(HttpVersion.HTTP_1_1);
+      client.write(response);
+    }
+  }
+
+  @Override
+  public void content(HttpContent content) {
+    if (interim) {
+      interim = !(content instanceof LastHttpContent);
+      if (client10) {
+        content.release();
+      } else {
+        client.write(content);
+      }
+      return;
+    }
+    lastActivity = loop.coarseNanos();
+    responseBytes += content.content().readableBytes();
+    if (!(content instanceof LastHttpContent last)) {
+      client.write(content);
+      return;
+    }
+    Hops.sieveTrailers(last.trailingHeaders(), responseTrailers);
+    client.write(content);
+    boolean sentAll = requestComplete || bodyless;
+    UpstreamConnection from = upstream;
+    upstream = null;
+    if (from != null) {
+      if (upstreamKeepAlive && sentAll) {
+        from.release();
+      } else {
+        from.close();
+      }
+    }
+    end(flags);
+    client.exchangeDone(requestComplete, keepAlive && mayGoOn());
+  }
+
+  /** A client that waits for 100 Continue may send its body late, or not at all: no telling. */
+  private boolean mayGoOn() {
+    return requestComplete || !request.headers().contains(HttpHeaderNames.EXPECT);
+  }
+
+  @Override
+  public void readComplete() {
+    client.flush();
+  }
+
+  @Override
+  public void writabilityChanged() {
+    client.updateReading();
+  }
+
+  @Override
+  public void closed(Throwable cause) {
+    UpstreamConnection from = upstream;
+    upstream = null;
+    if (over) {
+      return;
+    }
+    if (!responseStarted
+        && !interim
+        && from != null
+        && from.reused()
+        && !retried
+        && bodyless
+        && idempotent()) {
+      // The backend closed an idle connection just as the request went out. Sending it again does
+      // no harm: it is idempotent and there is no body to have been lost.
+      retried = true;
+      client.worker().metrics().count(Counter.RETRIED);
+      cancel(backendTimer);
+      connect(true);
+      return;
+    }
+    if (responseStarted) {
+      client.worker().log().refused("aborted: " + describeBackend() + ": " + cause.getMessage());
+      end("UC");
+      client.abort();
+    } else {
+      client.worker().log().refused("502 " + describeBackend() + ": " + cause.getMessage());
+      reply(HttpResponseStatus.BAD_GATEWAY, "UC", "the backend closed the connection");
+    }
+  }
+
+  private boolean idempotent() {
+    HttpMethod method = request.method();
+    return method.equals(HttpMethod.GET)
+        || method.equals(HttpMethod.HEAD)
+        || method.equals(HttpMethod.OPTIONS)
+        || method.equals(HttpMethod.PUT)
+        || method.equals(HttpMethod.DELETE)
+        || method.equals(HttpMethod.TRACE);
+  }
+
+  private void bad(String why) {
+    client.worker().log().refused("502 " + describeBackend() + ": " + why);
+    if (responseStarted) {
+      end("UPE");
+      client.abort();
+    } else {
+      reply(HttpResponseStatus.BAD_GATEWAY, "UPE", why);
+    }
+  }
+
+  // ---- endings
+
+  /** A deadline of the request passed. */
+  void timedOut() {
+    if (over) {
+      return;
+    }
+    if (responseStarted) {
+      end("UT");
+      client.abort();
+    } else {
+      reply(HttpResponseStatus.GATEWAY_TIMEOUT, "UT", "the backend did not answer in time");
+    }
+  }
+
+  /** The rest of the head did not come. */
+  void headTimedOut() {
+    clientKeepAlive = false;
+    var _ = client.pinGeneration();
+    source = client.source().orElse(null);
+    entrance = client.entrance().orElse(null);
+    reply(HttpResponseStatus.REQUEST_TIMEOUT, "-", "the request's head did not arrive in time");
+  }
+
+  /** The client went away. */
+  void clientGone() {
+    if (!over) {
+      status = responseStarted ? status : 0;
+      end("DC");
+    }
+  }
+
+  private void malformed(RequestChecks.Refusal refusal) {
+    client.worker().metrics().count(Counter.MALFORMED);
+    clientKeepAlive = false;
+    var _ = client.pinGeneration();
+    source = client.source().orElse(null);
+    entrance = client.entrance().orElse(null);
+    reply(refusal.status(), "DPE", refusal.why());
+  }
+
+  /** Answers in the backend's place. */
+  private void reply(HttpResponseStatus with, String flag, String why) {
+    flags = flag;
+    status = with.code();
+    ByteBuf body = Unpooled.copiedBuffer(why + "\n", StandardCharsets.US_ASCII);
+    FullHttpResponse response = new DefaultFullHttpResponse(HttpVersion.HTTP_1_1, with, body);
+    response.headers().set(HttpHeaderNames.CONTENT_TYPE, TEXT_PLAIN);
+    local(response);
+  }
+
+  private void local(FullHttpResponse response) {
+    responseStarted = true;
+    responseBytes = response.content().readableBytes();
+    response.headers().set(HttpHeaderNames.CONTENT_LENGTH, responseBytes);
+    keepAlive = clientKeepAlive && !client.lastResponse() && mayGoOn();
+    persistence(response.headers());
+    client.write(response);
+    end(flags);
+    client.exchangeDone(requestComplete, keepAlive);
+    client.flush();
+  }
+
+  /** Counts the request and lets go of the backend, unless that was done already. */
+  private void end(String flag) {
+    over = true;
+    cancel(requestTimer);
+    cancel(backendTimer);
+    UpstreamConnection from = upstream;
+    upstream = null;
+    if (from != null) {
+      from.close();
+    }
+    client.count(seriesKey(flag), loop.nanos() - started, requestBytes, responseBytes);
+  }
+
+  private static void cancel(@Nullable Future<?> timer) {
+    if (timer != null) {
+      timer.cancel(false);
+    }
+  }
+
+  private SeriesKey seriesKey(String flag) {
+    Source asks = source;
+    Entrance in = entrance;
+    RouteMatch by = match;
+    Target to = backend;
+    Cluster of = cluster;
+    Cluster.ServiceName service =
+        of != null ? of.service() : in != null ? in.service() : Cluster.ServiceName.UNKNOWN;
+    Peer destination = to != null ? to.peer() : service.peer();
+    Peer from = asks != null ? asks.peer() : Peer.NOBODY;
+    String route = by != null ? by.route().name() : "";
+    Series last = client.lastSeries();
+    if (last != null) {
+      SeriesKey key = last.key();
+      if (key.code() == status
+          && key.route().equals(route)
+          && key.destination().equals(destination)
+          && key.source().equals(from)
+          && key.service().equals(service.host())
+          && key.flags().equals(flag)) {
+        return key;
+      }
+    }
+    return new SeriesKey(
+        route,
+        from,
+        destination,
+        service.host(),
+        service.name(),
+        service.namespace(),
+        status,
+        flag,
+        Peer.UNKNOWN);
+  }
+}

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.weir.proxy.http;
+
+import io.netty.handler.codec.http.HttpHeaderNames;
+import io.netty.handler.codec.http.HttpHeaders;
+import io.netty.util.AsciiString;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Set;
+
+/** What belongs to one hop only (RFC 9110 7.6.1), and what may follow a body (RFC 9110 6.5). */
+final class Hops {
+
+  private static final AsciiString KEEP_ALIVE = AsciiString.cached("keep-alive");
+  private static final AsciiString PROXY_CONNECTION = AsciiString.cached("proxy-connection");
+
+  /** What nobody may name in Connection to have it removed: framing, routing, our own. */
+  private static final Set<String> NOT_NOMINATED =
+      Set.of(
+          "host",
+          "content-length",
+          "transfer-encoding",
+          "trailer",
+          "x-forwarded-for",
+          "x-forwarded-proto",
+          "x-forwarded-client-cert",
+          "x-request-id",
+          "");
+
+  /**
+   * What a trailer may not be (RFC 9110 6.5.1): framing, routing, request modifiers,
+   * authentication.
+   */
+  private static final Set<String> NOT_IN_TRAILERS =
+      Set.of(
+          "host",
+          "content-length",
+          "content-type",
+          "content-encoding",
+          "content-range",
+          "transfer-encoding",
+          "trailer",
+          "te",
+          "connection",
+          "keep-alive",
+          "proxy-connection",
+          "upgrade",
+          "expect",
+          "max-forwards",
+          "range",
+          "cache-control",
+          "authorization",
+          "proxy-authorization",
+          "www-authenticate",
+          "proxy-authenticate",
+          "cookie",
+          "set-cookie",
+          "age",
+          "date",
+          "expires",
+          "location",
+          "retry-after",
+          "vary",
+          "warning",
+          "forwarded",
+          "x-forwarded-for",
+          "x-forwarded-proto",
+          "x-forwarded-client-cert",
+          "x-request-id");
+
+  private Hops() {}
+
+  /**
+   * Removes what was meant for this hop. Transfer-Encoding stays: it tells our encoder to go on
+   * chunking.
+   */
+  static void strip(HttpHeaders headers) {
+    if (headers.contains(HttpHeaderNames.CONNECTION)) {
+      for (String value : headers.getAll(HttpHeaderNames.CONNECTION)) {
+        for (String name : value.split(",", -1)) {
+          String nominated = name.trim().toLowerCase(Locale.ROOT);
+          if (!NOT_NOMINATED.contains(nominated)) {
+            headers.remove(nominated);
+          }
+        }
+      }
+      headers.remove(HttpHeaderNames.CONNECTION);
+    }
+    headers.remove(KEEP_ALIVE);
+    headers.remove(PROXY_CONNECTION);
+    headers.remove(HttpHeaderNames.UPGRADE);
+  }
+
+  /** The same for requests: TE says only whether trailers are welcome, which we pass on. */
+  static void stripRequest(HttpHeaders headers) {
+    boolean trailers = headers.containsValue(HttpHeaderNames.TE, "trailers", true);
+    strip(headers);
+    headers.remove(HttpHeaderNames.TE);
+    if (trailers) {
+      headers.set(HttpHeaderNames.TE, "trailers");
+    }
+    headers.remove(HttpHeaderNames.PROXY_AUTHORIZATION);
+  }
+
+  /** Keeps of the trailers only those announced in Trailer and {@code grpc-*}. */
+  static void sieveTrailers(HttpHeaders trailers, List<String> announced) {
+    if (trailers.isEmpty()) {
+      return;
+    }
+    Set<String> allowed = new java.util.HashSet<>();
+    for (String value : announced) {
+      for (String name : value.split(",", -1)) {
+        allowed.add(name.trim().toLowerCase(Locale.ROOT));
+      }
+    }
+    for (Map.Entry<String, String> trailer : trailers.entries()) {
+      String name = trailer.getKey().toLowerCase(Locale.ROOT);
+      if (NOT_IN_TRAILERS.contains(name) || !(name.startsWith("grpc-") || allowed.contains(name))) {
+        trailers.remove(name);
+      }
+    }
+  }
+}

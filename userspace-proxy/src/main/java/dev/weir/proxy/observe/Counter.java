@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.weir.proxy.observe;
+
+/** Events the proxy counts about itself. */
+public enum Counter {
+  /** Client connections taken. */
+  ACCEPTED("weir_proxy_connections_opened_total", "Client connections taken."),
+  /** Client connections ended. */
+  CLOSED("weir_proxy_connections_closed_total", "Client connections ended."),
+  /** Closed at once: the kernel handed nothing over. */
+  NO_ORIGIN(
+      "weir_proxy_connections_refused_total{reason=\"no_origin\"}",
+      "Client connections closed at once, by reason."),
+  /** Closed at once: the source's number is not in the plan. */
+  UNKNOWN_SOURCE("weir_proxy_connections_refused_total{reason=\"unknown_source\"}", ""),
+  /** Closed at once: nothing is planned for the original destination. */
+  UNPLANNED("weir_proxy_connections_refused_total{reason=\"unplanned_destination\"}", ""),
+  /** Closed at once: too many connections. */
+  TOO_MANY("weir_proxy_connections_refused_total{reason=\"limit\"}", ""),
+  /** Requests that are not HTTP as it should be. */
+  MALFORMED("weir_proxy_requests_malformed_total", "Requests refused for how they were written."),
+  /** Requests answered 403. */
+  FORBIDDEN("weir_proxy_requests_forbidden_total", "Requests refused by a verdict."),
+  /** Heads that did not come in time. */
+  HEAD_TIMEOUT("weir_proxy_head_timeouts_total", "Request heads that did not arrive in time."),
+  /** Requests tried a second time. */
+  RETRIED("weir_proxy_upstream_retries_total", "Requests sent again on another connection."),
+  /** Connections opened to backends. */
+  UPSTREAM_OPENED("weir_proxy_upstream_connections_opened_total", "Connections to backends."),
+  /** Connections to backends that failed. */
+  UPSTREAM_FAILED(
+      "weir_proxy_upstream_connections_failed_total", "Connections to backends that failed."),
+  /** TLS handshakes that failed. */
+  TLS_FAILED("weir_proxy_tls_handshakes_failed_total", "TLS handshakes that failed."),
+  /** Requests counted in the overflow row. */
+  SERIES_OVERFLOW(
+      "weir_proxy_metric_overflow_total", "Requests counted in the overflow row of istio metrics.");
+
+  private final String sample;
+  private final String help;
+
+  Counter(String sample, String help) {
+    this.sample = sample;
+    this.help = help;
+  }
+
+  String sample() {
+    return sample;
+  }
+
+  String family() {
+    int brace = sample.indexOf('{');
+    return brace < 0 ? sample : sample.substring(0, brace);
+  }
+
+  String help() {
+    return help;
+  }
+}

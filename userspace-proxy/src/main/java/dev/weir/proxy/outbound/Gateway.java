@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.weir.proxy.outbound;
+
+import dev.weir.proxy.tls.Certificates;
+import java.util.List;
+import java.util.Optional;
+
+/**
+ * A port that listeners of Gateways share, in one generation.
+ *
+ * @param entrance the routes of all of them; a listener's hostname is already in its routes
+ * @param tls whether it terminates TLS
+ * @param certificates by listener, the most specific hostname first
+ */
+public record Gateway(Entrance entrance, boolean tls, List<Named> certificates) {
+
+  /**
+   * Certificates of one listener.
+   *
+   * @param hostname of the listener; empty for all
+   * @param pairs at least one
+   */
+  public record Named(String hostname, List<Certificates> pairs) {
+    boolean serves(String host) {
+      if (hostname.startsWith("*.")) {
+        return host.length() >= hostname.length() && host.endsWith(hostname.substring(1));
+      }
+      return hostname.isEmpty() || hostname.equals(host);
+    }
+  }
+
+  /**
+   * The certificate for a server name.
+   *
+   * @param serverName as the client sent it, in lower case; empty when it sent none
+   * @return empty when no listener is for that name: the handshake is refused
+   */
+  public Optional<Certificates> certificate(String serverName) {
+    for (Named named : certificates) {
+      if (serverName.isEmpty() || named.serves(serverName)) {
+        for (Certificates pair : named.pairs) {
+          if (pair.covers(serverName)) {
+            return Optional.of(pair);
+          }
+        }
+        return Optional.of(named.pairs.getFirst());
+      }
+    }
+    return Optional.empty();
+  }
+}

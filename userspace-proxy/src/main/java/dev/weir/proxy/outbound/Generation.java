@@ -1,0 +1,394 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.weir.proxy.outbound;
+
+import dev.weir.policy.plan.Address;
+import dev.weir.policy.plan.Backend;
+import dev.weir.policy.plan.Plan;
+import dev.weir.policy.plan.ProxyPlan;
+import dev.weir.policy.plan.ProxyUpdate;
+import dev.weir.policy.plan.Reserved;
+import dev.weir.policy.plan.Rule;
+import dev.weir.policy.plan.TlsKeyPair;
+import dev.weir.policy.plan.VerdictIndex;
+import dev.weir.policy.plan.Workload;
+import dev.weir.proxy.observe.Peer;
+import dev.weir.proxy.tls.Certificates;
+import dev.weir.proxy.upstream.Endpoint;
+import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.HashMap;
+import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Optional;
+import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.regex.PatternSyntaxException;
+
+/**
+ * One update, compiled to what a connection needs. Immutable as far as any decision goes; a request
+ * keeps the generation it began with. Endpoints (with their connections) and certificates that two
+ * generations share are the same objects in both.
+ */
+public final class Generation {
+
+  private final long number;
+
+  private final Plan plan;
+  private final Map<BindAddress, Entrance> services;
+  private final Map<BindAddress, Gateway> gateways;
+  private final Map<Integer, Source> sources;
+  private final Map<BindAddress, Endpoint> endpoints;
+  private final Map<String, Certificates> certificates;
+  private final VerdictIndex verdicts;
+  private final Set<BindAddress> outboundBinds;
+  private final Map<Integer, Source> outside = new ConcurrentHashMap<>();
+
+  private Generation(
+      ProxyUpdate update,
+      Map<BindAddress, Entrance> services,
+      Map<BindAddress, Gateway> gateways,
+      Map<Integer, Source> sources,
+      Map<BindAddress, Endpoint> endpoints,
+      Map<String, Certificates> certificates,
+      VerdictIndex verdicts,
+      Set<BindAddress> outboundBinds) {
+    this.number = update.generation();
+    this.plan = update.plan();
+    this.services = services;
+    this.gateways = gateways;
+    this.sources = sources;
+    this.endpoints = endpoints;
+    this.certificates = certificates;
+    this.verdicts = verdicts;
+    this.outboundBinds = outboundBinds;
+  }
+
+  /**
+   * Compiles an update.
+   *
+   * @param previous whose endpoints, certificates and turns go on
+   * @param loops number of event loops
+   * @throws UpdateRefusedException when it cannot be put in force; nothing of it is left then
+   */
+  public static Generation compile(ProxyUpdate update, Optional<Generation> previous, int loops)
+      throws UpdateRefusedException {
+    Map<String, Certificates> certificates = certificates(update, previous);
+    try {
+      return new Compiler(update, previous, loops, certificates).compile();
+    } catch (UpdateRefusedException | RuntimeException e) {
+      releaseFresh(certificates, previous);
+      throw e;
+    }
+  }
+
+  private static Map<String, Certificates> certificates(
+      ProxyUpdate update, Optional<Generation> previous) throws UpdateRefusedException {
+    Map<String, Certificates> certificates = new LinkedHashMap<>();
+    try {
+      for (TlsKeyPair pair : update.keyPairs()) {
+        Certificates known =
+            previous.map(generation -> generation.certificates.get(pair.name())).orElse(null);
+        certificates.put(
+            pair.name(),
+            known != null && known.keyPair().equals(pair) ? known : new Certificates(pair));
+      }
+      return certificates;
+    } catch (Certificates.InvalidKeyPairException e) {
+      releaseFresh(certificates, previous);
+      throw new UpdateRefusedException(e.getMessage() == null ? "key pair" : e.getMessage());
+    }
+  }
+
+  private static void releaseFresh(
+      Map<String, Certificates> certificates, Optional<Generation> previous) {
+    certificates.values().stream()
+        .filter(pair -> previous.map(g -> !g.certificates.containsValue(pair)).orElse(true))
+        .forEach(Certificates::release);
+  }
+
+  /** Of the update. */
+  public long number() {
+    return number;
+  }
+
+  /** What is served at an original destination. */
+  public Optional<Entrance> service(BindAddress destination) {
+    return Optional.ofNullable(services.get(destination));
+  }
+
+  /** What is served at a gateway's port. */
+  public Optional<Gateway> gateway(BindAddress bind) {
+    return Optional.ofNullable(gateways.get(bind));
+  }
+
+  /** Who has this stable number. */
+  public Optional<Source> source(int workloadNumber) {
+    return Optional.ofNullable(sources.get(workloadNumber));
+  }
+
+  /** Somebody beyond this node's workloads, by address. */
+  public Source outside(Address address) {
+    return outside.computeIfAbsent(
+        verdicts.outside(address),
+        identity ->
+            new Source(
+                verdicts,
+                identity,
+                peer(plan.workloads().get(Reserved.OUTSIDE.index())),
+                plan.identities().get(identity).description(),
+                false,
+                plan.backends().size()));
+  }
+
+  /** Whether it is the outbound listener's socket. */
+  public boolean isOutbound(BindAddress bind) {
+    return outboundBinds.contains(bind);
+  }
+
+  /** All sockets to listen on. */
+  public Set<BindAddress> binds() {
+    Set<BindAddress> binds = new LinkedHashSet<>(outboundBinds);
+    binds.addAll(gateways.keySet());
+    return binds;
+  }
+
+  /** All backends of routes. */
+  public List<Endpoint> endpoints() {
+    return List.copyOf(endpoints.values());
+  }
+
+  /** A rule of the plan, for people. */
+  public String describeRule(int rule) {
+    Rule found = plan.rules().get(rule);
+    return found.describe();
+  }
+
+  /**
+   * The next one is in force: backends that it does not name keep no connections.
+   *
+   * @return those backends
+   */
+  public List<Endpoint> retire(Generation next) {
+    List<Endpoint> gone =
+        endpoints.values().stream()
+            .filter(endpoint -> !next.endpoints.containsValue(endpoint))
+            .toList();
+    gone.forEach(Endpoint::retire);
+    return gone;
+  }
+
+  /** Frees what it does not share with the previous one: it is not put in force after all. */
+  public void discard(Optional<Generation> previous) {
+    releaseFresh(certificates, previous);
+  }
+
+  /** Frees the certificates that the next generation does not share. */
+  public void releaseCertificates(Generation next) {
+    certificates.values().stream()
+        .filter(pair -> !next.certificates.containsValue(pair))
+        .forEach(Certificates::release);
+  }
+
+  private static Peer peer(Workload workload) {
+    return workload.kind().equals("Reserved")
+        ? new Peer(workload.name(), "", "", "")
+        : new Peer(workload.name(), workload.namespace(), workload.app(), workload.version());
+  }
+
+  private static final class Compiler {
+    private final ProxyUpdate update;
+    private final Plan plan;
+    private final Optional<Generation> previous;
+    private final int loops;
+    private final Map<String, Certificates> certificates;
+    private final Map<BindAddress, Endpoint> endpoints = new HashMap<>();
+
+    Compiler(
+        ProxyUpdate update,
+        Optional<Generation> previous,
+        int loops,
+        Map<String, Certificates> certificates) {
+      this.update = update;
+      this.plan = update.plan();
+      this.previous = previous;
+      this.loops = loops;
+      this.certificates = certificates;
+    }
+
+    Generation compile() throws UpdateRefusedException {
+      List<Cluster> clusters = new ArrayList<>();
+      for (ProxyPlan.Cluster cluster : plan.proxy().clusters()) {
+        Workload workload = plan.workloads().get(cluster.workload());
+        clusters.add(
+            new Cluster(
+                cluster.name(),
+                Cluster.ServiceName.of(workload.name(), workload.namespace()),
+                cluster.endpoints().stream().map(this::target).toList(),
+                loops));
+      }
+      VerdictIndex verdicts = new VerdictIndex(plan);
+      Set<BindAddress> outbound = new LinkedHashSet<>();
+      if (!plan.proxy().virtualServices().isEmpty()) {
+        int port = plan.settings().outboundPort();
+        outbound.add(new BindAddress(Optional.of(Address.LOOPBACK4), port));
+        outbound.add(new BindAddress(Optional.of(Address.LOOPBACK6), port));
+      }
+      try {
+        return new Generation(
+            update,
+            services(clusters),
+            gateways(clusters),
+            sources(verdicts),
+            endpoints,
+            certificates,
+            verdicts,
+            outbound);
+      } catch (PatternSyntaxException e) {
+        throw new UpdateRefusedException(
+            "a route's pattern is not a regular expression: " + e.getMessage());
+      }
+    }
+
+    private Target target(int index) {
+      Backend backend = plan.backends().get(index);
+      Workload workload = plan.workloads().get(backend.workload());
+      BindAddress key = new BindAddress(Optional.of(backend.address()), backend.port());
+      Endpoint endpoint =
+          endpoints.computeIfAbsent(
+              key,
+              k -> {
+                Endpoint known =
+                    previous.map(generation -> generation.endpoints.get(k)).orElse(null);
+                return known != null
+                    ? known
+                    : new Endpoint(backend.address(), backend.port(), loops);
+              });
+      return new Target(
+          index,
+          endpoint,
+          workload.identity(),
+          backend.port(),
+          peer(workload),
+          workload.namespace() + "/" + workload.name());
+    }
+
+    private Map<BindAddress, Entrance> services(List<Cluster> clusters) {
+      Map<BindAddress, Entrance> services = new HashMap<>();
+      for (ProxyPlan.VirtualService service : plan.proxy().virtualServices()) {
+        Workload workload = plan.workloads().get(service.workload());
+        BindAddress key = new BindAddress(Optional.of(service.address()), service.port());
+        services.put(
+            key,
+            new Entrance(
+                Cluster.ServiceName.of(workload.name(), workload.namespace()),
+                service.routes(),
+                clusters,
+                previous.flatMap(generation -> generation.service(key))));
+      }
+      return Map.copyOf(services);
+    }
+
+    private Map<BindAddress, Gateway> gateways(List<Cluster> clusters)
+        throws UpdateRefusedException {
+      Map<BindAddress, List<ProxyPlan.Listener>> byBind = new LinkedHashMap<>();
+      for (ProxyPlan.Listener listener : plan.proxy().listeners()) {
+        byBind
+            .computeIfAbsent(
+                new BindAddress(listener.address(), listener.port()), b -> new ArrayList<>())
+            .add(listener);
+      }
+      Map<BindAddress, Gateway> gateways = new HashMap<>();
+      for (Map.Entry<BindAddress, List<ProxyPlan.Listener>> entry : byBind.entrySet()) {
+        gateways.put(entry.getKey(), gateway(entry.getKey(), entry.getValue(), clusters));
+      }
+      return Map.copyOf(gateways);
+    }
+
+    private Gateway gateway(
+        BindAddress bind, List<ProxyPlan.Listener> listeners, List<Cluster> clusters)
+        throws UpdateRefusedException {
+      boolean tls = listeners.getFirst().tls().isPresent();
+      List<Gateway.Named> named = new ArrayList<>();
+      List<ProxyPlan.Route> routes = new ArrayList<>();
+      for (ProxyPlan.Listener listener : listeners) {
+        if (listener.tls().isPresent() != tls) {
+          throw new UpdateRefusedException(
+              "port "
+                  + bind.port()
+                  + ": listener "
+                  + listener.gateway()
+                  + "/"
+                  + listener.name()
+                  + " and listener "
+                  + listeners.getFirst().name()
+                  + " differ in whether they terminate TLS; give one of them another port");
+        }
+        routes.addAll(listener.routes());
+        if (tls) {
+          List<Certificates> pairs = new ArrayList<>();
+          for (String name : listener.tls().orElseThrow().certificates()) {
+            Certificates pair = certificates.get(name);
+            if (pair == null) {
+              throw new UpdateRefusedException(
+                  "listener "
+                      + listener.gateway()
+                      + "/"
+                      + listener.name()
+                      + ": key pair "
+                      + name
+                      + " did not come with the update; the Secret must exist beside the Gateway");
+            }
+            pairs.add(pair);
+          }
+          if (pairs.isEmpty()) {
+            throw new UpdateRefusedException(
+                "listener " + listener.gateway() + "/" + listener.name() + " names no certificate");
+          }
+          named.add(
+              new Gateway.Named(listener.hostname().toLowerCase(Locale.ROOT), List.copyOf(pairs)));
+        }
+      }
+      named.sort(
+          Comparator.comparing((Gateway.Named n) -> n.hostname().isEmpty())
+              .thenComparing(n -> n.hostname().startsWith("*."))
+              .thenComparingInt(n -> -n.hostname().length()));
+      String gateway = listeners.getFirst().gateway();
+      int slash = gateway.indexOf('/');
+      Cluster.ServiceName service =
+          new Cluster.ServiceName(
+              gateway, gateway.substring(slash + 1), slash < 0 ? "" : gateway.substring(0, slash));
+      return new Gateway(
+          new Entrance(
+              service,
+              routes,
+              clusters,
+              previous.flatMap(generation -> generation.gateway(bind)).map(Gateway::entrance)),
+          tls,
+          List.copyOf(named));
+    }
+
+    private Map<Integer, Source> sources(VerdictIndex verdicts) {
+      Map<Integer, Source> sources = new HashMap<>();
+      for (int i = 0; i < plan.workloads().size(); i++) {
+        Workload workload = plan.workloads().get(i);
+        if (!workload.kind().equals("Service")) {
+          sources.put(
+              update.workloadNumbers().get(i),
+              new Source(
+                  verdicts,
+                  workload.identity(),
+                  peer(workload),
+                  workload.namespace().isEmpty()
+                      ? workload.name()
+                      : workload.namespace() + "/" + workload.name(),
+                  i != Reserved.OUTSIDE.index() && i != Reserved.UNKNOWN.index(),
+                  plan.backends().size()));
+        }
+      }
+      return Map.copyOf(sources);
+    }
+  }
+}

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.weir.proxy.outbound;
+
+import dev.weir.proxy.observe.Peer;
+import dev.weir.proxy.upstream.Endpoint;
+
+/**
+ * A backend in one generation.
+ *
+ * @param index in the plan
+ * @param endpoint where it is
+ * @param identity of its workload
+ * @param port it listens on
+ * @param peer as metrics name it
+ * @param description for people
+ */
+public record Target(
+    int index, Endpoint endpoint, int identity, int port, Peer peer, String description) {}

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.weir.proxy.upstream;
+
+import dev.weir.proxy.loop.Loop;
+import io.netty.channel.Channel;
+import io.netty.channel.ChannelHandlerContext;
+import io.netty.channel.ChannelInboundHandlerAdapter;
+import io.netty.handler.codec.http.HttpContent;
+import io.netty.handler.codec.http.HttpObject;
+import io.netty.handler.codec.http.HttpResponse;
+import io.netty.util.ReferenceCountUtil;
+import java.io.IOException;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * One connection to a backend, carrying one request at a time. Belongs to the event loop of the
+ * client connection it serves, and to that loop's pool between requests.
+ */
+public final class UpstreamConnection extends ChannelInboundHandlerAdapter {
+
+  private final Loop loop;
+  private final Endpoint endpoint;
+  private final Channel channel;
+  private final ResponseDecoder decoder;
+  private @Nullable UpstreamListener listener;
+  // Whose response was read since the last readComplete; it may have released this already.
+  private @Nullable UpstreamListener served;
+  private long idleSince;
+  private boolean used;
+  private boolean dirty;
+
+  /** Carries no stack trace: where it is made says nothing. */
+  private static final class Ended extends IOException {
+    Ended(String message) {
+      super(message);
+    }
+
+    @Override
+    public synchronized Throwable fillInStackTrace() {
+      return this;
+    }
+  }
+
+  UpstreamConnection(Loop loop, Endpoint endpoint, Channel channel, ResponseDecoder decoder) {
+    this.loop = loop;
+    this.endpoint = endpoint;
+    this.channel = channel;
+    this.decoder = decoder;
+  }
+
+  /** Where it leads. */
+  public Endpoint endpoint() {
+    return endpoint;
+  }
+
+  /** Whether it carried a request before the present one, so that it may turn out to be stale. */
+  public boolean reused() {
+    return used;
+  }
+
+  void attach(UpstreamListener newListener) {
+    listener = newListener;
+  }
+
+  /** Says whether the next request is a HEAD, whose response has no body. */
+  public void expectHead(boolean head) {
+    decoder.expectHead(head);
+  }
+
+  /** Queues a part of a request; takes its reference. */
+  public void write(HttpObject object) {
+    dirty = true;
+    var _ = channel.write(object, channel.voidPromise());
+  }
+
+  /** Sends what is queued. */
+  public void flush() {
+    if (dirty) {
+      dirty = false;
+      channel.flush();
+    }
+  }
+
+  /** Whether more may be queued. */
+  public boolean isWritable() {
+    return channel.isWritable();
+  }
+
+  /** Reads on or pauses: backpressure from a slow client. */
+  public void reading(boolean on) {
+    if (channel.config().isAutoRead() != on) {
+      channel.config().setAutoRead(on);
+    }
+  }
+
+  /** The request and its response are complete: back to the pool. */
+  public void release() {
+    listener = null;
+    used = true;
+    idleSince = loop.coarseNanos();
+    // A pool that does not read would not see the backend close.
+    reading(true);
+    if (decoder.hasLeftover()) {
+      // Bytes beyond the response would be taken for the next one's answer.
+      var _ = channel.close();
+    } else {
+      endpoint.release(loop, this);
+    }
+  }
+
+  /** Something is left unfinished on it: it serves nobody else. */
+  public void close() {
+    listener = null;
+    var _ = channel.close();
+  }
+
+  boolean isActive() {
+    return channel.isActive();
+  }
+
+  long idleSince() {
+    return idleSince;
+  }
+
+  @Override
+  public void channelRead(ChannelHandlerContext ctx, Object message) {
+    UpstreamListener to = listener;
+    if (to == null) {
+      // A response nobody asked for: whatever it is, it must not answer the next request.
+      ReferenceCountUtil.release(message);
+      var _ = channel.close();
+      return;
+    }
+    served = to;
+    if (((HttpObject) message).decoderResult().isFailure()) {
+      Throwable cause = ((HttpObject) message).decoderResult().cause();
+      ReferenceCountUtil.release(message);
+      fail(cause);
+      return;
+    }
+    if (message instanceof HttpResponse response) {
+      to.response(response);
+    } else if (message instanceof HttpContent content) {
+      to.content(content);
+    }
+  }
+
+  @Override
+  public void channelReadComplete(ChannelHandlerContext ctx) {
+    UpstreamListener to = served;
+    served = null;
+    if (to != null) {
+      to.readComplete();
+    }
+  }
+
+  @Override
+  public void channelWritabilityChanged(ChannelHandlerContext ctx) {
+    UpstreamListener to = listener;
+    if (to != null) {
+      to.writabilityChanged();
+    }
+  }
+
+  @Override
+  public void channelInactive(ChannelHandlerContext ctx) {
+    endpoint.ended(loop, this);
+    UpstreamListener to = listener;
+    if (to != null) {
+      listener = null;
+      to.closed(new Ended("the backend closed the connection"));
+    }
+  }
+
+  @Override
+  public void exceptionCaught(ChannelHandlerContext ctx, Throwable cause) {
+    fail(cause);
+  }
+
+  private void fail(Throwable cause) {
+    UpstreamListener to = listener;
+    listener = null;
+    var _ = channel.close();
+    if (to != null) {
+      to.closed(cause);
+    }
+  }
+}

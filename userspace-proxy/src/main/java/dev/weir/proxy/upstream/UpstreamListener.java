@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.weir.proxy.upstream;
+
+import io.netty.handler.codec.http.HttpContent;
+import io.netty.handler.codec.http.HttpResponse;
+
+/** Whose request an upstream connection carries. Called on the connection's event loop. */
+public interface UpstreamListener {
+
+  /** The connection is there; it is this listener's until released or closed. */
+  void connected(UpstreamConnection connection);
+
+  /** There will be no connection; nothing was sent. */
+  void connectFailed(Throwable cause);
+
+  /** A response head, interim ones (1xx) included. */
+  void response(HttpResponse response);
+
+  /** Part of a response's body, with its reference. */
+  void content(HttpContent content);
+
+  /** Nothing more to read for now: what was written should be flushed. */
+  void readComplete();
+
+  /** {@link UpstreamConnection#isWritable} changed. */
+  void writabilityChanged();
+
+  /** The connection ended, or what came is not HTTP. */
+  void closed(Throwable cause);
+}
