@@ -640,7 +640,7 @@ static int send_all(int fd)
 
 		if (send(fd, line, n, MSG_NOSIGNAL) != n)
 			return -1;
-	} else if (o.udp && !o.send && send(fd, "x", 1, 0) != 1) {
+	} else if (o.udp && !o.send && send(fd, "x\n", 2, 0) != 2) {
 		return -1;
 	}
 	return 0;
@@ -814,7 +814,7 @@ static void *race_one(void *with)
 		fd = client_socket(a.sa.sa_family, o.udp ? SOCK_DGRAM : SOCK_STREAM);
 		r->connects++;
 		if (fd < 0 ||
-		    (o.udp ? sendto(fd, "x", 1, 0, &a.sa, size) < 0 : connect_to(fd, &a, size))) {
+		    (o.udp ? sendto(fd, "x\n", 2, 0, &a.sa, size) < 0 : connect_to(fd, &a, size))) {
 			tally(&r->outcomes, name_of(errno), 1);
 			if (fd >= 0)
 				close(fd);
