@@ -253,8 +253,8 @@ WEIR_INLINE struct weir_socket *weir_socket_of(struct bpf_sock *sk, __u32 source
 
 /* Remembers, for a UDP socket, which virtual address stands behind a peer. */
 WEIR_PROVEN_ONCE int weir_remember_peer(struct bpf_sock_addr *ctx, const struct weir_address *peer,
-				     __u16 port, const struct weir_address *original,
-				     __u16 original_port)
+					__u16 port, const struct weir_address *original,
+					__u16 original_port)
 {
 	struct weir_reply_key key = {};
 	struct weir_reply reply = {}, *old;
@@ -553,7 +553,7 @@ int weir_sendmsg6(struct bpf_sock_addr *ctx)
  * told as the virtual address the application knows. True: `original` says so.
  */
 WEIR_PROVEN_ONCE int weir_received(struct bpf_sock_addr *ctx, const struct weir_address *sender,
-				__u16 port, struct weir_address *original, __u16 *original_port)
+				   __u16 port, struct weir_address *original, __u16 *original_port)
 {
 	struct bpf_sock *sk = ctx->sk;
 	struct weir_reply_key key = {};

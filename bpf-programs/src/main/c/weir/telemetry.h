@@ -130,7 +130,7 @@ WEIR_INLINE struct weir_event *weir_begin_event(__u32 source)
 
 /* Counts a refusal (or what audit mode let pass) and tells of it. */
 WEIR_PROVEN_ONCE int weir_report(const struct weir_refusal_key *key,
-			      const struct weir_address *address, __u64 generation, __u8 hook)
+				 const struct weir_address *address, __u64 generation, __u8 hook)
 {
 	struct weir_event *event;
 
