@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.weir.node.telemetry;
+
+import dev.weir.node.kernel.Current;
+import dev.weir.policy.plan.Plan;
+import dev.weir.policy.plan.Rule;
+import dev.weir.policy.plan.Workload;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.function.IntFunction;
+
+/**
+ * Who a number of the kernel is.
+ *
+ * <p>Counters outlive the generation they were made in: a number that the generation in force does
+ * not name is looked up in the registry of numbers, which never forgets one.
+ */
+public final class Names {
+
+  /** What Istio writes where it does not know. */
+  static final String UNKNOWN = "unknown";
+
+  private final Map<Integer, Workload> workloads = new HashMap<>();
+  private final Map<Integer, Rule> rules = new HashMap<>();
+  private final IntFunction<Optional<String>> retiredWorkload;
+  private final IntFunction<Optional<String>> retiredRule;
+
+  /**
+   * Names in a generation.
+   *
+   * @param current in force
+   * @param retiredWorkload key by number of a workload that is no longer in force
+   * @param retiredRule key by number of a rule that is no longer in force
+   */
+  public Names(
+      Current current,
+      IntFunction<Optional<String>> retiredWorkload,
+      IntFunction<Optional<String>> retiredRule) {
+    this.retiredWorkload = retiredWorkload;
+    this.retiredRule = retiredRule;
+    Plan plan = current.plan();
+    put(workloads, current.workloadNumbers(), plan.workloads());
+    put(rules, current.ruleNumbers(), plan.rules());
+  }
+
+  private static <T> void put(Map<Integer, T> byNumber, List<Integer> numbers, List<T> things) {
+    for (int i = 0; i < Math.min(numbers.size(), things.size()); i++) {
+      byNumber.put(numbers.get(i), things.get(i));
+    }
+  }
+
+  /** The workload of a number; one called {@code unknown} when nobody knows it. */
+  public Workload workload(int number) {
+    return Optional.ofNullable(workloads.get(number))
+        .or(() -> retiredWorkload.apply(number).map(Names::retired))
+        .orElseGet(() -> retired("Unknown//" + UNKNOWN));
+  }
+
+  private static Workload retired(String key) {
+    String[] parts = key.split("/", 3);
+    return parts.length == 3
+        ? new Workload(parts[1], parts[2], parts[0], 0, List.of(), false, "", "", "")
+        : new Workload("", key, "Unknown", 0, List.of(), false, "", "", "");
+  }
+
+  /** Key of the rule of a number: the same as long as the rule is, whatever file it stands in. */
+  public String ruleKey(int number) {
+    return Optional.ofNullable(rules.get(number))
+        .map(Rule::key)
+        .or(() -> retiredRule.apply(number))
+        .orElse(UNKNOWN);
+  }
+
+  /** The rule of a number for people, with file and line if it is in force. */
+  public String ruleText(int number) {
+    return Optional.ofNullable(rules.get(number))
+        .map(Rule::describe)
+        .orElseGet(() -> ruleKey(number));
+  }
+
+  /** {@code namespace/name}, or only the name for one without a namespace. */
+  public String workloadText(int number) {
+    Workload workload = workload(number);
+    return workload.namespace().isEmpty()
+        ? workload.name()
+        : workload.namespace() + "/" + workload.name();
+  }
+}
