@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.weir.node.agent;
+
+import static java.nio.file.StandardWatchEventKinds.ENTRY_CREATE;
+import static java.nio.file.StandardWatchEventKinds.ENTRY_DELETE;
+import static java.nio.file.StandardWatchEventKinds.ENTRY_MODIFY;
+
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.ClosedWatchServiceException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.WatchKey;
+import java.nio.file.WatchService;
+import java.time.Duration;
+import java.util.List;
+import java.util.concurrent.TimeUnit;
+import java.util.stream.Stream;
+
+/**
+ * Tells when something below a directory has changed, once the changes have come to rest.
+ *
+ * <p>An editor or a copy writes a file in several steps, and a deployment writes several files; a
+ * half-written set should not be read. So nothing is told until no change has come for a while, but
+ * no later than a while after the first one: a file that is written without pause must not hold up
+ * the others for ever.
+ */
+final class DirectoryWatcher implements AutoCloseable {
+
+  private static final Duration LONGEST = Duration.ofMillis(500);
+
+  private final Path directory;
+  private final Duration quiet;
+  private final Runnable changed;
+  private final WatchService service;
+  private final Log log;
+
+  /**
+   * Begins to watch.
+   *
+   * @param directory to watch with everything below it
+   * @param quiet after the last change
+   * @param changed called on the watcher's thread
+   */
+  DirectoryWatcher(Path directory, Duration quiet, Runnable changed, Log log) throws IOException {
+    this.directory = directory;
+    this.quiet = quiet;
+    this.changed = changed;
+    this.log = log;
+    service = directory.getFileSystem().newWatchService();
+    try {
+      watchAll();
+    } catch (IOException e) {
+      service.close();
+      throw e;
+    }
+    Thread.ofPlatform().name("weir-watch").daemon().start(this::run);
+  }
+
+  private void watchAll() throws IOException {
+    List<Path> directories;
+    try (Stream<Path> all = Files.walk(directory)) {
+      directories = all.filter(Files::isDirectory).toList();
+    } catch (UncheckedIOException e) {
+      throw e.getCause();
+    }
+    for (Path each : directories) {
+      // Registering a directory twice only gives back the same key.
+      WatchKey key = each.register(service, ENTRY_CREATE, ENTRY_MODIFY, ENTRY_DELETE);
+      log.debug("watching " + key.watchable());
+    }
+  }
+
+  private void run() {
+    try {
+      while (true) {
+        drain(service.take());
+        long first = System.nanoTime();
+        while (System.nanoTime() - first < LONGEST.toNanos()) {
+          WatchKey key = service.poll(quiet.toMillis(), TimeUnit.MILLISECONDS);
+          if (key == null) {
+            break;
+          }
+          drain(key);
+        }
+        try {
+          watchAll(); // a directory may have come
+        } catch (IOException e) {
+          log.error("cannot watch " + directory + ": " + e.getMessage());
+        }
+        changed.run();
+      }
+    } catch (ClosedWatchServiceException e) {
+      log.debug("no longer watching " + directory);
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
+    }
+  }
+
+  private static void drain(WatchKey key) {
+    key.pollEvents(); // what has changed does not matter: the whole directory is compiled
+    key.reset();
+  }
+
+  @Override
+  public void close() throws IOException {
+    service.close();
+  }
+}

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.weir.node.agent;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.LinkOption;
+import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.nio.file.attribute.PosixFilePermission;
+import java.nio.file.attribute.PosixFilePermissions;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
+
+/**
+ * How the proxy is started.
+ *
+ * @param java the {@code java} program
+ * @param home what {@code make build} lays out: {@code lib/proxy}, {@code proxy.options} and, if
+ *     there is one, {@code proxy.aot}
+ * @param user numeric user and group id it runs as
+ */
+public record ProxyCommand(Path java, Path home, int user) {
+
+  /**
+   * A number that neither Debian's policy nor systemd gives to anybody (Debian Policy 9.2.2, 60000
+   * to 64999 on request; systemd's dynamic users are 61184 to 65519, taken only if free).
+   */
+  public static final int DEFAULT_USER = 64186;
+
+  /** The main class in the proxy's jars. */
+  private static final String MAIN = "dev.weir.proxy.ProxyMain";
+
+  /** Beside the directory of the socket, when the home itself is closed to the proxy's user. */
+  static final String HOME_COPY = "proxy-home";
+
+  private static final String LIBRARY = "lib/proxy";
+  private static final String OPTIONS = "proxy.options";
+  private static final String AOT = "proxy.aot";
+
+  /**
+   * Enters the cgroup before anything of the proxy runs, so that the kernel knows it from its first
+   * socket on; leaves the terminal, so that Ctrl-C on the agent is not meant for the proxy; then
+   * gives up every privilege for good.
+   */
+  private static final String SCRIPT =
+      """
+      directory=$1 procs=$2 user=$3
+      shift 3
+      cd "$directory" || exit 1
+      echo 0 >"$procs" || exit 1
+      ulimit -n 65536 2>/dev/null
+      umask 077
+      exec setsid setpriv --reuid "$user" --regid "$user" --clear-groups --no-new-privs \
+        --bounding-set=-all --inh-caps=-all --ambient-caps=-all "$@"
+      """;
+
+  /**
+   * Starts it.
+   *
+   * @param directory of its own, becomes its working directory
+   * @param socket to serve
+   * @param cgroup to live in
+   */
+  Process start(Path directory, Path socket, Path cgroup) throws IOException {
+    Path readable = readableHome(directory);
+    List<String> command = new ArrayList<>();
+    command.addAll(List.of("/bin/sh", "-c", SCRIPT, "weir-proxy"));
+    command.add(directory.toString());
+    command.add(cgroup.resolve("cgroup.procs").toString());
+    command.add(Integer.toString(user));
+    command.add(java.toString());
+    if (Files.exists(readable.resolve(OPTIONS))) {
+      command.add("@" + readable.resolve(OPTIONS));
+    }
+    if (Files.exists(readable.resolve(AOT))) {
+      command.add("-XX:AOTCache=" + readable.resolve(AOT));
+    }
+    command.addAll(List.of("-cp", classPath(readable.resolve(LIBRARY)), MAIN));
+    command.addAll(List.of("--control", socket.toString()));
+    ProcessBuilder builder = new ProcessBuilder(command);
+    builder.redirectInput(Path.of("/dev/null").toFile());
+    builder.redirectOutput(ProcessBuilder.Redirect.INHERIT);
+    builder.redirectError(ProcessBuilder.Redirect.INHERIT);
+    builder.environment().keySet().retainAll(List.of("PATH", "TZ"));
+    // One malloc arena: the JVM's threads would else take up to eight per processor.
+    builder.environment().put("MALLOC_ARENA_MAX", "1");
+    builder.environment().put("LANG", "C.UTF-8");
+    return builder.start();
+  }
+
+  /** Sorted by name: an AOT cache fits only the order it was made with. */
+  private static String classPath(Path library) throws IOException {
+    try (Stream<Path> jars = Files.list(library)) {
+      String path =
+          jars.map(Path::toString)
+              .filter(name -> name.endsWith(".jar"))
+              .sorted()
+              .collect(Collectors.joining(":"));
+      if (path.isEmpty()) {
+        throw new IOException("no jars in " + library + "; run: make build");
+      }
+      return path;
+    }
+  }
+
+  /**
+   * The home where the proxy's user can read it. A checkout in a home directory that is closed to
+   * others is not such a place: then what the proxy needs is copied beside its socket, with its
+   * times, which an AOT cache compares.
+   */
+  private Path readableHome(Path directory) throws IOException {
+    if (!Files.isDirectory(home.resolve(LIBRARY))) {
+      throw new IOException("no proxy in " + home.resolve(LIBRARY) + "; run: make build");
+    }
+    if (open(home.resolve(LIBRARY))) {
+      return home;
+    }
+    Path copy = directory.resolveSibling(HOME_COPY);
+    Path library = copy.resolve(LIBRARY);
+    Files.createDirectories(library);
+    for (Path each : List.of(copy, copy.resolve("lib"), library)) {
+      Files.setPosixFilePermissions(each, PosixFilePermissions.fromString("rwxr-xr-x"));
+    }
+    List<Path> files;
+    try (Stream<Path> jars = Files.list(home.resolve(LIBRARY))) {
+      files = Stream.concat(jars, Stream.of(home.resolve(OPTIONS), home.resolve(AOT))).toList();
+    }
+    for (Path file : files) {
+      if (Files.isRegularFile(file)) {
+        Path target = copy.resolve(home.relativize(file));
+        Files.copy(
+            file, target, StandardCopyOption.REPLACE_EXISTING, StandardCopyOption.COPY_ATTRIBUTES);
+        Files.setPosixFilePermissions(target, PosixFilePermissions.fromString("rw-r--r--"));
+      }
+    }
+    return copy;
+  }
+
+  /** Whether everybody may pass through every directory down to this one. */
+  private static boolean open(Path directory) throws IOException {
+    for (Path each = directory.toRealPath(); each != null; each = each.getParent()) {
+      if (!Files.getPosixFilePermissions(each, LinkOption.NOFOLLOW_LINKS)
+          .contains(PosixFilePermission.OTHERS_EXECUTE)) {
+        return false;
+      }
+    }
+    return true;
+  }
+}

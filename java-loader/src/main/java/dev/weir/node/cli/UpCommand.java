@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.weir.node.cli;
+
+import dev.weir.node.agent.Agent;
+import dev.weir.node.agent.AgentSettings;
+import dev.weir.node.agent.Log;
+import dev.weir.node.agent.ProxyCommand;
+import dev.weir.node.kernel.Places;
+import java.io.IOException;
+import java.net.InetAddress;
+import java.nio.file.Path;
+import java.time.Clock;
+import java.util.Optional;
+import java.util.concurrent.Callable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+import picocli.CommandLine.ParentCommand;
+
+/** {@code weir up DIR}. */
+@Command(
+    name = "up",
+    description =
+        "Put a directory in force and stay: follow the files, mind the proxy, serve metrics. With"
+            + " -o json the log is JSON lines.",
+    footer =
+        "%nWhen it is told to end (SIGTERM, Ctrl-C) or is killed, everything stays in force and the"
+            + " proxy goes on; the next `weir up` takes over. `weir down` removes everything.",
+    mixinStandardHelpOptions = true)
+final class UpCommand implements Callable<Integer> {
+
+  @Mixin private NodeOptions options = new NodeOptions();
+
+  @ParentCommand
+  @SuppressWarnings("NullAway.Init") // picocli sets it before anything is called
+  private Weir weir;
+
+  @Parameters(paramLabel = "DIR", description = "With the policy files.")
+  @SuppressWarnings("NullAway.Init")
+  private Path directory;
+
+  @Option(
+      names = "--proxy-user",
+      paramLabel = "UID",
+      description = "Number of the user the proxy runs as (WEIR_PROXY_USER; ${DEFAULT-VALUE}).",
+      defaultValue = "${env:WEIR_PROXY_USER:-" + ProxyCommand.DEFAULT_USER + "}")
+  private int proxyUser;
+
+  @Option(
+      names = "--scrape-address",
+      paramLabel = "ADDRESS",
+      description = "Where metrics and health are served (WEIR_SCRAPE_ADDRESS; ${DEFAULT-VALUE}).",
+      defaultValue = "${env:WEIR_SCRAPE_ADDRESS:-127.0.0.1}")
+  @SuppressWarnings("NullAway.Init")
+  private String scrapeAddress;
+
+  @Option(
+      names = "--home",
+      paramLabel = "DIR",
+      description = "What `make build` lays out, with the proxy (WEIR_HOME).",
+      defaultValue = "${env:WEIR_HOME}")
+  private Optional<Path> home = Optional.empty();
+
+  @Option(
+      names = "--down-on-exit",
+      description = "Remove everything when told to end, instead of leaving it in force.")
+  private boolean downOnExit;
+
+  @Override
+  public Integer call() throws IOException, InterruptedException {
+    Places places = options.places();
+    options.requirePrivileges(places);
+    Log log = new Log(System.err, options.json(), weir.verbose(), Clock.systemUTC());
+    AgentSettings settings =
+        new AgentSettings(
+            places,
+            directory.toAbsolutePath().normalize(),
+            new ProxyCommand(
+                java(), home.orElse(Path.of("target/dist")).toAbsolutePath(), proxyUser),
+            InetAddress.getByName(scrapeAddress),
+            downOnExit,
+            AgentSettings.DEFAULT_QUIET);
+    Agent agent = Agent.start(settings, log);
+    Runtime.getRuntime()
+        .addShutdownHook(
+            new Thread(
+                () -> {
+                  agent.close();
+                  // Told to end, and ended as told: not the 143 of a process that a signal killed.
+                  Runtime.getRuntime().halt(ExitCode.OK);
+                }));
+    agent.await();
+    return ExitCode.OK;
+  }
+
+  private static Path java() {
+    return Path.of(System.getProperty("java.home"), "bin", "java");
+  }
+}

@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/**
+ * The command line: {@code weir up}, {@code apply}, {@code confirm}, {@code down}, {@code status},
+ * {@code metrics}, and the compiler's offline commands.
+ *
+ * <p>Starting point: {@link Weir}.
+ */
+@NullMarked
+package dev.weir.node.cli;
+
+import org.jspecify.annotations.NullMarked;
