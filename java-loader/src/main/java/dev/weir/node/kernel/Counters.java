@@ -32,9 +32,14 @@ final class Counters {
   private Counters() {}
 
   static Snapshot read(Mesh mesh, Layouts layouts) {
+    // The programs make the overflow rows ahead of need; one that counts nothing says nothing.
     return new Snapshot(
-        pairs(mesh.map(Mesh.PAIRS), layouts),
-        refusals(mesh.map(Mesh.REFUSALS), layouts),
+        pairs(mesh.map(Mesh.PAIRS), layouts).stream()
+            .filter(pair -> pair.opened() + pair.closed() + pair.failed() != 0)
+            .toList(),
+        refusals(mesh.map(Mesh.REFUSALS), layouts).stream()
+            .filter(refusal -> refusal.count() != 0)
+            .toList(),
         counters(mesh.map(Mesh.COUNTERS)));
   }
 
