@@ -74,8 +74,10 @@ ulimit -Sn "$(ulimit -Hn)"
 commit=$(git describe --always --dirty --abbrev=10 2>/dev/null || echo unknown)
 WEIR_BENCH_DIR=${WEIR_BENCH_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/weir/bench}
 if [ ! -x "$WEIR_BENCH_DIR/bin/wrk" ]; then die "the peers are not there: run scripts/setup --with bench"; fi
-clang -std=gnu11 -Wall -Wextra -Werror -O2 perf-tests/src/main/c/cycle.c -o "/tmp/weir-bench-$$/cycle" ||
-  die "cannot compile perf-tests/src/main/c/cycle.c: run scripts/setup"
+for program in cycle mapmemory; do
+  clang -std=gnu11 -Wall -Wextra -Werror -O2 "perf-tests/src/main/c/$program.c" -lbpf \
+    -o "/tmp/weir-bench-$$/$program" || die "cannot compile perf-tests/src/main/c/$program.c: run scripts/setup"
+done
 
 WEIR_BENCH_DIR=$WEIR_BENCH_DIR WEIR_BENCH_COMMIT=$commit WEIR_BENCH_JDK=$jdk \
   WEIR_BENCH_WORK=/tmp/weir-bench-$$ WEIR_BENCH_CGROUP=$cgroups/weir-bench-$$ \

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.weir.perf;
 
+import dev.weir.perf.connect.ConnectBench;
 import dev.weir.perf.measure.Figure;
 import dev.weir.perf.measure.History;
 import dev.weir.perf.measure.Machine;
@@ -31,7 +32,8 @@ import picocli.CommandLine.Option;
             + " marked; the exit status is 0 unless something could not be measured.")
 public final class Bench implements Callable<Integer> {
 
-  private static final List<Benchmark> ALL = List.of(new ProxyBench(false), new ProxyBench(true));
+  private static final List<Benchmark> ALL =
+      List.of(new ConnectBench(), new ProxyBench(false), new ProxyBench(true));
 
   @Option(
       names = "--quick",

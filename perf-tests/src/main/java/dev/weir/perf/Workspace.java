@@ -7,6 +7,7 @@ import java.net.InetAddress;
 import java.net.ServerSocket;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.Map;
 
 /**
@@ -44,6 +45,21 @@ public record Workspace(Path files, Path cgroup, Path pins, Path peers, Path che
   /** One of the peers' programs. */
   public String peer(String name) {
     return peers.resolve("bin").resolve(name).toString();
+  }
+
+  /** The command that runs a class of this classpath, lacking its name and arguments. */
+  public List<String> java() {
+    return List.of(
+        jdk.resolve("bin/java").toString(),
+        "-XX:+UseSerialGC",
+        "-Xmx512m",
+        "--enable-native-access=ALL-UNNAMED",
+        "--sun-misc-unsafe-memory-access=allow",
+        "-cp",
+        checkout.resolve("perf-tests/target/classes")
+            + ":"
+            + checkout.resolve("perf-tests/target/lib")
+            + "/*");
   }
 
   /** A cgroup of this run, made if need be. */

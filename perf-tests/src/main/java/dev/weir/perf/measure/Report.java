@@ -134,6 +134,9 @@ public record Report(
   /** A number with as many digits as it deserves, and its unit. */
   public static String number(double value, String unit) {
     double size = Math.abs(value);
+    if (unit.isEmpty() && value == Math.rint(value)) {
+      return String.format(Locale.ROOT, "%,.0f", value);
+    }
     String digits = unit.equals("x") || size < 10 ? "%.2f" : size < 1000 ? "%.1f" : "%,.0f";
     return String.format(Locale.ROOT, digits, value)
         + (unit.equals("x") ? "x" : " " + unit).stripTrailing();

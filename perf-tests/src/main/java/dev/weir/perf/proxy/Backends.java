@@ -2,6 +2,7 @@
 package dev.weir.perf.proxy;
 
 import dev.weir.perf.Child;
+import dev.weir.perf.Template;
 import dev.weir.perf.Workspace;
 import dev.weir.perf.measure.MeasureException;
 import java.io.IOException;
@@ -58,6 +59,7 @@ record Backends(Child process, int first, int second, Path certificate, Path key
         workspace.write(
             "backend/nginx.conf",
             Template.fill(
+                Backends.class,
                 "backend.conf",
                 Map.of("first", first, "second", second, "body", "b".repeat(BODY))));
     Child process =

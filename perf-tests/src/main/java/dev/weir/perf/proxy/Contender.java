@@ -2,6 +2,7 @@
 package dev.weir.perf.proxy;
 
 import dev.weir.perf.Child;
+import dev.weir.perf.Template;
 import dev.weir.perf.Workspace;
 import dev.weir.perf.measure.MeasureException;
 import java.nio.file.Path;
@@ -33,7 +34,8 @@ record Contender(String name, Child process, String url) implements AutoCloseabl
     Path configuration =
         workspace.write(
             "nginx/nginx.conf",
-            Template.fill("nginx.conf", places(port, backends, tls ? " ssl" : "")));
+            Template.fill(
+                Contender.class, "nginx.conf", places(port, backends, tls ? " ssl" : "")));
     return start(workspace, cgroup, NGINX, port, tls, Backends.nginx(workspace, configuration));
   }
 
@@ -42,7 +44,9 @@ record Contender(String name, Child process, String url) implements AutoCloseabl
     int port = Workspace.freePort();
     String ssl = tls ? " ssl crt " + backends.bundle() + " ssl-min-ver TLSv1.3" : "";
     Path configuration =
-        workspace.write("haproxy.cfg", Template.fill("haproxy.cfg", places(port, backends, ssl)));
+        workspace.write(
+            "haproxy.cfg",
+            Template.fill(Contender.class, "haproxy.cfg", places(port, backends, ssl)));
     return start(
         workspace,
         cgroup,
@@ -56,8 +60,9 @@ record Contender(String name, Child process, String url) implements AutoCloseabl
       throws MeasureException, InterruptedException {
     int port = Workspace.freePort();
     Map<String, Object> places = places(port, backends, "");
-    places.put("transport", tls ? Template.fill("envoy-tls.yaml", places) : "");
-    Path configuration = workspace.write("envoy.yaml", Template.fill("envoy.yaml", places));
+    places.put("transport", tls ? Template.fill(Contender.class, "envoy-tls.yaml", places) : "");
+    Path configuration =
+        workspace.write("envoy.yaml", Template.fill(Contender.class, "envoy.yaml", places));
     return start(
         workspace,
         cgroup,

@@ -4,6 +4,7 @@ package dev.weir.perf.proxy;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import dev.weir.perf.Template;
 import dev.weir.perf.measure.MeasureException;
 import java.util.Map;
 import org.junit.jupiter.api.Test;
@@ -47,7 +48,7 @@ class WrkTest {
 
   @Test
   void aPlaceNobodyFillsIsAnError() {
-    assertThatThrownBy(() -> Template.fill("haproxy.cfg", Map.of("port", 1)))
+    assertThatThrownBy(() -> Template.fill(Contender.class, "haproxy.cfg", Map.of("port", 1)))
         .isInstanceOf(MeasureException.class)
         .hasMessageContaining("haproxy.cfg asks for ${");
   }

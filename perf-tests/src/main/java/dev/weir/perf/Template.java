@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-package dev.weir.perf.proxy;
+package dev.weir.perf;
 
 import dev.weir.perf.measure.MeasureException;
 import java.io.IOException;
@@ -11,7 +11,7 @@ import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
 /** Configurations of the peers, kept beside the classes, with {@code ${name}} to be filled in. */
-final class Template {
+public final class Template {
 
   private static final Pattern PLACE = Pattern.compile("\\$\\{(\\w+)}");
 
@@ -20,11 +20,15 @@ final class Template {
   /**
    * A configuration, filled in.
    *
+   * @param beside the class beside which it lies
+   * @param name of its file
+   * @param values what its places hold
    * @throws MeasureException if a place has no value
    */
-  static String fill(String name, Map<String, ?> values) throws MeasureException {
+  public static String fill(Class<?> beside, String name, Map<String, ?> values)
+      throws MeasureException {
     String text;
-    try (InputStream in = Objects.requireNonNull(Template.class.getResourceAsStream(name), name)) {
+    try (InputStream in = Objects.requireNonNull(beside.getResourceAsStream(name), name)) {
       text = new String(in.readAllBytes(), StandardCharsets.UTF_8);
     } catch (IOException e) {
       throw new MeasureException("cannot read " + name + ": " + e.getMessage(), e);
