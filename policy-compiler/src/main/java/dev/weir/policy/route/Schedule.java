@@ -9,24 +9,59 @@ import java.util.concurrent.atomic.AtomicLong;
 /**
  * Which backend each request of a rule gets, exact by construction.
  *
- * <p>Turn {@code k} is split like a line drawn on a grid: a backend with share {@code p} of what
- * remains is picked where {@code floor(k·p)} steps. Backends are split off one after the other, the
- * smallest share first, so over any run of consecutive turns the smallest share is off by less than
- * one request, and every other one by less than two. Choosing is a pure function of the turn; turns
- * are handed out by one atomic increment, shared by all threads.
+ * <p>Two backends: turn {@code k} goes to the smaller share {@code p} where {@code floor(k·p)}
+ * steps, so over any run of consecutive turns it is off by less than one request. More backends:
+ * one period is laid out beforehand so that after every turn each backend is less than one request
+ * from its share (Tijdeman, The chairman assignment problem, 1980; found by earliest deadline), so
+ * any run is off by less than two, and by at most one where the share is a whole number. Only when
+ * more than two weights, divided by what they have in common, add up to over 65,536 is no period
+ * laid out: the smaller shares are split off one after the other, and with n backends a run is off
+ * by less than n.
+ *
+ * <p>Choosing is a pure function of the turn; turns are handed out by one atomic increment, shared
+ * by all threads.
  */
 public final class Schedule {
+
+  private static final int MAX_PERIOD = 1 << 16;
 
   private final AtomicLong turns;
   private final int[] order;
   private final long[] weights;
   private final long[] totals;
+  private final char[] period;
 
   private Schedule(AtomicLong turns, int[] order, long[] weights, long[] totals) {
     this.turns = turns;
     this.order = order;
     this.weights = weights;
     this.totals = totals;
+    this.period =
+        order.length > 2 && totals[0] <= MAX_PERIOD
+            ? period(order, weights, (int) totals[0])
+            : new char[0];
+  }
+
+  private static char[] period(int[] order, long[] weights, int total) {
+    char[] period = new char[total];
+    long[] given = new long[order.length];
+    for (int turn = 1; turn <= total; turn++) {
+      int next = -1;
+      long nextDeadline = Long.MAX_VALUE;
+      for (int i = 0; i < order.length; i++) {
+        // Its next request may not come before its share asks for a part of it, and must have come
+        // before its share is a whole one ahead.
+        boolean due = weights[i] * turn > given[i] * total;
+        long deadline = Math.ceilDiv((given[i] + 1) * total, weights[i]);
+        if (due && deadline < nextDeadline) {
+          next = i;
+          nextDeadline = deadline;
+        }
+      }
+      given[next]++;
+      period[turn - 1] = (char) order[next];
+    }
+    return period;
   }
 
   /** A schedule of these weights, from turn 0. */
@@ -89,6 +124,9 @@ public final class Schedule {
       return -1;
     }
     long k = Math.floorMod(turn, totals[0]);
+    if (period.length > 0) {
+      return period[(int) k];
+    }
     for (int i = 0; i < order.length - 1; i++) {
       // How many of the first k turns went on to the backends after this one.
       long rest = totals[i] - weights[i];
