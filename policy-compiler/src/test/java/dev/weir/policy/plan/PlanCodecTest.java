@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.weir.policy.plan;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatExceptionOfType;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import java.security.MessageDigest;
+import java.util.Arrays;
+import java.util.Collections;
+import java.util.List;
+import net.jqwik.api.ForAll;
+import net.jqwik.api.Property;
+import org.junit.jupiter.api.Test;
+
+class PlanCodecTest {
+
+  @Property(tries = 300)
+  void everyPlanComesBackAsItWas(@ForAll long seed) throws PlanFormatException {
+    Plan plan = RandomPlans.plan(seed);
+    assertThat(PlanCodec.decode(PlanCodec.encode(plan))).isEqualTo(plan);
+  }
+
+  @Property(tries = 50)
+  void equalPlansGiveEqualBytes(@ForAll long seed) {
+    assertThat(PlanCodec.encode(RandomPlans.plan(seed)))
+        .isEqualTo(PlanCodec.encode(RandomPlans.plan(seed)));
+  }
+
+  @Property(tries = 100)
+  void everyProxyUpdateComesBackAsItWas(@ForAll long seed) throws PlanFormatException {
+    Plan plan = PlanCodec.forProxy(RandomPlans.plan(seed));
+    ProxyUpdate update =
+        new ProxyUpdate(
+            7,
+            plan,
+            Collections.nCopies(plan.workloads().size(), 16),
+            List.of(new TlsKeyPair("shop/tls", "chain", "key")));
+    assertThat(ProxyUpdateCodec.decode(ProxyUpdateCodec.encode(update))).isEqualTo(update);
+  }
+
+  @Property(tries = 100)
+  void aPlanCutForTheProxyCanStillBeLookedUp(@ForAll long seed) throws PlanFormatException {
+    Plan cut = PlanCodec.forProxy(RandomPlans.plan(seed));
+    assertThat(PlanCodec.decode(PlanCodec.encode(cut))).isEqualTo(cut);
+  }
+
+  @Property(tries = 300)
+  void aDamagedPlanIsRefused(@ForAll long seed, @ForAll int at, @ForAll byte difference) {
+    byte[] bytes = PlanCodec.encode(RandomPlans.plan(seed % 16));
+    bytes[Math.floorMod(at, bytes.length)] ^= difference == 0 ? 1 : difference;
+    assertThatExceptionOfType(PlanFormatException.class).isThrownBy(() -> PlanCodec.decode(bytes));
+  }
+
+  // With a digest that fits, so that the reader itself has to notice.
+  @Property(tries = 2000)
+  void noBytesBreakTheReader(@ForAll long seed, @ForAll int at, @ForAll byte value)
+      throws Exception {
+    byte[] bytes = PlanCodec.encode(RandomPlans.plan(seed % 64));
+    int end = bytes.length - BinaryWriter.DIGEST_BYTES;
+    bytes[10 + Math.floorMod(at, end - 10)] = value;
+    MessageDigest digest = BinaryWriter.sha256();
+    digest.update(bytes, 0, end);
+    System.arraycopy(digest.digest(), 0, bytes, end, BinaryWriter.DIGEST_BYTES);
+    try {
+      Plan plan = PlanCodec.decode(bytes);
+      assertThat(PlanCodec.decode(PlanCodec.encode(plan))).isEqualTo(plan);
+    } catch (PlanFormatException e) {
+      assertThat(e).hasMessageContaining("at byte");
+    }
+  }
+
+  @Test
+  void aPlanCutShortIsRefused() {
+    byte[] bytes = PlanCodec.encode(RandomPlans.plan(1));
+    for (int length = 0; length < bytes.length; length++) {
+      byte[] part = Arrays.copyOf(bytes, length);
+      assertThatExceptionOfType(PlanFormatException.class).isThrownBy(() -> PlanCodec.decode(part));
+    }
+  }
+
+  @Test
+  void aPlanOfAnotherVersionSaysSo() {
+    byte[] bytes = PlanCodec.encode(RandomPlans.plan(1));
+    bytes[9] = 99;
+    assertThatThrownBy(() -> PlanCodec.decode(bytes))
+        .isInstanceOf(PlanFormatException.class)
+        .hasMessageContaining("format 99");
+  }
+
+  @Test
+  void keyPairsComeBackAsTheyWere() throws PlanFormatException {
+    List<TlsKeyPair> pairs = List.of(new TlsKeyPair("a/b", "chain", "key"));
+    assertThat(TlsKeyPairCodec.decode(TlsKeyPairCodec.encode(pairs))).isEqualTo(pairs);
+  }
+}

@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.weir.policy.plan;
+
+import dev.weir.policy.plan.ProxyPlan.Cluster;
+import dev.weir.policy.plan.ProxyPlan.Filter;
+import dev.weir.policy.plan.ProxyPlan.Header;
+import dev.weir.policy.plan.ProxyPlan.HeaderEdit;
+import dev.weir.policy.plan.ProxyPlan.Listener;
+import dev.weir.policy.plan.ProxyPlan.Match;
+import dev.weir.policy.plan.ProxyPlan.PathEdit;
+import dev.weir.policy.plan.ProxyPlan.PathMatch;
+import dev.weir.policy.plan.ProxyPlan.Route;
+import dev.weir.policy.plan.ProxyPlan.RouteRule;
+import dev.weir.policy.plan.ProxyPlan.Tls;
+import dev.weir.policy.plan.ProxyPlan.ValueMatch;
+import dev.weir.policy.plan.ProxyPlan.VirtualService;
+import dev.weir.policy.plan.ProxyPlan.WeightedBackend;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import java.util.Random;
+import java.util.TreeMap;
+import java.util.function.Supplier;
+
+/** Plans in which every index leads somewhere, and nothing else makes sense. */
+final class RandomPlans {
+
+  private final Random random;
+  private final int workloads;
+  private final int identities;
+  private final int rules;
+  private final int backends;
+
+  private RandomPlans(long seed) {
+    random = new Random(seed);
+    workloads = Workload.RESERVED + random.nextInt(6);
+    identities = Identity.FIRST + random.nextInt(6);
+    rules = 1 + random.nextInt(6);
+    backends = 1 + random.nextInt(4);
+  }
+
+  static Plan plan(long seed) {
+    return new RandomPlans(seed).plan();
+  }
+
+  private Plan plan() {
+    TreeMap<Long, Verdict> verdicts = new TreeMap<>();
+    for (int i = random.nextInt(20); i > 0; i--) {
+      Verdict verdict = verdict();
+      if (verdict.source() != 0 || verdict.destination() != 0) {
+        verdicts.put(verdict.key(), verdict);
+      }
+    }
+    List<Cluster> clusters = some(() -> new Cluster(workload(), text(), some(this::backend)));
+    return new Plan(
+        new Settings(
+            text(),
+            flag(),
+            flag(),
+            some(
+                () ->
+                    new Settings.ManagementRule(
+                        one(Settings.Direction.values()), one(Protocol.values()), port())),
+            some(this::text),
+            flag(),
+            flag(),
+            port(),
+            port(),
+            port(),
+            text()),
+        exactly(
+            workloads,
+            () ->
+                new Workload(
+                    text(),
+                    text(),
+                    text(),
+                    random.nextInt(identities),
+                    some(this::text),
+                    flag(),
+                    text(),
+                    text(),
+                    text())),
+        exactly(identities, () -> new Identity(text(), flag(), flag(), rule(), rule())),
+        exactly(
+            rules, () -> new Rule(text(), text(), text(), text(), text(), random.nextInt(1 << 20))),
+        List.copyOf(verdicts.values()),
+        random.nextBoolean() ? List.of() : List.of(new PortClass(10, 20), new PortClass(30, 65535)),
+        some(
+            () ->
+                new Service(
+                    workload(),
+                    address(),
+                    port(),
+                    one(Protocol.values()),
+                    one(Service.Tier.values()),
+                    random.nextInt(identities),
+                    flag(),
+                    some(this::backend))),
+        exactly(backends, () -> new Backend(address(), port(), workload())),
+        some(() -> new Endpoint(address(), workload(), flag())),
+        some(() -> new Cidr(address(), random.nextInt(129), random.nextInt(identities))),
+        some(() -> new PortOwner(one(Protocol.values()), port(), workload())),
+        new ProxyPlan(
+            some(
+                () ->
+                    new Listener(
+                        text(),
+                        text(),
+                        maybe(this::address),
+                        port(),
+                        text(),
+                        maybe(() -> new Tls(some(this::text))),
+                        some(() -> route(clusters.size())))),
+            some(
+                () ->
+                    new VirtualService(
+                        workload(), address(), port(), some(() -> route(clusters.size())))),
+            clusters));
+  }
+
+  private Verdict verdict() {
+    Protocol protocol = one(Protocol.values());
+    return new Verdict(
+        random.nextInt(identities),
+        random.nextInt(identities),
+        protocol,
+        protocol == Protocol.ANY ? 0 : port(),
+        one(Verdict.Decision.values()),
+        rule());
+  }
+
+  private Route route(int clusters) {
+    return new Route(text(), rule(), some(this::text), some(() -> routeRule(clusters)));
+  }
+
+  private RouteRule routeRule(int clusters) {
+    return new RouteRule(
+        some(
+            () ->
+                new Match(
+                    switch (random.nextInt(3)) {
+                      case 0 -> new PathMatch.Exact(text());
+                      case 1 -> new PathMatch.Prefix(text());
+                      default -> new PathMatch.Regex(text());
+                    },
+                    some(() -> new ValueMatch(text(), text(), flag())),
+                    some(() -> new ValueMatch(text(), text(), flag())),
+                    maybe(this::text))),
+        some(this::filter),
+        some(
+            () ->
+                new WeightedBackend(
+                    random.nextInt(clusters + 1) - 1, random.nextInt(1000), some(this::filter))),
+        random.nextInt(100_000),
+        random.nextInt(100_000));
+  }
+
+  private Filter filter() {
+    HeaderEdit edit =
+        new HeaderEdit(
+            some(() -> new Header(text(), text())),
+            some(() -> new Header(text(), text())),
+            some(this::text));
+    return switch (random.nextInt(4)) {
+      case 0 -> new Filter.RequestHeaders(edit);
+      case 1 -> new Filter.ResponseHeaders(edit);
+      case 2 ->
+          new Filter.Redirect(
+              maybe(this::text), maybe(this::text), maybe(this::pathEdit), maybe(this::port), 301);
+      default -> new Filter.Rewrite(maybe(this::text), maybe(this::pathEdit));
+    };
+  }
+
+  private PathEdit pathEdit() {
+    return flag() ? new PathEdit.Full(text()) : new PathEdit.Prefix(text());
+  }
+
+  private <T> List<T> exactly(int size, Supplier<T> element) {
+    List<T> list = new ArrayList<>();
+    for (int i = 0; i < size; i++) {
+      list.add(element.get());
+    }
+    return list;
+  }
+
+  private <T> List<T> some(Supplier<T> element) {
+    return exactly(random.nextInt(4), element);
+  }
+
+  private <T> Optional<T> maybe(Supplier<T> element) {
+    return flag() ? Optional.of(element.get()) : Optional.empty();
+  }
+
+  private <T> T one(T[] values) {
+    return values[random.nextInt(values.length)];
+  }
+
+  private boolean flag() {
+    return random.nextBoolean();
+  }
+
+  private int port() {
+    return random.nextInt(1 << 16);
+  }
+
+  private int rule() {
+    return random.nextInt(rules);
+  }
+
+  private int workload() {
+    return random.nextInt(workloads);
+  }
+
+  private int backend() {
+    return random.nextInt(backends);
+  }
+
+  private Address address() {
+    return flag() ? Address.ofV4(random.nextInt()) : new Address(random.nextLong(), 1);
+  }
+
+  private String text() {
+    return one(
+        new String[] {"", "a", "shop/cart", "gr\u00fc\u00df", "\ud83d\udc1f", "x".repeat(200)});
+  }
+}
