@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.weir.node.kernel;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import dev.weir.policy.plan.Protocol;
+import java.nio.file.Path;
+import java.util.Map;
+import java.util.TreeMap;
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.extension.RegisterExtension;
+
+@Tag("kernel")
+final class EnrollmentTest {
+
+  private static final int PORT = 5432;
+
+  @RegisterExtension final KernelTest kernel = new KernelTest();
+
+  private PlanBuilder onlyWebMayReachDb() {
+    return kernel
+        .plan()
+        .workload("web")
+        .workload("stranger")
+        .workload("db")
+        .owns("db", Protocol.TCP, PORT)
+        .isolateIngress("db")
+        .allow("web", "db", Protocol.TCP, PORT);
+  }
+
+  private Map<String, Integer> restartAndAsk(String workload, int times) {
+    Map<String, Integer> outcomes = new TreeMap<>();
+    for (int i = 0; i < times; i++) {
+      Path cgroup = kernel.cgroup(workload);
+      outcomes.merge(kernel.ask(workload, "127.0.0.1", PORT), 1, Integer::sum);
+      KernelTest.removeCgroups(cgroup);
+    }
+    return outcomes;
+  }
+
+  /** The prober connects as its first act in a cgroup made a moment ago. */
+  @Test
+  void aRestartedWorkloadIsKnownFromItsFirstConnect() {
+    kernel.apply(onlyWebMayReachDb().build());
+    kernel.serve("db", "listen", "127.0.0.1", "5432", "--reply", "db");
+    assertThat(restartAndAsk("web", 100)).containsExactly(Map.entry("db", 100));
+    assertThat(restartAndAsk("stranger", 100)).containsExactly(Map.entry("ECONNREFUSED", 100));
+
+    kernel.node().down();
+    assertThat(restartAndAsk("stranger", 1)).containsExactly(Map.entry("db", 1));
+  }
+
+  @Test
+  void aCgroupOlderThanTheMeshIsKnown() {
+    kernel.cgroup("web");
+    kernel.cgroup("stranger");
+    kernel.apply(onlyWebMayReachDb().build());
+    kernel.serve("db", "listen", "127.0.0.1", "5432", "--reply", "db");
+    assertThat(kernel.ask("web", "127.0.0.1", PORT)).isEqualTo("db");
+    assertThat(kernel.ask("stranger", "127.0.0.1", PORT)).isEqualTo("ECONNREFUSED");
+  }
+
+  @Test
+  void aWorkloadDeclaredLaterIsKnownInItsRunningCgroup() {
+    kernel.cgroup("late");
+    kernel.apply(onlyWebMayReachDb().build());
+    kernel.serve("db", "listen", "127.0.0.1", "5432", "--reply", "db");
+    assertThat(kernel.ask("late", "127.0.0.1", PORT)).isEqualTo("db"); // host so far
+    kernel.apply(onlyWebMayReachDb().workload("late").build());
+    assertThat(kernel.ask("late", "127.0.0.1", PORT)).isEqualTo("ECONNREFUSED");
+  }
+
+  @Test
+  void enrollFindsNothingToAddWhereTheKernelHasDoneIt() {
+    kernel.apply(onlyWebMayReachDb().build());
+    kernel.cgroup("web");
+    kernel.cgroup("db");
+    assertThat(kernel.node().enroll()).isZero();
+  }
+
+  @Test
+  void onlyTheOwnerMayHoldADeclaredPort() {
+    kernel.apply(onlyWebMayReachDb().owns("db", Protocol.UDP, PORT).build());
+    assertThat(bind("stranger", "127.0.0.1")).isEqualTo("EACCES");
+    assertThat(bind("stranger", "0.0.0.0")).isEqualTo("EACCES");
+    assertThat(bind("stranger", "::")).isEqualTo("EACCES");
+    assertThat(bind("stranger", "127.0.0.1", "--udp")).isEqualTo("EACCES");
+    assertThat(bind("stranger", "127.0.0.1", "--reuseport")).isEqualTo("EACCES");
+    assertThat(bind("host-process", "127.0.0.1")).isEqualTo("EACCES");
+    assertThat(bind("db", "127.0.0.1")).isEqualTo("ok");
+    assertThat(bind("db", "::", "--udp")).isEqualTo("ok");
+    assertThat(kernel.node().telemetry().refusals())
+        .extracting(Snapshot.Refusal::reason)
+        .containsOnly(Reason.PORT_OWNED);
+
+    kernel.node().down();
+    assertThat(bind("stranger", "127.0.0.1")).isEqualTo("ok");
+    assertThat(bind("stranger", "127.0.0.1", "--udp")).isEqualTo("ok");
+  }
+
+  private String bind(String cgroup, String address, String... options) {
+    java.util.List<String> arguments =
+        new java.util.ArrayList<>(java.util.List.of("bind", address, Integer.toString(PORT)));
+    arguments.addAll(java.util.List.of(options));
+    return kernel.run(cgroup, arguments.toArray(String[]::new)).text("result");
+  }
+}

@@ -1,0 +1,320 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.weir.node.kernel;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import dev.weir.node.bpf.BpfException;
+import dev.weir.node.bpf.BpfLink;
+import dev.weir.node.bpf.BpfProgram;
+import dev.weir.policy.plan.Plan;
+import dev.weir.policy.plan.PlanCodec;
+import dev.weir.policy.plan.Protocol;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.TreeMap;
+import java.util.concurrent.ThreadLocalRandom;
+import java.util.concurrent.TimeUnit;
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.extension.RegisterExtension;
+
+/** Loaders that are killed, and what the next one makes of it. */
+@Tag("kernel")
+final class SurvivalTest {
+
+  private static final int PORT = 5432;
+
+  @RegisterExtension final KernelTest kernel = new KernelTest();
+
+  private Plan mayReachDb(String who) {
+    return kernel
+        .plan()
+        .workload("web")
+        .workload("stranger")
+        .workload("db")
+        .owns("db", Protocol.TCP, PORT)
+        .isolateIngress("db")
+        .allow(who, "db", Protocol.TCP, PORT)
+        .build();
+  }
+
+  private void serveDb() {
+    kernel.serve("db", "listen", "127.0.0.1", "5432", "--reply", "db");
+  }
+
+  private Map<String, Integer> linkIds() {
+    Map<String, Integer> ids = new TreeMap<>();
+    for (Path pin : DurableFile.list(kernel.places().pinDir().resolve("links"))) {
+      try (BpfLink link = BpfLink.open(pin)) {
+        ids.put(String.valueOf(pin.getFileName()), link.id());
+      }
+    }
+    return ids;
+  }
+
+  /** Applies a plan over and over in a process of its own. */
+  static final class Loader {
+    private Loader() {}
+
+    /** Arguments: pin, run and state directory, cgroup root, netns, plan file, times. */
+    public static void main(String[] arguments) throws IOException {
+      Places places =
+          new Places(
+              Path.of(arguments[0]),
+              Path.of(arguments[1]),
+              Path.of(arguments[2]),
+              Path.of(arguments[3]),
+              Optional.of(Path.of(arguments[4])));
+      Plan plan = PlanCodec.decode(Files.readAllBytes(Path.of(arguments[5])));
+      for (int i = 0; i < Integer.parseInt(arguments[6]); i++) {
+        KernelNode.open(places).apply(plan, List.of(), Duration.ZERO);
+        System.out.println("applied");
+      }
+      System.out.println("done");
+      KernelTest.pause(Duration.ofMinutes(10));
+    }
+  }
+
+  private Process startLoader(Plan plan, int times) throws IOException {
+    Places places = kernel.places();
+    Path file = Files.createTempFile("weir", ".plan");
+    Files.write(file, PlanCodec.encode(plan));
+    file.toFile().deleteOnExit();
+    List<String> command = new ArrayList<>();
+    command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
+    command.addAll(
+        List.of(
+            "--enable-native-access=ALL-UNNAMED",
+            "-XX:TieredStopAtLevel=1",
+            "-cp",
+            System.getProperty("java.class.path"),
+            Loader.class.getName(),
+            places.pinDir().toString(),
+            places.runDir().toString(),
+            places.stateDir().toString(),
+            places.cgroupRoot().toString(),
+            places.netns().orElseThrow().toString(),
+            file.toString(),
+            Integer.toString(times)));
+    return new ProcessBuilder(command).redirectError(ProcessBuilder.Redirect.INHERIT).start();
+  }
+
+  private static void awaitLine(Process process, String line) throws IOException {
+    String read = process.inputReader().readLine();
+    while (read != null && !read.equals(line)) {
+      read = process.inputReader().readLine();
+    }
+    assertThat(read).isEqualTo(line);
+  }
+
+  private static void kill(Process process) throws InterruptedException {
+    process.destroyForcibly(); // SIGKILL
+    assertThat(process.waitFor(10, TimeUnit.SECONDS)).isTrue();
+  }
+
+  @Test
+  void verdictsOutliveTheLoaderAndTheNextOneAdoptsThem() throws Exception {
+    Process loader = startLoader(mayReachDb("web"), 1);
+    awaitLine(loader, "done");
+    kill(loader);
+    serveDb();
+    assertThat(kernel.ask("web", "127.0.0.1", PORT)).isEqualTo("db");
+    assertThat(kernel.ask("stranger", "127.0.0.1", PORT)).isEqualTo("ECONNREFUSED");
+    Map<String, Integer> links = linkIds();
+    assertThat(links).hasSizeGreaterThan(10);
+
+    Applied applied = kernel.apply(mayReachDb("stranger"));
+    assertThat(applied.attached()).isFalse();
+    assertThat(applied.upgraded()).isFalse();
+    assertThat(linkIds()).isEqualTo(links);
+    assertThat(kernel.ask("web", "127.0.0.1", PORT)).isEqualTo("ECONNREFUSED");
+    assertThat(kernel.ask("stranger", "127.0.0.1", PORT)).isEqualTo("db");
+  }
+
+  /**
+   * Wherever it is hit, one of the two generations is in force, whole, and the next loader goes on.
+   */
+  @Test
+  void aLoaderKilledAnywhereLeavesOneGenerationInForce() throws Exception {
+    kernel.apply(mayReachDb("stranger"));
+    serveDb();
+    for (int round = 0; round < 5; round++) {
+      Process loader = startLoader(mayReachDb("web"), 1000);
+      awaitLine(loader, "applied");
+      KernelTest.pause(Duration.ofMillis(ThreadLocalRandom.current().nextInt(150)));
+      kill(loader);
+      assertThat(kernel.ask("web", "127.0.0.1", PORT)).isEqualTo("db");
+      assertThat(kernel.ask("stranger", "127.0.0.1", PORT)).isEqualTo("ECONNREFUSED");
+      kernel.apply(mayReachDb("stranger"));
+      assertThat(kernel.ask("web", "127.0.0.1", PORT)).isEqualTo("ECONNREFUSED");
+      assertThat(kernel.ask("stranger", "127.0.0.1", PORT)).isEqualTo("db");
+    }
+  }
+
+  @Test
+  void aFirstLoaderKilledAnywhereLeavesNothingInTheWay() throws Exception {
+    for (int round = 0; round < 4; round++) {
+      Process loader = startLoader(mayReachDb("web"), 1);
+      KernelTest.pause(Duration.ofMillis(250 + ThreadLocalRandom.current().nextInt(900)));
+      kill(loader);
+      kernel.apply(mayReachDb("web"));
+      try (Prober db = kernel.serve("db", "listen", "127.0.0.1", "5432", "--reply", "db")) {
+        assertThat(db).isNotNull();
+        assertThat(kernel.ask("web", "127.0.0.1", PORT)).isEqualTo("db");
+        assertThat(kernel.ask("stranger", "127.0.0.1", PORT)).isEqualTo("ECONNREFUSED");
+      }
+      kernel.node().down();
+    }
+  }
+
+  @Test
+  void aLinkThatIsGoneIsMadeAgain() {
+    kernel.apply(mayReachDb("web"));
+    serveDb();
+    DurableFile.remove(kernel.places().pinDir().resolve("links/weir_connect4"));
+    assertThat(kernel.ask("stranger", "127.0.0.1", PORT)).isEqualTo("db");
+    kernel.apply(mayReachDb("web"));
+    assertThat(kernel.ask("stranger", "127.0.0.1", PORT)).isEqualTo("ECONNREFUSED");
+  }
+
+  @Test
+  void programsOfAnotherVersionAreExchangedInTheirLinks() throws IOException {
+    kernel.apply(mayReachDb("web"));
+    serveDb();
+    Map<String, Integer> links = linkIds();
+    // As an older version would leave it: another program in the link, another hash on record.
+    try (BpfLink link = BpfLink.open(kernel.places().pinDir().resolve("links/weir_bind4"));
+        BpfProgram other =
+            BpfProgram.open(kernel.places().pinDir().resolve("programs/weir_bind4"))) {
+      assertThat(link.programId()).isEqualTo(other.id());
+    }
+    Files.writeString(kernel.places().runDir().resolve("programs"), "another\n");
+    Applied applied = kernel.apply(mayReachDb("web"));
+    // The same programs, so nothing had to be exchanged; the record is right again.
+    assertThat(applied.upgraded()).isFalse();
+    assertThat(linkIds()).isEqualTo(links);
+    assertThat(Files.readString(kernel.places().runDir().resolve("programs")))
+        .doesNotContain("another");
+  }
+
+  @Test
+  void downLeavesNothing() throws IOException {
+    kernel.apply(mayReachDb("web"));
+    Places places = kernel.places();
+    assertThat(linkIds()).isNotEmpty();
+    int before = attached();
+    assertThat(before).isPositive();
+    kernel.node().down();
+    assertThat(places.pinDir()).doesNotExist();
+    assertThat(places.runDir()).doesNotExist();
+    assertThat(attached()).isZero();
+    assertThat(kernel.node().current()).isEmpty();
+    assertThat(kernel.node().lastGood()).isPresent();
+    kernel.node().down();
+  }
+
+  /** How many programs bpftool sees at the mesh's cgroup. */
+  private int attached() throws IOException {
+    Process process =
+        new ProcessBuilder("bpftool", "cgroup", "show", kernel.places().cgroupRoot().toString())
+            .redirectErrorStream(true)
+            .start();
+    return (int) process.inputReader().lines().filter(line -> line.contains("weir_")).count();
+  }
+
+  @Test
+  void downRemovesTheProxysCgroup() {
+    Plan plan = kernel.plan().workload("web").proxied("cart", "10.96.0.7", 80).build();
+    kernel.apply(plan);
+    Path proxy = kernel.node().proxyCgroup(plan);
+    assertThat(proxy).isDirectory();
+    kernel.node().down();
+    assertThat(proxy).doesNotExist();
+  }
+
+  @Test
+  void downGoesThroughHalfWrittenStates() throws IOException {
+    kernel.apply(mayReachDb("web"));
+    Places places = kernel.places();
+    DurableFile.removeTree(places.pinDir().resolve("programs"));
+    DurableFile.remove(places.pinDir().resolve("maps/current"));
+    DurableFile.remove(places.pinDir().resolve("links/weir_connect4"));
+    Files.writeString(places.runDir().resolve("numbers"), "damaged");
+    Files.delete(places.runDir().resolve("generation-2.plan"));
+    kernel.node().down();
+    assertThat(places.pinDir()).doesNotExist();
+    assertThat(attached()).isZero();
+    kernel.apply(mayReachDb("web"));
+    serveDb();
+    assertThat(kernel.ask("stranger", "127.0.0.1", PORT)).isEqualTo("ECONNREFUSED");
+  }
+
+  @Test
+  void aDamagedRegistryIsToldAndNotOverwritten() throws IOException {
+    kernel.apply(mayReachDb("web"));
+    Path numbers = kernel.places().runDir().resolve("numbers");
+    Files.writeString(numbers, "16\tworkload:a\n16\tworkload:b\n");
+    assertThatThrownBy(() -> kernel.apply(mayReachDb("web")))
+        .isInstanceOf(NodeException.class)
+        .hasMessageContaining("numbers:2")
+        .hasMessageContaining("weir down");
+    assertThat(Files.readString(numbers)).contains("workload:b");
+  }
+
+  @Test
+  void twoChangesDoNotMeet() throws Exception {
+    kernel.apply(mayReachDb("web"));
+    List<Throwable> failures = new java.util.concurrent.CopyOnWriteArrayList<>();
+    List<Thread> threads = new ArrayList<>();
+    for (int i = 0; i < 3; i++) {
+      threads.add(
+          Thread.ofPlatform()
+              .start(
+                  () -> {
+                    try {
+                      kernel.apply(mayReachDb("web"));
+                      kernel.node().telemetry();
+                      kernel.node().current();
+                    } catch (RuntimeException e) {
+                      failures.add(e);
+                    }
+                  }));
+    }
+    for (Thread thread : threads) {
+      thread.join();
+    }
+    assertThat(failures).isEmpty();
+    assertThat(kernel.node().current().orElseThrow().generation()).isEqualTo(5);
+  }
+
+  @Test
+  void numbersStayWithTheirKeys() {
+    kernel.apply(mayReachDb("web"));
+    KernelNode node = kernel.node();
+    Current before = node.current().orElseThrow();
+    kernel.apply(kernel.plan().workload("another").workload("db").build());
+    Current after = node.current().orElseThrow();
+    int db = before.workloadNumbers().get(before.plan().workloads().size() - 1);
+    assertThat(after.workloadNumbers().getLast()).isEqualTo(db);
+    assertThat(node.workloadKey(db)).contains("Workload/test/db");
+    assertThat(after.workloadNumbers()).doesNotHaveDuplicates();
+    int web = before.workloadNumbers().get(5);
+    assertThat(after.workloadNumbers()).doesNotContain(web);
+  }
+
+  @Test
+  void aBpfErrorNamesCallErrnoAndRemedy() {
+    assertThatThrownBy(() -> BpfLink.open(Path.of("/sys/fs/bpf/weir-there-is-no-such-pin")))
+        .isInstanceOf(BpfException.class)
+        .hasMessage(
+            "bpf_obj_get(/sys/fs/bpf/weir-there-is-no-such-pin): ENOENT (no such file, entry or"
+                + " program)");
+  }
+}
