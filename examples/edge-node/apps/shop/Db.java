@@ -10,7 +10,7 @@ import java.net.Socket;
 import java.nio.charset.StandardCharsets;
 import java.util.Map;
 
-/** The database: {@code Db PORT}. A line with a key in, a line with its value out. */
+/** The database: {@code Db PORT [ADDRESS]}. A line with a key in, a line with its value out. */
 final class Db {
 
   private static final Map<String, String> VALUES = Map.of("total", "42", "stock", "7");
@@ -19,7 +19,8 @@ final class Db {
 
   public static void main(String[] arguments) throws IOException {
     int port = Integer.parseInt(arguments[0]);
-    try (ServerSocket server = new ServerSocket(port, 1024, InetAddress.getByName("127.0.0.1"))) {
+    String address = arguments.length > 1 ? arguments[1] : "127.0.0.1";
+    try (ServerSocket server = new ServerSocket(port, 1024, InetAddress.getByName(address))) {
       System.out.println("listening on " + port);
       while (true) {
         Socket connection = server.accept();
