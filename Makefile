@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 .PHONY: help setup build test demo bench format clean
 
-SOURCES := $(shell find pom.xml scripts/build bpf-programs policy-compiler java-loader \
+SOURCES := $(shell find pom.xml scripts/build scripts/train scripts/training bpf-programs policy-compiler java-loader \
 	userspace-proxy -path '*/target' -prune -o -path '*/src/test' -prune -o -type f -print)
 
 help: ## list the targets
