@@ -42,7 +42,7 @@ final class BodiesTest {
         Mesh mesh = new Mesh()) {
       mesh.serve(backend.port());
       try (Client client = mesh.client()) {
-        client.socket().setReceiveBufferSize(8192);
+        client.socket().setReceiveBufferSize(65_536);
         for (int round = 0; round < 3; round++) {
           client.send("GET / HTTP/1.1\r\nHost: cart\r\n\r\n");
           for (int pause = 0; pause < 5; pause++) {

@@ -90,6 +90,9 @@ final class HeadScan {
       if (b > ' ' && b < 0x7f) {
         if (previous == '\r') {
           found(Defect.REQUEST_LINE_BYTE);
+        } else if (spaces == 2 && b >= 'a') {
+          // The version is case-sensitive (RFC 9112 2.3); Netty reads it in capitals.
+          found(Defect.REQUEST_LINE);
         }
       } else if (b == ' ') {
         if (previous == ' ' || previous == 0) {
