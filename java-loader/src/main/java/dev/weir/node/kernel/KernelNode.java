@@ -44,6 +44,7 @@ public final class KernelNode implements AutoCloseable {
   private final Places places;
   private final RunFiles files;
   private final Pins pins;
+  private final Supplier<CompiledPrograms> compiled = new Once();
 
   private KernelNode(Places places) {
     this.places = places;
@@ -93,16 +94,28 @@ public final class KernelNode implements AutoCloseable {
     }
     return locked(
         () -> {
-          CompiledPrograms compiled = CompiledPrograms.read();
-          Enrollment enrollment = enrollment(compiled.layouts());
-          Optional<Mesh> pinned = Mesh.open(compiled.layouts(), pins);
+          CompiledPrograms programs = compiled.get();
+          Enrollment enrollment = enrollment(programs.layouts());
+          Optional<Mesh> pinned = Mesh.open(programs.layouts(), pins);
           if (pinned.isEmpty()) {
-            return first(compiled, enrollment, plan, keyPairs, confirmWithin, started);
+            return first(programs, enrollment, plan, keyPairs, confirmWithin, started);
           }
           try (Mesh mesh = pinned.get()) {
-            return next(compiled, enrollment, mesh, plan, keyPairs, confirmWithin, started);
+            return next(programs, enrollment, mesh, plan, keyPairs, confirmWithin, started);
           }
         });
+  }
+
+  /** Read when first needed, and then kept: a mesh that is not there needs none. */
+  private static final class Once implements Supplier<CompiledPrograms> {
+    private Optional<CompiledPrograms> read = Optional.empty();
+
+    @Override
+    public synchronized CompiledPrograms get() {
+      CompiledPrograms programs = read.orElseGet(CompiledPrograms::read);
+      read = Optional.of(programs);
+      return programs;
+    }
   }
 
   private Enrollment enrollment(Layouts layouts) {
@@ -111,7 +124,7 @@ public final class KernelNode implements AutoCloseable {
 
   /** Loads, fills, stores and attaches; nothing is there before, and nothing if it fails. */
   private Applied first(
-      CompiledPrograms compiled,
+      CompiledPrograms programs,
       Enrollment enrollment,
       Plan plan,
       List<TlsKeyPair> keyPairs,
@@ -129,17 +142,17 @@ public final class KernelNode implements AutoCloseable {
     pins.staged().remove(); // what a killed "apply" has left
     int room = Integer.highestOneBit(Math.max(1, declared.size())) * 4;
     try (Mesh.Loaded loaded =
-        Mesh.load(compiled, Map.of(Mesh.PATHS, room, Mesh.CGROUPS, room * 2))) {
+        Mesh.load(programs, Map.of(Mesh.PATHS, room, Mesh.CGROUPS, room * 2))) {
       Mesh mesh = loaded.mesh();
       // The other slot holds a generation that governs nobody: what was before the first one.
       long number = 2;
       mesh.write(
           1,
-          new Generation.Writer(compiled.layouts(), open, numbers.workloads(open), openRules, netns)
+          new Generation.Writer(programs.layouts(), open, numbers.workloads(open), openRules, netns)
               .write(number - 1));
       mesh.write(
           FIRST_SLOT,
-          new Generation.Writer(compiled.layouts(), plan, workloads, rules, netns).write(number));
+          new Generation.Writer(programs.layouts(), plan, workloads, rules, netns).write(number));
       files.writeNumbers(numbers);
       files.keepGenerations(Set.of());
       files.writeGeneration(number - 1, open, List.of());
@@ -152,7 +165,7 @@ public final class KernelNode implements AutoCloseable {
       loaded.attachCgroups(places.cgroupRoot(), proxy);
       loaded.pin(pins.staged());
       pins.staged().becomes(pins);
-      files.writePrograms(compiled.hash());
+      files.writePrograms(programs.hash());
       if (confirmWithin.isZero()) {
         files.writeLastGood(plan, keyPairs);
       }
@@ -198,7 +211,7 @@ public final class KernelNode implements AutoCloseable {
   }
 
   private Applied next(
-      CompiledPrograms compiled,
+      CompiledPrograms programs,
       Enrollment enrollment,
       Mesh mesh,
       Plan plan,
@@ -220,16 +233,16 @@ public final class KernelNode implements AutoCloseable {
     List<Integer> workloads = numbers.workloads(plan);
     List<Integer> rules = numbers.rules(plan);
     Map<String, Integer> declared = enrollment.declared(plan, workloads);
-    boolean differs = !files.programs().equals(compiled.hash());
+    boolean differs = !files.programs().equals(programs.hash());
     boolean upgraded =
         mesh.repair(
-            compiled,
+            programs,
             pins,
             differs,
             places.cgroupRoot(),
             existing(enrollment.proxyCgroup(mesh.map(Mesh.PATHS))));
     if (differs) {
-      files.writePrograms(compiled.hash());
+      files.writePrograms(programs.hash());
     }
     long number = 1 + Math.max(mesh.generation(0).orElse(0), mesh.generation(1).orElse(0));
     files.writeNumbers(numbers);
@@ -237,7 +250,7 @@ public final class KernelNode implements AutoCloseable {
     mesh.write(
         before.other(),
         new Generation.Writer(
-                compiled.layouts(), plan, workloads, rules, SystemCalls.netnsCookie(places.netns()))
+                programs.layouts(), plan, workloads, rules, SystemCalls.netnsCookie(places.netns()))
             .write(number));
     Map<String, Integer> kept = enrollment.paths(mesh.map(Mesh.PATHS));
     Map<String, Integer> added = new HashMap<>(declared);
@@ -246,7 +259,7 @@ public final class KernelNode implements AutoCloseable {
     Optional<Path> proxy = makeProxyCgroup(plan);
     enrollment.addCgroups(mesh.map(Mesh.CGROUPS), added);
     if (proxy.isPresent()) {
-      mesh.repair(compiled, pins, false, places.cgroupRoot(), proxy);
+      mesh.repair(programs, pins, false, places.cgroupRoot(), proxy);
     }
     mesh.store(new Slot(before.other(), Slot.deadline(confirmWithin, SystemCalls.bootNanos())));
     final Duration took = took(started);
@@ -337,7 +350,7 @@ public final class KernelNode implements AutoCloseable {
 
   /** Runs something on what is pinned. */
   private <T> T pinned(java.util.function.BiFunction<Mesh, Layouts, T> use) {
-    Layouts layouts = CompiledPrograms.read().layouts();
+    Layouts layouts = compiled.get().layouts();
     try (Mesh mesh =
         Mesh.open(layouts, pins)
             .orElseThrow(
@@ -418,7 +431,7 @@ public final class KernelNode implements AutoCloseable {
   /** Nothing that is damaged may keep "down" from removing the rest. */
   private Optional<Path> pinnedProxyCgroup() {
     try {
-      Layouts layouts = CompiledPrograms.read().layouts();
+      Layouts layouts = compiled.get().layouts();
       Optional<Mesh> opened = Mesh.open(layouts, pins);
       if (opened.isEmpty()) {
         return Optional.empty();
@@ -465,7 +478,7 @@ public final class KernelNode implements AutoCloseable {
     if (!Files.exists(pins.map(Mesh.CURRENT))) {
       return Optional.empty();
     }
-    Layouts layouts = CompiledPrograms.read().layouts();
+    Layouts layouts = compiled.get().layouts();
     for (int attempt = 1; ; attempt++) {
       Optional<Mesh> opened = Mesh.open(layouts, pins);
       if (opened.isEmpty()) {

@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.weir.node.bpf.BpfException;
 import dev.weir.node.bpf.BpfLink;
+import dev.weir.node.bpf.BpfObject;
 import dev.weir.node.bpf.BpfProgram;
 import dev.weir.policy.plan.Plan;
 import dev.weir.policy.plan.PlanCodec;
@@ -185,23 +186,58 @@ final class SurvivalTest {
   }
 
   @Test
-  void programsOfAnotherVersionAreExchangedInTheirLinks() throws IOException {
+  void programsOfAnotherVersionAreReplacedInTheirLinks() throws IOException {
     kernel.apply(mayReachDb("web"));
-    serveDb();
     Map<String, Integer> links = linkIds();
-    // As an older version would leave it: another program in the link, another hash on record.
-    try (BpfLink link = BpfLink.open(kernel.places().pinDir().resolve("links/weir_bind4"));
-        BpfProgram other =
-            BpfProgram.open(kernel.places().pinDir().resolve("programs/weir_bind4"))) {
-      assertThat(link.programId()).isEqualTo(other.id());
-    }
-    Files.writeString(kernel.places().runDir().resolve("programs"), "another\n");
+    leaveAnOlderVersion();
+    assertThat(bindAsStranger()).isEqualTo("ok"); // what the older version did not forbid
+    assertThat(linkIds().get("weir_bind4")).isEqualTo(links.get("weir_bind4"));
+
     Applied applied = kernel.apply(mayReachDb("web"));
-    // The same programs, so nothing had to be exchanged; the record is right again.
-    assertThat(applied.upgraded()).isFalse();
-    assertThat(linkIds()).isEqualTo(links);
-    assertThat(Files.readString(kernel.places().runDir().resolve("programs")))
-        .doesNotContain("another");
+
+    assertThat(applied.upgraded()).isTrue();
+    assertThat(applied.attached()).isFalse();
+    assertThat(bindAsStranger()).isEqualTo("EACCES");
+    // The kernel cannot exchange the program of a tracing link; every other link is the same.
+    links.keySet().remove("weir_cgroup_mkdir");
+    assertThat(linkIds()).containsAllEntriesOf(links).containsKey("weir_cgroup_mkdir");
+    serveDb();
+    assertThat(kernel.ask("web", "127.0.0.1", PORT)).isEqualTo("db");
+    assertThat(kernel.apply(mayReachDb("web")).upgraded()).isFalse();
+  }
+
+  private String bindAsStranger() {
+    return kernel.run("stranger", "bind", "127.0.0.1", "5432").text("result");
+  }
+
+  /** Puts other programs into two of the links, and another hash on record. */
+  private void leaveAnOlderVersion() throws IOException {
+    byte[] elf =
+        Files.readAllBytes(
+            Path.of(System.getProperty("weir.probers"), "../test-objects/older.bpf.o"));
+    Path pins = kernel.places().pinDir();
+    try (BpfObject object = BpfObject.open("older.bpf.o", elf)) {
+      object.load();
+      for (BpfObject.Program program : object.programs().values()) {
+        Path pin = pins.resolve("programs").resolve(program.name());
+        Path link = pins.resolve("links").resolve(program.name());
+        DurableFile.remove(pin);
+        try (BpfProgram older = program.open()) {
+          older.pin(pin);
+          if (program.name().equals("weir_bind4")) {
+            try (BpfLink attached = BpfLink.open(link)) {
+              attached.update(older);
+            }
+          } else {
+            DurableFile.remove(link);
+            try (BpfLink attached = BpfLink.attach(program.name(), older, program.attachType())) {
+              attached.pin(link);
+            }
+          }
+        }
+      }
+    }
+    Files.writeString(kernel.places().runDir().resolve("programs"), "older\n");
   }
 
   @Test

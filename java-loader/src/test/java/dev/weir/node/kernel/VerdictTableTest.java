@@ -5,7 +5,11 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.weir.policy.plan.Protocol;
 import dev.weir.policy.plan.Verdict;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.HashSet;
+import java.util.List;
 import java.util.Random;
 import java.util.Set;
 import java.util.stream.LongStream;
@@ -34,6 +38,37 @@ final class VerdictTableTest {
       }
     }
     return rows.build().toArray();
+  }
+
+  /** The same file holds the C side to its word (bpf-programs/src/test/c/verdict_test.c). */
+  @Test
+  void rowsAndBucketsAreThoseOfTheKernel() throws IOException {
+    Path file =
+        Path.of(System.getProperty("weir.probers"), "../../src/test/resources/verdict-hash.csv");
+    List<String> lines = Files.readAllLines(file);
+    assertThat(lines).hasSizeGreaterThan(20);
+    for (String line : lines.subList(1, lines.size())) {
+      List<String> fields = List.of(line.split(",", -1));
+      Verdict verdict =
+          new Verdict(
+              Integer.parseInt(fields.get(0)),
+              Integer.parseInt(fields.get(1)),
+              Protocol.values()[Integer.parseInt(fields.get(2))],
+              Integer.parseInt(fields.get(3)),
+              Verdict.Decision.values()[Integer.parseInt(fields.get(4))],
+              Integer.parseInt(fields.get(5)));
+      long seed = Long.parseUnsignedLong(fields.get(6).substring(2), 16);
+      int mask = Integer.parseUnsignedInt(fields.get(7));
+      assertThat(verdict.key())
+          .as(line)
+          .isEqualTo(Long.parseUnsignedLong(fields.get(8).substring(2), 16));
+      assertThat(verdict.row())
+          .as(line)
+          .isEqualTo(Long.parseUnsignedLong(fields.get(9).substring(2), 16));
+      long hash = VerdictTable.hash(verdict.key(), seed);
+      assertThat((int) hash & mask).as(line).isEqualTo(Integer.parseInt(fields.get(10)));
+      assertThat((int) (hash >>> 32) & mask).as(line).isEqualTo(Integer.parseInt(fields.get(11)));
+    }
   }
 
   @Test
