@@ -25,6 +25,8 @@ final class DurableFile {
       PosixFilePermissions.fromString("rw-------");
   private static final Set<PosixFilePermission> OWNER_DIRECTORY =
       PosixFilePermissions.fromString("rwx------");
+  private static final Set<PosixFilePermission> PASSAGE =
+      PosixFilePermissions.fromString("rwx--x--x");
 
   private DurableFile() {}
 
@@ -71,10 +73,19 @@ final class DurableFile {
 
   /** Makes a directory for its owner alone, with those above it. */
   static void makeDirectory(Path directory) {
+    makeDirectory(directory, OWNER_DIRECTORY);
+  }
+
+  /** Makes a directory through which others may pass to one of their own. */
+  static void makePassage(Path directory) {
+    makeDirectory(directory, PASSAGE);
+  }
+
+  private static void makeDirectory(Path directory, Set<PosixFilePermission> mode) {
     try {
       if (!Files.isDirectory(directory)) {
         Files.createDirectories(directoryOf(directory));
-        Files.createDirectories(directory, PosixFilePermissions.asFileAttribute(OWNER_DIRECTORY));
+        Files.createDirectories(directory, PosixFilePermissions.asFileAttribute(mode));
       }
     } catch (IOException e) {
       throw failed("make", directory, e);

@@ -331,7 +331,7 @@ public final class KernelNode implements AutoCloseable {
 
   /** Runs a change with the lock of the run directory. */
   private <T> T locked(Supplier<T> change) {
-    DurableFile.makeDirectory(places.runDir());
+    DurableFile.makePassage(places.runDir());
     Descriptor lock =
         SystemCalls.lock(files.lock(), PATIENCE)
             .orElseThrow(
