@@ -17,6 +17,7 @@ launch=("$jdk/bin/java" -XX:+UseSerialGC -Xmx1g --enable-native-access=ALL-UNNAM
   --sun-misc-unsafe-memory-access=allow -cp "perf-tests/target/classes:perf-tests/target/lib/*"
   dev.weir.perf.Bench)
 
+make -s --no-print-directory target/dist
 stamp=perf-tests/target/bench.stamp
 if [ ! -e "$stamp" ] || [ -n "$(find pom.xml ./*/pom.xml ./*/src/main -newer "$stamp" -print -quit)" ]; then
   echo "bench: building"

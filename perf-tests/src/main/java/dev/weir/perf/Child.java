@@ -16,7 +16,6 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.TimeUnit;
-import java.util.stream.Stream;
 
 /**
  * A process of a benchmark: on one processor, in a cgroup of the run, gone when closed. Its CPU
@@ -30,7 +29,6 @@ public final class Child implements AutoCloseable {
   /** Where load generators and backends run. */
   public static final int LOAD = 1;
 
-  private static final long TICK_NANOS = 10_000_000; // USER_HZ is 100 on every Linux we run on
   private static final Duration PATIENCE = Duration.ofSeconds(20);
 
   private final String name;
@@ -100,11 +98,6 @@ public final class Child implements AutoCloseable {
     } catch (IOException e) {
       throw new MeasureException("cannot start " + name + ": " + e.getMessage(), e);
     }
-  }
-
-  /** Process id. */
-  public long pid() {
-    return process.pid();
   }
 
   /** One line to its input, and the line it answers. */
@@ -188,86 +181,9 @@ public final class Child implements AutoCloseable {
     }
   }
 
-  private List<Long> tree() {
-    return Stream.concat(Stream.of(process.toHandle()), process.descendants())
-        .map(ProcessHandle::pid)
-        .toList();
-  }
-
-  /**
-   * User and system time of the process and its children since their start, in nanoseconds, to 10
-   * ms. Time of threads that have ended is in it.
-   */
-  public long cpuNanos() throws MeasureException {
-    long ticks = 0;
-    for (long pid : tree()) {
-      // proc_pid_stat(5): the name in field 2 may hold spaces and brackets; utime is field 14.
-      String stat = read(pid, "stat");
-      String[] fields = stat.substring(stat.lastIndexOf(')') + 2).split(" ", -1);
-      ticks += Long.parseLong(fields[11]) + Long.parseLong(fields[12]);
-    }
-    return ticks * TICK_NANOS;
-  }
-
-  /**
-   * Time on a processor of the main threads of the process and its children, in nanoseconds, exact:
-   * for programs of one thread, in blocks too short for {@link #cpuNanos}.
-   */
-  public long threadNanos() throws MeasureException {
-    long nanos = 0;
-    for (long pid : tree()) {
-      nanos += Long.parseLong(read(pid, "schedstat").split(" ", 2)[0]);
-    }
-    return nanos;
-  }
-
-  /**
-   * Memory of the process and its children.
-   *
-   * @param pssKib proportional share: pages shared with others are divided among them
-   * @param rssKib resident pages
-   * @param anonymousKib of these, the ones no file stands behind
-   */
-  public record Memory(long pssKib, long rssKib, long anonymousKib) {}
-
-  /** Memory now. */
-  public Memory memory() throws MeasureException {
-    long pss = 0;
-    long rss = 0;
-    long anonymous = 0;
-    for (long pid : tree()) {
-      String rollup = read(pid, "smaps_rollup");
-      pss += field(rollup, "Pss:");
-      rss += field(rollup, "Rss:");
-      anonymous += field(rollup, "Anonymous:");
-    }
-    return new Memory(pss, rss, anonymous);
-  }
-
-  private static long field(String rollup, String name) {
-    return rollup
-        .lines()
-        .filter(line -> line.startsWith(name))
-        .mapToLong(line -> Long.parseLong(line.replaceAll("\\D", "")))
-        .sum();
-  }
-
-  private String read(long pid, String file) throws MeasureException {
-    try {
-      return Files.readString(Path.of("/proc", String.valueOf(pid), file));
-    } catch (IOException e) {
-      throw new MeasureException(
-          "cannot read /proc/"
-              + pid
-              + "/"
-              + file
-              + " of "
-              + name
-              + ": "
-              + e.getMessage()
-              + logged(),
-          e);
-    }
+  /** It and its children, to be measured. */
+  public ProcessTree tree() {
+    return new ProcessTree(name, process.pid());
   }
 
   /** Ends it and its children. */
@@ -276,7 +192,7 @@ public final class Child implements AutoCloseable {
     List<ProcessHandle> children = process.descendants().toList();
     process.destroy();
     try {
-      if (!process.waitFor(3, TimeUnit.SECONDS)) {
+      if (!process.waitFor(PATIENCE.toSeconds(), TimeUnit.SECONDS)) {
         process.destroyForcibly();
       }
     } catch (InterruptedException e) {

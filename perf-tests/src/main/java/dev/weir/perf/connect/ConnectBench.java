@@ -251,7 +251,7 @@ public final class ConnectBench implements Benchmark {
   }
 
   private static Cost block(Way way, Kind kind) throws MeasureException {
-    long server = way.server().threadNanos();
+    long server = way.server().tree().threadNanos();
     long between = nanos(way.between());
     String answer =
         way.client().ask(kind.command + " " + way.address() + " " + way.port() + " " + kind.count);
@@ -262,7 +262,7 @@ public final class ConnectBench implements Benchmark {
     double cycles = kind.count * 1e3;
     return new Cost(
         Long.parseLong(fields[2]) / cycles,
-        (way.server().threadNanos() - server) / cycles,
+        (way.server().tree().threadNanos() - server) / cycles,
         (nanos(way.between()) - between) / cycles,
         Long.parseLong(fields[4]) / 1e3,
         Long.parseLong(fields[5]) / 1e3);
@@ -271,7 +271,7 @@ public final class ConnectBench implements Benchmark {
   private static long nanos(List<Child> children) throws MeasureException {
     long nanos = 0;
     for (Child child : children) {
-      nanos += child.threadNanos();
+      nanos += child.tree().threadNanos();
     }
     return nanos;
   }

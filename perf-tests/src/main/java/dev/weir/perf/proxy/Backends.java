@@ -8,28 +8,30 @@ import dev.weir.perf.measure.MeasureException;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 
 /**
- * What all proxies lead to: one nginx that answers 1 KB on two ports, and a certificate for those
- * that end TLS (EC P-256).
+ * What all proxies lead to: two nginx that answer 1 KB, and a certificate for those that end TLS
+ * (EC P-256). They live in the cgroups of Weir's {@code cart-v1} and {@code cart-v2}.
  *
- * @param process the nginx
+ * @param processes the two
  * @param first port of the version that gets 99 of 100 requests
  * @param second port of the other one
  * @param certificate PEM file
  * @param key PEM file, PKCS#8
  * @param bundle PEM file with both, as HAProxy wants it
  */
-record Backends(Child process, int first, int second, Path certificate, Path key, Path bundle)
+record Backends(
+    List<Child> processes, int first, int second, Path certificate, Path key, Path bundle)
     implements AutoCloseable {
 
   /** Bytes of each answer's body. */
   static final int BODY = 1024;
 
-  static Backends start(Workspace workspace, Path cgroup)
-      throws MeasureException, InterruptedException {
+  /** Starts them. */
+  static Backends start(Workspace workspace) throws MeasureException, InterruptedException {
     int first = Workspace.freePort();
     int second = Workspace.freePort();
     Path certificate = workspace.files().resolve("server.crt");
@@ -55,23 +57,40 @@ record Backends(Child process, int first, int second, Path certificate, Path key
             "-out",
             certificate.toString()));
     Path bundle = workspace.write("server.pem", text(certificate) + text(key));
-    Path configuration =
-        workspace.write(
-            "backend/nginx.conf",
-            Template.fill(
-                Backends.class,
-                "backend.conf",
-                Map.of("first", first, "second", second, "body", "b".repeat(BODY))));
-    Child process =
-        Child.silent(
-            workspace, "backend", Child.LOAD, cgroup, Map.of(), nginx(workspace, configuration));
+    List<Child> processes = new ArrayList<>();
+    Backends backends = new Backends(processes, first, second, certificate, key, bundle);
     try {
-      process.listening(first).listening(second);
+      processes.add(backend(workspace, "v1", first));
+      processes.add(backend(workspace, "v2", second));
+      return backends;
     } catch (MeasureException e) {
-      process.close();
+      backends.close();
       throw e;
     }
-    return new Backends(process, first, second, certificate, key, bundle);
+  }
+
+  private static Child backend(Workspace workspace, String version, int port)
+      throws MeasureException, InterruptedException {
+    Map<String, Object> places = Map.of("port", port, "version", version, "body", "b".repeat(BODY));
+    Path configuration =
+        workspace.write(
+            "backend-" + version + "/nginx.conf",
+            Template.fill(Backends.class, "backend.conf", places));
+    Path cgroup = workspace.cgroup("mesh/cart-" + version);
+    Child child =
+        Child.silent(
+            workspace,
+            "backend-" + version,
+            Child.LOAD,
+            cgroup,
+            Map.of(),
+            nginx(workspace, configuration));
+    try {
+      return child.listening(port);
+    } catch (MeasureException e) {
+      child.close();
+      throw e;
+    }
   }
 
   /** The command that runs nginx with a configuration; it keeps its files beside that. */
@@ -108,6 +127,6 @@ record Backends(Child process, int first, int second, Path certificate, Path key
 
   @Override
   public void close() {
-    process.close();
+    processes.forEach(Child::close);
   }
 }

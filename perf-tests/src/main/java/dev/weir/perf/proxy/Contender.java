@@ -2,6 +2,7 @@
 package dev.weir.perf.proxy;
 
 import dev.weir.perf.Child;
+import dev.weir.perf.ProcessTree;
 import dev.weir.perf.Template;
 import dev.weir.perf.Workspace;
 import dev.weir.perf.measure.MeasureException;
@@ -15,17 +16,38 @@ import java.util.Map;
  * both sides, requests shared 99 to 1 between two backends, no access log.
  *
  * @param name for the table
+ * @param owner what is ended with it
  * @param process the proxy
  * @param url to fetch through it
+ * @param client cgroup of the load generator
  */
-record Contender(String name, Child process, String url) implements AutoCloseable {
+record Contender(String name, Child owner, ProcessTree process, String url, Path client)
+    implements AutoCloseable {
 
   static final String WEIR = "Weir";
+  static final String REDIRECTED = "Weir, led there by the kernel";
   static final String NGINX = "nginx";
 
   @Override
   public void close() {
-    process.close();
+    owner.close();
+  }
+
+  /**
+   * Fetches once and looks at the answer: what is fast may also be wrong.
+   *
+   * @throws MeasureException if the answer is not the backend's
+   */
+  void check(Workspace workspace) throws MeasureException, InterruptedException {
+    List<String> command = List.of("curl", "-sSki", "--max-time", "10", url);
+    try (Child curl = Child.talking(workspace, "curl", Child.LOAD, client, command)) {
+      String answer = curl.finish();
+      if (!answer.startsWith("HTTP/1.1 200")
+          || !answer.contains("x-version: v")
+          || !answer.endsWith("\r\n\r\n" + "b".repeat(Backends.BODY))) {
+        throw new MeasureException(name + " answers " + url + " with:\n" + answer);
+      }
+    }
   }
 
   static Contender nginx(Workspace workspace, Path cgroup, Backends backends, boolean tls)
@@ -80,6 +102,22 @@ record Contender(String name, Child process, String url) implements AutoCloseabl
             "error"));
   }
 
+  /** Weir's proxy by its Gateway's listener, from a client that nobody governs. */
+  static Contender weir(Workspace workspace, WeirMesh mesh, boolean tls) throws MeasureException {
+    return new Contender(
+        WEIR,
+        mesh.agent(),
+        mesh.proxy(),
+        tls ? mesh.tls() : mesh.plain(),
+        workspace.cgroup("load"));
+  }
+
+  /** The same process, from a governed client that knows only the service's virtual address. */
+  static Contender redirected(Workspace workspace, WeirMesh mesh) throws MeasureException {
+    return new Contender(
+        REDIRECTED, mesh.agent(), mesh.proxy(), mesh.virtual(), workspace.cgroup("mesh/web"));
+  }
+
   private static Map<String, Object> places(int port, Backends backends, String ssl) {
     Map<String, Object> places = new HashMap<>();
     places.put("port", port);
@@ -102,6 +140,10 @@ record Contender(String name, Child process, String url) implements AutoCloseabl
       throw e;
     }
     return new Contender(
-        name, process, (tls ? "https" : "http") + "://127.0.0.1:" + port + "/item");
+        name,
+        process,
+        process.tree(),
+        (tls ? "https" : "http") + "://127.0.0.1:" + port + "/item",
+        workspace.cgroup("load"));
   }
 }

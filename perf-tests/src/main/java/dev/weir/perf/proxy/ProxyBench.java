@@ -3,7 +3,7 @@ package dev.weir.perf.proxy;
 
 import dev.weir.perf.Bench.Context;
 import dev.weir.perf.Benchmark;
-import dev.weir.perf.Child;
+import dev.weir.perf.ProcessTree;
 import dev.weir.perf.Workspace;
 import dev.weir.perf.measure.Figure;
 import dev.weir.perf.measure.MeasureException;
@@ -57,22 +57,29 @@ public final class ProxyBench implements Benchmark {
   public Section run(Context context) throws MeasureException, InterruptedException {
     Workspace workspace = context.workspace();
     Path tested = workspace.cgroup("tested");
-    Path load = workspace.cgroup("load");
     List<Contender> contenders = new ArrayList<>();
-    try (Backends backends = Backends.start(workspace, load)) {
+    try (Backends backends = Backends.start(workspace)) {
       try {
         contenders.add(Contender.nginx(workspace, tested, backends, tls));
         contenders.add(Contender.haproxy(workspace, tested, backends, tls));
         contenders.add(Contender.envoy(workspace, tested, backends, tls));
-        return measure(context, load, contenders);
+        WeirMesh mesh = WeirMesh.start(workspace, workspace.cgroup("mesh"), backends);
+        contenders.add(Contender.weir(workspace, mesh, tls));
+        if (!tls) {
+          contenders.add(Contender.redirected(workspace, mesh));
+        }
+        return measure(context, contenders);
       } finally {
         contenders.forEach(Contender::close);
       }
     }
   }
 
-  private Section measure(Context context, Path load, List<Contender> contenders)
+  private Section measure(Context context, List<Contender> contenders)
       throws MeasureException, InterruptedException {
+    for (Contender contender : contenders) {
+      contender.check(context.workspace());
+    }
     int rounds = context.rounds(3, 9);
     int seconds = context.rounds(1, 3);
     Map<Contender, List<Cost>> costs =
@@ -80,21 +87,21 @@ public final class ProxyBench implements Benchmark {
             contenders,
             context.rounds(1, 3),
             rounds,
-            contender -> block(context.workspace(), load, contender, seconds),
+            contender -> block(context.workspace(), contender, seconds),
             round -> context.say(id() + ": round " + (round + 1) + " of " + rounds));
-    Map<Contender, Child.Memory> open = new LinkedHashMap<>();
-    Map<Contender, Child.Memory> after = new LinkedHashMap<>();
+    Map<Contender, ProcessTree.Memory> open = new LinkedHashMap<>();
+    Map<Contender, ProcessTree.Memory> after = new LinkedHashMap<>();
     for (Contender contender : contenders) {
       context.say(id() + ": memory of " + contender.name() + " with " + MANY + " connections");
-      memory(context, load, contender, open, after);
+      memory(context, contender, open, after);
     }
     return section(contenders, costs, open, after);
   }
 
-  private static Cost block(Workspace workspace, Path load, Contender contender, int seconds)
+  private static Cost block(Workspace workspace, Contender contender, int seconds)
       throws MeasureException, InterruptedException {
     long before = contender.process().cpuNanos();
-    Wrk.Load done = Wrk.run(workspace, load, contender.url(), CONNECTIONS, seconds);
+    Wrk.Load done = Wrk.run(workspace, contender.client(), contender.url(), CONNECTIONS, seconds);
     long cpu = contender.process().cpuNanos() - before;
     return new Cost(
         cpu / 1e3 / done.requests(),
@@ -106,14 +113,13 @@ public final class ProxyBench implements Benchmark {
   /** Memory while many connections work, and when they are gone again. */
   private static void memory(
       Context context,
-      Path load,
       Contender contender,
-      Map<Contender, Child.Memory> open,
-      Map<Contender, Child.Memory> after)
+      Map<Contender, ProcessTree.Memory> open,
+      Map<Contender, ProcessTree.Memory> after)
       throws MeasureException, InterruptedException {
-    int seconds = context.rounds(2, 8);
+    int seconds = context.rounds(5, 10);
     Thread sampler = Thread.currentThread();
-    List<Child.Memory> middle = new ArrayList<>();
+    List<ProcessTree.Memory> middle = new ArrayList<>();
     List<MeasureException> failures = new ArrayList<>();
     Thread watch =
         Thread.ofPlatform()
@@ -128,7 +134,7 @@ public final class ProxyBench implements Benchmark {
                     sampler.interrupt();
                   }
                 });
-    Wrk.run(context.workspace(), load, contender.url(), MANY, seconds);
+    Wrk.run(context.workspace(), contender.client(), contender.url(), MANY, seconds);
     watch.join();
     if (!failures.isEmpty()) {
       throw failures.getFirst();
@@ -141,8 +147,8 @@ public final class ProxyBench implements Benchmark {
   private Section section(
       List<Contender> contenders,
       Map<Contender, List<Cost>> costs,
-      Map<Contender, Child.Memory> open,
-      Map<Contender, Child.Memory> after) {
+      Map<Contender, ProcessTree.Memory> open,
+      Map<Contender, ProcessTree.Memory> after) {
     Contender nginx = contenders.getFirst();
     List<List<String>> rows = new ArrayList<>();
     List<Figure> figures = new ArrayList<>();
@@ -162,6 +168,15 @@ public final class ProxyBench implements Benchmark {
               mib(of(after, contender).rssKib()),
               mib(of(after, contender).pssKib()),
               mib(of(after, contender).anonymousKib())));
+      if (contender.name().equals(Contender.REDIRECTED)) {
+        figures.add(
+            Figure.of(
+                id() + ".redirected.over-nginx",
+                "Weir's proxy, led there by the kernel, over nginx, CPU per request",
+                ratio,
+                "x"));
+        continue;
+      }
       String who = contender.name().toLowerCase(Locale.ROOT);
       String what = tls ? "TLS 1.3" : "plain HTTP";
       boolean ours = contender.name().equals(Contender.WEIR);
@@ -215,8 +230,9 @@ public final class ProxyBench implements Benchmark {
         List.of());
   }
 
-  private static Child.Memory of(Map<Contender, Child.Memory> memory, Contender contender) {
-    return memory.getOrDefault(contender, new Child.Memory(0, 0, 0));
+  private static ProcessTree.Memory of(
+      Map<Contender, ProcessTree.Memory> memory, Contender contender) {
+    return memory.getOrDefault(contender, new ProcessTree.Memory(0, 0, 0));
   }
 
   private static Samples samples(

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.weir.perf.proxy;
+
+import dev.weir.node.kernel.Places;
+import dev.weir.perf.Child;
+import dev.weir.perf.ProcessTree;
+import dev.weir.perf.Template;
+import dev.weir.perf.Workspace;
+import dev.weir.perf.measure.MeasureException;
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Base64;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+
+/**
+ * Weir as its users run it: {@code weir up} on a directory of policy files, with the agent, the
+ * kernel's part, and the proxy the agent starts. Agent and proxy share the tested processor; what
+ * is measured is the proxy's process.
+ *
+ * @param agent the agent
+ * @param proxy the proxy
+ * @param plain where the Gateway's HTTP listener is
+ * @param tls where the Gateway's HTTPS listener is
+ * @param virtual where the governed client finds the service
+ */
+record WeirMesh(Child agent, ProcessTree proxy, String plain, String tls, String virtual)
+    implements AutoCloseable {
+
+  private static final String VIRTUAL_ADDRESS = "10.97.0.10";
+
+  /**
+   * Starts it and waits for both listeners.
+   *
+   * @param root the cgroup that is governed; backends and governed clients live below it
+   */
+  static WeirMesh start(Workspace workspace, Path root, Backends backends)
+      throws MeasureException, InterruptedException {
+    int plain = Workspace.freePort();
+    int tls = Workspace.freePort();
+    Map<String, Object> places = new HashMap<>();
+    places.put("cgroup", "/" + Places.cgroup2Mount().relativize(root));
+    places.put("outbound", Workspace.freePort());
+    places.put("metrics", Workspace.freePort());
+    places.put("health", Workspace.freePort());
+    places.put("first", backends.first());
+    places.put("second", backends.second());
+    places.put("virtual", VIRTUAL_ADDRESS);
+    places.put("plain", plain);
+    places.put("tls", tls);
+    places.put("certificate", base64(backends.certificate()));
+    places.put("key", base64(backends.key()));
+    workspace.write("policy/mesh.yaml", Template.fill(WeirMesh.class, "mesh.yaml", places));
+    Path run = workspace.files().resolve("run");
+    Child agent =
+        Child.silent(
+            workspace,
+            "weir-up",
+            Child.TESTED,
+            workspace.cgroup("weir"),
+            Map.of(
+                "JAVA_HOME", workspace.jdk().toString(),
+                "WEIR_PIN_DIR", workspace.pins().toString(),
+                "WEIR_RUN_DIR", run.toString(),
+                "WEIR_STATE_DIR", workspace.files().resolve("state").toString(),
+                "WEIR_CGROUP_ROOT", root.toString()),
+            List.of(
+                workspace.checkout().resolve("weir").toString(),
+                "up",
+                "--down-on-exit",
+                workspace.files().resolve("policy").toString()));
+    try {
+      agent.listening(plain).listening(tls);
+      Path pid = run.resolve("proxy.pid");
+      agent.made(pid);
+      return new WeirMesh(
+          agent,
+          new ProcessTree("Weir's proxy", Long.parseLong(Files.readString(pid).split("\\s", 2)[0])),
+          "http://127.0.0.1:" + plain + "/item",
+          "https://127.0.0.1:" + tls + "/item",
+          "http://" + VIRTUAL_ADDRESS + "/item");
+    } catch (MeasureException e) {
+      agent.close();
+      throw e;
+    } catch (IOException | NumberFormatException e) {
+      agent.close();
+      throw new MeasureException("cannot find Weir's proxy: " + e.getMessage(), e);
+    }
+  }
+
+  private static String base64(Path file) throws MeasureException {
+    try {
+      return Base64.getEncoder()
+          .encodeToString(Files.readString(file).getBytes(StandardCharsets.UTF_8));
+    } catch (IOException e) {
+      throw new MeasureException("cannot read " + file + ": " + e.getMessage(), e);
+    }
+  }
+
+  @Override
+  public void close() {
+    agent.close();
+  }
+}
