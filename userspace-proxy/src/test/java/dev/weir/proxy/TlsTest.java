@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.weir.proxy;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import dev.weir.policy.plan.Address;
+import dev.weir.policy.plan.ProxyPlan.Listener;
+import dev.weir.policy.plan.ProxyPlan.Tls;
+import dev.weir.policy.plan.TlsKeyPair;
+import dev.weir.proxy.tls.Certificates;
+import java.io.IOException;
+import java.net.InetAddress;
+import java.nio.ByteBuffer;
+import java.nio.file.Path;
+import java.security.KeyStore;
+import java.security.SecureRandom;
+import java.security.cert.X509Certificate;
+import java.util.Base64;
+import java.util.List;
+import java.util.Optional;
+import javax.net.ssl.SNIHostName;
+import javax.net.ssl.SSLContext;
+import javax.net.ssl.SSLHandshakeException;
+import javax.net.ssl.SSLParameters;
+import javax.net.ssl.SSLSocket;
+import javax.net.ssl.TrustManager;
+import javax.net.ssl.X509TrustManager;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+@Timeout(60)
+final class TlsTest {
+
+  @TempDir Path directory;
+
+  /** A self-signed key pair, as PEM, made by the JDK's keytool. */
+  private TlsKeyPair keyPair(String name, String host) throws Exception {
+    Path store = directory.resolve(name.replace('/', '-') + System.nanoTime() + ".p12");
+    Process keytool =
+        new ProcessBuilder(
+                Path.of(System.getProperty("java.home"), "bin", "keytool").toString(),
+                "-genkeypair",
+                "-keyalg",
+                "EC",
+                "-groupname",
+                "secp256r1",
+                "-alias",
+                "key",
+                "-dname",
+                "CN=" + host,
+                "-ext",
+                "SAN=DNS:" + host,
+                "-storetype",
+                "PKCS12",
+                "-storepass",
+                "changeit",
+                "-keystore",
+                store.toString())
+            .inheritIO()
+            .start();
+    assertThat(keytool.waitFor()).isZero();
+    KeyStore keys = KeyStore.getInstance(store.toFile(), "changeit".toCharArray());
+    return new TlsKeyPair(
+        name,
+        pem("CERTIFICATE", keys.getCertificate("key").getEncoded()),
+        pem("PRIVATE KEY", keys.getKey("key", "changeit".toCharArray()).getEncoded()));
+  }
+
+  private static String pem(String type, byte[] der) {
+    return "-----BEGIN "
+        + type
+        + "-----\n"
+        + Base64.getMimeEncoder(64, new byte[] {'\n'}).encodeToString(der)
+        + "\n-----END "
+        + type
+        + "-----\n";
+  }
+
+  private static Listener https(int port, String name, String hostname, String certificate) {
+    return new Listener(
+        "shop/edge",
+        name,
+        Optional.of(Address.LOOPBACK4),
+        port,
+        hostname,
+        Optional.of(new Tls(List.of(certificate))),
+        List.of(Mesh.route(Mesh.weighted(Mesh.any(), 1))));
+  }
+
+  private static void serve(Mesh mesh, int backend, List<TlsKeyPair> keys, Listener... listeners)
+      throws Exception {
+    mesh.proxy.update(mesh.update(List.of(), List.of(listeners), keys, List.of(), backend));
+  }
+
+  /** Trusts anybody: which certificate comes is what the tests look at. */
+  private static final class TrustAll implements X509TrustManager {
+    @Override
+    public void checkClientTrusted(X509Certificate[] chain, String type) {}
+
+    @Override
+    public void checkServerTrusted(X509Certificate[] chain, String type) {}
+
+    @Override
+    public X509Certificate[] getAcceptedIssuers() {
+      return new X509Certificate[0];
+    }
+  }
+
+  private static SSLSocket connect(int port, String serverName, String... protocols)
+      throws Exception {
+    SSLContext context = SSLContext.getInstance("TLS");
+    context.init(null, new TrustManager[] {new TrustAll()}, new SecureRandom());
+    SSLSocket socket =
+        (SSLSocket) context.getSocketFactory().createSocket(InetAddress.getLoopbackAddress(), port);
+    SSLParameters parameters = socket.getSSLParameters();
+    parameters.setServerNames(List.of(new SNIHostName(serverName)));
+    parameters.setApplicationProtocols(new String[] {"h2", "http/1.1"});
+    parameters.setProtocols(protocols);
+    socket.setSSLParameters(parameters);
+    socket.startHandshake();
+    return socket;
+  }
+
+  private static String subject(SSLSocket socket) throws Exception {
+    X509Certificate leaf = (X509Certificate) socket.getSession().getPeerCertificates()[0];
+    return leaf.getSubjectX500Principal().getName();
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"TLSv1.2", "TLSv1.3"})
+  void tlsEndsHereAndTheBackendGetsPlainHttp(String protocol) throws Exception {
+    assertThat(Certificates.boringSsl()).isTrue();
+    try (RawBackend backend =
+            new RawBackend(
+                connection -> {
+                  for (String head = connection.head(); !head.isEmpty(); head = connection.head()) {
+                    connection.respond("", RawBackend.Connection.value(head, "x-forwarded-proto"));
+                  }
+                });
+        Mesh mesh = new Mesh()) {
+      mesh.origin = Optional.empty();
+      int port = Mesh.freePort();
+      serve(
+          mesh,
+          backend.port(),
+          List.of(keyPair("shop/tls", "shop.test")),
+          https(port, "https", "", "shop/tls"));
+      SSLSocket socket = connect(port, "shop.test", protocol);
+      assertThat(socket.getApplicationProtocol()).isEqualTo("http/1.1");
+      try (Client client = new Client(socket)) {
+        for (int i = 0; i < 10; i++) {
+          assertThat(client.get("/", "x-forwarded-proto: http\r\n").text()).isEqualTo("https");
+        }
+      }
+    }
+  }
+
+  @Test
+  void theServerNameChoosesTheCertificate() throws Exception {
+    try (RawBackend backend = new RawBackend(RawBackend.named("v1"));
+        Mesh mesh = new Mesh()) {
+      mesh.origin = Optional.empty();
+      int port = Mesh.freePort();
+      serve(
+          mesh,
+          backend.port(),
+          List.of(keyPair("shop/a", "a.test"), keyPair("shop/star", "*.b.test")),
+          https(port, "a", "a.test", "shop/a"),
+          https(port, "star", "*.b.test", "shop/star"));
+      try (SSLSocket socket = connect(port, "a.test", "TLSv1.3")) {
+        assertThat(subject(socket)).isEqualTo("CN=a.test");
+      }
+      try (SSLSocket socket = connect(port, "x.b.test", "TLSv1.3")) {
+        assertThat(subject(socket)).isEqualTo("CN=*.b.test");
+      }
+      assertThatThrownBy(() -> connect(port, "c.test", "TLSv1.3"))
+          .isInstanceOfAny(SSLHandshakeException.class, IOException.class);
+    }
+  }
+
+  @Test
+  void aNewCertificateServesNewConnectionsAndOldOnesGoOn() throws Exception {
+    try (RawBackend backend = new RawBackend(RawBackend.named("v1"));
+        Mesh mesh = new Mesh()) {
+      mesh.origin = Optional.empty();
+      int port = Mesh.freePort();
+      Listener listener = https(port, "https", "", "shop/tls");
+      serve(mesh, backend.port(), List.of(keyPair("shop/tls", "old.test")), listener);
+      try (Client before = new Client(connect(port, "old.test", "TLSv1.3"))) {
+        assertThat(before.get("/").status()).isEqualTo(200);
+        serve(mesh, backend.port(), List.of(keyPair("shop/tls", "new.test")), listener);
+        assertThat(before.get("/").status()).isEqualTo(200);
+      }
+      try (SSLSocket socket = connect(port, "old.test", "TLSv1.3")) {
+        assertThat(subject(socket)).isEqualTo("CN=new.test");
+      }
+    }
+  }
+
+  @Test
+  void oldVersionsAreRefused() throws Exception {
+    try (Mesh mesh = new Mesh()) {
+      mesh.origin = Optional.empty();
+      int port = Mesh.freePort();
+      serve(
+          mesh, 1, List.of(keyPair("shop/tls", "shop.test")), https(port, "https", "", "shop/tls"));
+      try (Client client = new Client(port)) {
+        client.socket().getOutputStream().write(helloOfTls11());
+        // RFC 5246 7.2: a fatal alert, protocol_version.
+        assertThat(client.in().readNBytes(7)).startsWith(21).endsWith(2, 70);
+        assertThat(client.closed()).isTrue();
+      }
+      assertThat(mesh.proxy.metrics()).contains("weir_proxy_tls_handshakes_failed_total 1\n");
+    }
+  }
+
+  /** RFC 4346 7.4.1.2; the JDK's own client would not send one. */
+  private static byte[] helloOfTls11() {
+    byte[] body = new byte[2 + 32 + 1 + 2 + 4 + 2];
+    ByteBuffer.wrap(body)
+        .putShort((short) 0x0302)
+        .position(35)
+        .putShort((short) 4)
+        .putShort((short) 0xc013)
+        .putShort((short) 0x002f)
+        .put((byte) 1)
+        .put((byte) 0);
+    return ByteBuffer.allocate(9 + body.length)
+        .put((byte) 22)
+        .putShort((short) 0x0301)
+        .putShort((short) (4 + body.length))
+        .putInt(1 << 24 | body.length)
+        .put(body)
+        .array();
+  }
+}
