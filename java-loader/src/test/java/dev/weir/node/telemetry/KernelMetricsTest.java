@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.weir.node.telemetry;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import dev.weir.node.kernel.Current;
+import dev.weir.node.kernel.Reason;
+import dev.weir.node.kernel.Snapshot;
+import dev.weir.node.kernel.Snapshot.Pair;
+import dev.weir.node.kernel.Snapshot.Refusal;
+import dev.weir.policy.plan.Plan;
+import dev.weir.policy.plan.Protocol;
+import dev.weir.policy.plan.ProxyPlan;
+import dev.weir.policy.plan.Rule;
+import dev.weir.policy.plan.Settings;
+import dev.weir.policy.plan.Workload;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.stream.Collectors;
+import org.junit.jupiter.api.Test;
+
+final class KernelMetricsTest {
+
+  private static final int CART = 16;
+  private static final int DB = 17;
+  private static final int SERVICE = 18;
+  private static final int RULE = 1;
+
+  static Names names() {
+    Settings settings =
+        new Settings(
+            "(default)",
+            false,
+            false,
+            List.of(),
+            List.of(),
+            false,
+            false,
+            15001,
+            15020,
+            15021,
+            "/p");
+    Plan plan =
+        new Plan(
+            settings,
+            List.of(
+                workload("cart-v1", "Workload", "cart", "cart", "v1"),
+                workload("db", "Workload", "", "db", ""),
+                workload("cart", "Service", "", "", "")),
+            List.of(),
+            List.of(new Rule("NetworkPolicy", "shop", "db", "ingress[0]", "db.yaml", 12)),
+            List.of(),
+            List.of(),
+            List.of(),
+            List.of(),
+            List.of(),
+            List.of(),
+            List.of(),
+            ProxyPlan.NONE);
+    Current current =
+        new Current(
+            7, 0, Optional.empty(), plan, List.of(), List.of(CART, DB, SERVICE), List.of(RULE));
+    return new Names(
+        current,
+        number -> number == 99 ? Optional.of("Workload/shop/gone") : Optional.empty(),
+        number -> number == 98 ? Optional.of("NetworkPolicy/shop/gone") : Optional.empty());
+  }
+
+  private static Workload workload(
+      String name, String kind, String serviceAccount, String app, String version) {
+    return new Workload("shop", name, kind, 0, List.of(), false, serviceAccount, app, version);
+  }
+
+  private static Pair pair(int source, int destination, int port, long opened) {
+    List<Long> histogram = new ArrayList<>(Collections.nCopies(24, 0L));
+    histogram.set(5, 2L);
+    histogram.set(23, 1L);
+    return new Pair(
+        source,
+        destination,
+        port,
+        Protocol.TCP,
+        opened,
+        3,
+        100,
+        2000,
+        1,
+        60,
+        5_000_000,
+        150,
+        4,
+        histogram);
+  }
+
+  private static String text(Snapshot snapshot) {
+    return Exposition.text(new KernelMetrics(names()).families(snapshot));
+  }
+
+  private static String lines(String text, String beginning) {
+    return text.lines()
+        .filter(line -> line.startsWith(beginning))
+        .collect(Collectors.joining("\n"));
+  }
+
+  @Test
+  void aPairBearsIstiosNameAndAllOfIstiosLabels() {
+    String text = text(new Snapshot(List.of(pair(CART, DB, 5433, 5)), List.of(), Map.of()));
+    assertThat(lines(text, "istio_tcp_connections_opened_total{"))
+        .isEqualTo(
+            "istio_tcp_connections_opened_total{reporter=\"source\",source_workload=\"cart-v1\","
+                + "source_workload_namespace=\"shop\","
+                + "source_principal=\"spiffe://cluster.local/ns/shop/sa/cart\","
+                + "source_app=\"cart\",source_version=\"v1\",source_cluster=\"unknown\","
+                + "source_canonical_service=\"cart\",source_canonical_revision=\"v1\","
+                + "destination_workload=\"db\",destination_workload_namespace=\"shop\","
+                + "destination_principal=\"unknown\",destination_app=\"db\","
+                + "destination_version=\"unknown\",destination_cluster=\"unknown\","
+                + "destination_canonical_service=\"db\",destination_canonical_revision=\"latest\","
+                + "destination_service=\"unknown\",destination_service_name=\"unknown\","
+                + "destination_service_namespace=\"unknown\",request_protocol=\"tcp\","
+                + "response_flags=\"-\",connection_security_policy=\"none\",} 5.0");
+  }
+
+  @Test
+  void sentIsWhatTheDestinationSentAndReceivedWhatItReceived() {
+    String text = text(new Snapshot(List.of(pair(CART, DB, 5433, 5)), List.of(), Map.of()));
+    assertThat(lines(text, "istio_tcp_sent_bytes_total{")).endsWith("} 2000.0");
+    assertThat(lines(text, "istio_tcp_received_bytes_total{")).endsWith("} 100.0");
+  }
+
+  @Test
+  void pairsThatDifferInPortAreOneSeriesForIstio() {
+    String text =
+        text(
+            new Snapshot(
+                List.of(pair(CART, DB, 5433, 5), pair(CART, DB, 5434, 6)), List.of(), Map.of()));
+    assertThat(lines(text, "istio_tcp_connections_opened_total{")).endsWith("} 11.0");
+    assertThat(lines(text, "istio_tcp_connections_opened_total{").lines()).hasSize(1);
+  }
+
+  @Test
+  void aServiceIsNamedAsOne() {
+    String text = text(new Snapshot(List.of(pair(DB, SERVICE, 80, 1)), List.of(), Map.of()));
+    assertThat(lines(text, "istio_tcp_connections_opened_total{"))
+        .contains("destination_service=\"cart.shop.svc.cluster.local\"")
+        .contains("destination_service_name=\"cart\",destination_service_namespace=\"shop\"");
+  }
+
+  @Test
+  void aRefusalNamesBothEndsPortRuleAndReason() {
+    Refusal refusal =
+        new Refusal(CART, DB, 5433, Protocol.TCP, RULE, Reason.DEFAULT_DENY, false, 9);
+    String text = text(new Snapshot(List.of(), List.of(refusal), Map.of()));
+    assertThat(lines(text, "weir_connections_"))
+        .isEqualTo(
+            "weir_connections_refused_total{source_workload=\"cart-v1\","
+                + "source_workload_namespace=\"shop\",destination_workload=\"db\","
+                + "destination_workload_namespace=\"shop\",destination_port=\"5433\","
+                + "protocol=\"tcp\",rule=\"NetworkPolicy/shop/db/ingress[0]\","
+                + "reason=\"default_deny\",} 9.0");
+  }
+
+  @Test
+  void whatIsOnlyAuditedIsNotCountedAsRefused() {
+    Refusal refusal = new Refusal(CART, DB, 5433, Protocol.TCP, RULE, Reason.POLICY, true, 9);
+    String text = text(new Snapshot(List.of(), List.of(refusal), Map.of()));
+    assertThat(lines(text, "weir_connections_")).startsWith("weir_connections_audited_total{");
+  }
+
+  @Test
+  void latencyBucketsAreCumulativeAndInSeconds() {
+    String text = text(new Snapshot(List.of(pair(CART, DB, 5433, 5)), List.of(), Map.of()));
+    String buckets = lines(text, "weir_connect_latency_seconds_bucket{");
+    assertThat(buckets.lines()).hasSize(24);
+    assertThat(buckets)
+        .contains("le=\"0.000001\",} 0.0")
+        .contains("le=\"0.000016\",} 0.0")
+        .contains("le=\"0.000032\",} 2.0")
+        .contains("le=\"4.194304\",} 2.0")
+        .contains("le=\"+Inf\",} 3.0");
+    assertThat(lines(text, "weir_connect_latency_seconds_count{")).endsWith("} 3.0");
+    assertThat(lines(text, "weir_connect_latency_seconds_sum{")).endsWith("} 1.5E-4");
+  }
+
+  @Test
+  void aNumberThatIsNoLongerInForceIsNamedFromTheRegistry() {
+    Refusal refusal = new Refusal(99, DB, 1, Protocol.UDP, 98, Reason.POLICY, false, 1);
+    String text = text(new Snapshot(List.of(), List.of(refusal), Map.of()));
+    assertThat(lines(text, "weir_connections_refused_total{"))
+        .contains("source_workload=\"gone\",source_workload_namespace=\"shop\"")
+        .contains("rule=\"NetworkPolicy/shop/gone\"");
+  }
+
+  @Test
+  void kernelCountersAreThere() {
+    String text = text(new Snapshot(List.of(), List.of(), Map.of("events_lost", 3L)));
+    assertThat(lines(text, "weir_kernel_")).isEqualTo("weir_kernel_events_lost_total 3.0");
+  }
+}
