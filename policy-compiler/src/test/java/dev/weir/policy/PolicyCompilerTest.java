@@ -240,6 +240,26 @@ class PolicyCompilerTest {
   }
 
   @Test
+  void withoutPolicyTypesOnlyEgressRulesIsolateForEgress() {
+    String policy =
+        """
+        {apiVersion: weir.dev/v1alpha1, kind: Workload, metadata: {name: a}, spec: {cgroup: /a}}
+        ---
+        {apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: p},
+         spec: {podSelector: {}, EGRESS}}
+        """;
+    int outside = Reserved.OUTSIDE.index();
+    for (boolean rules : List.of(false, true)) {
+      Plan plan =
+          plan(policy.replace("EGRESS", rules ? "egress: [{ports: [{port: 1}]}]" : "egress: []"));
+      VerdictIndex index = new VerdictIndex(plan);
+      int a = identity(plan, "Workload/default/a");
+      assertThat(index.lookup(outside, a, Protocol.TCP, 80).made()).isFalse();
+      assertThat(index.lookup(a, outside, Protocol.TCP, 80).made()).isEqualTo(!rules);
+    }
+  }
+
+  @Test
   void whoIsOpenToEverybodyTakesNoRows() {
     Plan plan =
         plan(
