@@ -30,7 +30,10 @@
 #include "weir/types.h"
 #include "weir/verdict.h"
 
-#define BUCKETS 64
+#define BUCKETS    64
+#define RACERS     8
+#define RACES      500
+#define FIRST_RACE 9000 /* virtual ports */
 
 enum {
 	WEB = 16,
@@ -272,6 +275,9 @@ static void fill(__u16 db_port, __u16 cart_port, __u16 cart_port6, __u16 cart_ud
 		generation.verdict_seed);
 	add_row(WEB_IDENTITY, SHOP_IDENTITY, WEIR_TCP, 80, WEIR_INSPECT, 6,
 		generation.verdict_seed);
+	for (int i = 0; i < RACERS; i++)
+		add_row(WEB_IDENTITY, SHOP_IDENTITY, WEIR_TCP, FIRST_RACE + i, WEIR_INSPECT, 6,
+			generation.verdict_seed);
 	fd = inner("verdicts", BPF_MAP_TYPE_ARRAY, f, 4, sizeof(struct weir_verdict_bucket),
 		   BUCKETS);
 	for (__u32 i = 0; i < BUCKETS; i++)
@@ -295,6 +301,8 @@ static void fill(__u16 db_port, __u16 cart_port, __u16 cart_port6, __u16 cart_ud
 	service(services, v4("10.96.0.7"), 80, WEIR_TCP, none);
 	service(services, v4("10.96.0.6"), 80, WEIR_TCP, shop);
 	service(services, v6("fd00::6"), 80, WEIR_TCP, shop);
+	for (int i = 0; i < RACERS; i++)
+		service(services, v4("10.96.0.6"), FIRST_RACE + i, WEIR_TCP, shop);
 
 	fd = inner("slots", BPF_MAP_TYPE_ARRAY, f, 4, sizeof(struct weir_slots), 2);
 	struct weir_slots second = {};
@@ -435,6 +443,44 @@ static int try_handover(const void *with)
 		memcpy(&expected.address, &a.in6.sin6_addr, 16);
 	expected.cgroup = cgroup_id("web");
 	return memcmp(&origin, &expected, sizeof(origin)) ? 253 : 0;
+}
+
+/* Each racer has a virtual port of its own; whoever is told another's, counts. */
+static int race(const void *with)
+{
+	int wrong = 0;
+	pid_t pids[RACERS];
+
+	(void)with;
+	for (int r = 0; r < RACERS; r++) {
+		pids[r] = fork();
+		if (pids[r])
+			continue;
+		alarm(60);
+		for (int i = 0; i < RACES; i++) {
+			union any a;
+			socklen_t size = address(&a, "10.96.0.6", FIRST_RACE + r);
+			struct weir_origin origin = {};
+			struct linger now = {.l_onoff = 1};
+			int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+			wrong += connect(fd, &a.sa, size) ||
+				 recv(fd, &origin, sizeof(origin), MSG_WAITALL) != sizeof(origin) ||
+				 origin.port != FIRST_RACE + r || origin.source != WEB ||
+				 origin.address.word[3] != a.in.sin_addr.s_addr;
+			setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+			close(fd);
+		}
+		_exit(wrong > 250 ? 250 : wrong);
+	}
+	alarm(60);
+	for (int r = 0; r < RACERS; r++) {
+		int status;
+
+		waitpid(pids[r], &status, 0);
+		wrong += WIFEXITED(status) ? WEXITSTATUS(status) : 250;
+	}
+	return wrong > 250 ? 250 : wrong;
 }
 
 static int try_socket(const void *with)
@@ -717,6 +763,9 @@ int main(int argc, char **argv)
 	check(result == 0, "redirect v4-mapped (%d)", result);
 	result = inside("web", try_handover, &shop6);
 	check(result == 0, "redirect v6 (%d)", result);
+	result = inside("web", race, NULL);
+	check(result == 0, "%d racing connections, each is told its own origin (%d wrong)",
+	      RACERS * RACES, result);
 	check(inside("cart", try_connect, &shop) == ECONNREFUSED, "no row to the shop: refused");
 	kill(proxy_pid, SIGKILL);
 	waitpid(proxy_pid, NULL, 0);

@@ -216,7 +216,7 @@ struct weir_port_classes {
 struct weir_socket {
 	__u64 birth_cgroup;
 	__u64 connect_started;        /* CLOCK_MONOTONIC ns */
-	__u64 established;            /* CLOCK_MONOTONIC ns, 0: not yet */
+	__u64 established;            /* CLOCK_MONOTONIC_COARSE ns, 0: not yet */
 	struct weir_address original; /* as the application asked for it */
 	struct weir_address steered;  /* where we led it: what an answer comes from */
 	__u32 birth_workload;
