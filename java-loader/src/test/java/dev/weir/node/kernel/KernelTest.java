@@ -27,7 +27,7 @@ import org.junit.jupiter.api.extension.ExtensionContext;
  * Where the kernel or the user cannot, the test is skipped with the reason, and in CI (CI=true)
  * fails.
  */
-final class KernelTest implements BeforeEachCallback, AfterEachCallback {
+public final class KernelTest implements BeforeEachCallback, AfterEachCallback {
 
   private static final ExtensionContext.Namespace NAMESPACE =
       ExtensionContext.Namespace.create(KernelTest.class);
@@ -147,12 +147,13 @@ final class KernelTest implements BeforeEachCallback, AfterEachCallback {
     }
   }
 
-  Places places() {
+  /** Where this test's mesh lives. */
+  public Places places() {
     return places.orElseThrow();
   }
 
   /** Path of the mesh's cgroup from the cgroup2 root. */
-  String root() {
+  public String root() {
     return "/" + name;
   }
 
@@ -160,7 +161,8 @@ final class KernelTest implements BeforeEachCallback, AfterEachCallback {
     return name;
   }
 
-  KernelNode node() {
+  /** This test's mesh. */
+  public KernelNode node() {
     return KernelNode.open(places());
   }
 
@@ -178,7 +180,7 @@ final class KernelTest implements BeforeEachCallback, AfterEachCallback {
   }
 
   /** The directory of a cgroup below the mesh's, made if it is not there. */
-  Path cgroup(String path) {
+  public Path cgroup(String path) {
     Path directory = places().cgroupRoot().resolve(path);
     try {
       return Files.createDirectories(directory);
@@ -215,7 +217,7 @@ final class KernelTest implements BeforeEachCallback, AfterEachCallback {
   }
 
   /** Starts a server and waits until it listens. */
-  Prober serve(String cgroup, String... arguments) {
+  public Prober serve(String cgroup, String... arguments) {
     Prober prober = start(cgroup, arguments);
     Prober.Line line = prober.next();
     if (!line.has("listening")) {
@@ -232,7 +234,7 @@ final class KernelTest implements BeforeEachCallback, AfterEachCallback {
   }
 
   /** The line that a server sent to a client in a cgroup. */
-  String ask(String cgroup, String address, int port, String... options) {
+  public String ask(String cgroup, String address, int port, String... options) {
     List<String> arguments =
         new ArrayList<>(List.of("connect", address, Integer.toString(port), "--read"));
     arguments.addAll(List.of(options));

@@ -16,7 +16,7 @@ import org.snakeyaml.engine.v2.api.LoadSettings;
 /**
  * A running {@code prober} (bpf-programs/src/test/c/prober), which prints a JSON object per line.
  */
-final class Prober implements AutoCloseable {
+public final class Prober implements AutoCloseable {
 
   private static final Duration PATIENCE = Duration.ofSeconds(60);
 
