@@ -343,7 +343,7 @@ enum weir_counter {
 	WEIR_COUNTER_EVENTS_LOST, /* ring buffer full or limited */
 	WEIR_COUNTER_PAIRS_FULL,  /* pair counted in the overflow row 0,0,0 */
 	WEIR_COUNTER_REFUSALS_FULL,
-	WEIR_COUNTER_HANDOVERS_FULL,   /* connection to the proxy refused for lack of room */
+	WEIR_COUNTER_HANDOVERS_FULL,   /* no room: the proxy will close that connection */
 	WEIR_COUNTER_HANDOVERS_MISSED, /* the proxy accepted a connection nobody handed over */
 	WEIR_COUNTER_CGROUPS_FULL,
 	WEIR_COUNTER_NO_STORAGE, /* socket older than the attach, or no memory */
