@@ -124,7 +124,9 @@ final class DurableFile {
 
   static NodeException failed(String what, Path path, IOException e) {
     String why =
-        e instanceof java.nio.file.AccessDeniedException ? "permission denied" : e.toString();
-    return new NodeException("cannot " + what + " " + path + ": " + why + "; needs root", e);
+        e instanceof java.nio.file.AccessDeniedException
+            ? "permission denied; needs root"
+            : e.toString();
+    return new NodeException("cannot " + what + " " + path + ": " + why, e);
   }
 }

@@ -45,24 +45,43 @@ final class Enrollment {
   Map<String, Integer> declared(Plan plan, List<Integer> numbers) {
     Map<String, Integer> paths = new TreeMap<>();
     Settings settings = plan.settings();
-    for (String path : settings.governedCgroups()) {
-      paths.put(hierarchy.checked(path, "governedCgroups of Mesh"), Reserved.UNKNOWN.index());
-    }
     for (int i = 0; i < plan.workloads().size(); i++) {
       for (String path : plan.workloads().get(i).cgroups()) {
-        paths.put(hierarchy.checked(path, plan.workloads().get(i).key()), numbers.get(i));
+        put(paths, path, numbers.get(i), plan.workloads().get(i).key());
       }
     }
     if (plan.proxy().needed()) {
-      paths.put(
-          hierarchy.checked(settings.proxyCgroup(), "the proxy's cgroup"), Reserved.PROXY.index());
+      put(paths, settings.proxyCgroup(), Reserved.PROXY.index(), "the proxy");
+    }
+    // A workload may live right where the governed part begins; it is not unknown for that.
+    for (String path : settings.governedCgroups()) {
+      paths.putIfAbsent(
+          hierarchy.checked(path, "governedCgroups of Mesh"), Reserved.UNKNOWN.index());
     }
     return paths;
+  }
+
+  private void put(Map<String, Integer> paths, String path, int number, String whose) {
+    Integer other = paths.put(hierarchy.checked(path, whose), number);
+    if (other != null && other != number) {
+      throw new NodeException(
+          "cgroup " + path + " of " + whose + " is declared twice: one cgroup is one workload");
+    }
   }
 
   /** Adds what is declared to {@code paths}; what was there stays, changed where it differs. */
   void addPaths(BpfMap paths, Map<String, Integer> declared) {
     Map<String, Integer> present = paths(paths);
+    long missing = declared.keySet().stream().filter(path -> !present.containsKey(path)).count();
+    if (present.size() + missing > paths.maxEntries()) {
+      throw new NodeException(
+          present.size()
+              + missing
+              + " declared cgroups are more than the "
+              + paths.maxEntries()
+              + " that the kernel's table was made for by the first apply; weir down and weir apply"
+              + " make it anew");
+    }
     ByteBuffer value = layouts.cgroup.layout().allocate(1);
     declared.forEach(
         (path, number) -> {
@@ -230,6 +249,8 @@ final class Enrollment {
           || path.contains("//")
           || List.of(path.split("/", -1)).contains("..")) {
         wrong = "is not a path from the cgroup2 root (expected: /a/b)";
+      } else if (path.equals("/")) {
+        wrong = "is the whole node, which is not one workload; to govern it, set hostGoverned";
       } else if (path.getBytes(StandardCharsets.UTF_8).length >= Layouts.PATH_MAX) {
         wrong = "is longer than " + (Layouts.PATH_MAX - 1) + " bytes";
       } else if (!root.isEmpty() && !path.equals(root) && !path.startsWith(root + "/")) {

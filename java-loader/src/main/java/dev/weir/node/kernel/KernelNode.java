@@ -166,14 +166,24 @@ public final class KernelNode implements AutoCloseable {
       loaded.pin(pins.staged());
       pins.staged().becomes(pins);
       files.writePrograms(programs.hash());
+      Duration took = took(started);
+      List<String> remarks = remarks(enrollment, declared, plan);
       if (confirmWithin.isZero()) {
-        files.writeLastGood(plan, keyPairs);
+        keepLastGood(plan, keyPairs, remarks);
       }
-      return new Applied(
-          number, true, false, confirmWithin, took(started), remarks(enrollment, declared, plan));
+      return new Applied(number, true, false, confirmWithin, took, remarks);
     } catch (RuntimeException e) {
       pins.staged().remove();
       throw e;
+    }
+  }
+
+  /** The generation is in force by now, so a full disk is something to tell, not a failure. */
+  private void keepLastGood(Plan plan, List<TlsKeyPair> keyPairs, List<String> remarks) {
+    try {
+      files.writeLastGood(plan, keyPairs);
+    } catch (NodeException e) {
+      remarks.add("in force, but not kept for the next boot: " + e.getMessage());
     }
   }
 
@@ -191,8 +201,8 @@ public final class KernelNode implements AutoCloseable {
             .count();
     if (waiting > 0) {
       remarks.add(
-          waiting
-              + " declared cgroups do not exist yet; the kernel enrols them when they are made");
+          (waiting == 1 ? "one declared cgroup does" : waiting + " declared cgroups do")
+              + " not exist yet; the kernel enrols a cgroup when it is made");
     }
     if (plan.settings().audit()) {
       remarks.add("audit mode: nothing is refused, only reported");
@@ -268,7 +278,7 @@ public final class KernelNode implements AutoCloseable {
     enrollment.addCgroups(mesh.map(Mesh.CGROUPS), declared);
     if (confirmWithin.isZero()) {
       forget(mesh, enrollment, declared);
-      files.writeLastGood(plan, keyPairs);
+      keepLastGood(plan, keyPairs, remarks);
     }
     keepFiles(mesh);
     remarks.addAll(remarks(enrollment, declared, plan));
@@ -315,7 +325,11 @@ public final class KernelNode implements AutoCloseable {
       return false;
     }
     mesh.store(new Slot(slot.other(), 0));
-    inForce(mesh).ifPresent(current -> enrol(mesh, enrollment, current));
+    // Without its plan there is nothing to compare with; whoever applies the next one puts it
+    // right.
+    if (mesh.generation(slot.other()).stream().anyMatch(n -> files.generation(n).isPresent())) {
+      inForce(mesh).ifPresent(current -> enrol(mesh, enrollment, current));
+    }
     return true;
   }
 

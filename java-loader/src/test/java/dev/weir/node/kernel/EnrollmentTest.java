@@ -2,9 +2,12 @@
 package dev.weir.node.kernel;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import dev.weir.policy.plan.Plan;
 import dev.weir.policy.plan.Protocol;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
 import org.junit.jupiter.api.Tag;
@@ -77,6 +80,38 @@ final class EnrollmentTest {
     kernel.cgroup("web");
     kernel.cgroup("db");
     assertThat(kernel.node().enroll()).isZero();
+  }
+
+  @Test
+  void aCgroupOfTwoWorkloadsIsRefused() {
+    Plan plan = onlyWebMayReachDb().workloadIn("twin", "web").build();
+    assertThatThrownBy(() -> kernel.apply(plan))
+        .isInstanceOf(NodeException.class)
+        .hasMessageContaining("/web")
+        .hasMessageContaining("declared twice");
+  }
+
+  @Test
+  void whatIsNoPathOfACgroupIsRefusedWithTheReason() {
+    Enrollment.Hierarchy hierarchy =
+        new Enrollment.Hierarchy(Path.of("/sys/fs/cgroup"), "", "/mesh");
+    assertThat(hierarchy.checked("/mesh/web", "web")).isEqualTo("/mesh/web");
+    assertThat(hierarchy.directory("/mesh/web")).isEqualTo(Path.of("/sys/fs/cgroup/mesh/web"));
+    for (String wrong :
+        List.of(
+            "",
+            "web",
+            "/mesh/",
+            "/mesh//web",
+            "/mesh/../web",
+            "/",
+            "/meshes",
+            "/mesh/" + "x".repeat(260))) {
+      assertThatThrownBy(() -> hierarchy.checked(wrong, "web"))
+          .as(wrong)
+          .isInstanceOf(NodeException.class)
+          .hasMessageContaining("cgroup " + wrong + " of web is ");
+    }
   }
 
   @Test

@@ -155,6 +155,29 @@ final class GenerationSwapTest {
   }
 
   @Test
+  void anExpiredGenerationWhosePlanIsGoneDoesNotBarTheNext() throws java.io.IOException {
+    kernel.apply(leadsTo("one", 7001));
+    serveBoth();
+    kernel.apply(leadsTo("two", 7002), Duration.ofSeconds(1));
+    KernelTest.pause(Duration.ofMillis(2100));
+    java.nio.file.Files.delete(kernel.places().runDir().resolve("generation-2.plan"));
+    assertThatThrownBy(() -> kernel.node().current())
+        .isInstanceOf(NodeException.class)
+        .hasMessageContaining("run weir apply again");
+    kernel.apply(leadsTo("two", 7002));
+    assertThat(kernel.ask("web", VIP, 80)).isEqualTo("two");
+  }
+
+  @Test
+  void aStateDirectoryThatCannotBeWrittenIsARemark() throws java.io.IOException {
+    java.nio.file.Files.createFile(kernel.places().stateDir());
+    Applied applied = kernel.apply(leadsTo("one", 7001));
+    assertThat(applied.remarks()).anyMatch(remark -> remark.contains("not kept for the next boot"));
+    serveBoth();
+    assertThat(kernel.ask("web", VIP, 80)).isEqualTo("one");
+  }
+
+  @Test
   void aWorkloadThatIsNoLongerDeclaredIsHostAgain() {
     kernel.apply(leadsTo("one", 7001));
     serveBoth();

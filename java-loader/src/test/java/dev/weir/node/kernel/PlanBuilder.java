@@ -84,6 +84,12 @@ final class PlanBuilder {
     return add(name, "Workload", List.of(root + "/" + name), handsOutSockets);
   }
 
+  /** A workload that lives where another one does. */
+  PlanBuilder workloadIn(String name, String cgroup) {
+    identities.add(new Identity(name, false, false, 0, 0));
+    return add(name, "Workload", List.of(root + "/" + cgroup), false);
+  }
+
   private PlanBuilder add(String name, String kind, List<String> cgroups, boolean handsOutSockets) {
     byName.put(name, workloads.size());
     workloads.add(
