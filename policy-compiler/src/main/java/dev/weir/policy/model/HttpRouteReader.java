@@ -37,6 +37,10 @@ final class HttpRouteReader {
   private static final Set<String> METHODS =
       Set.of("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH");
 
+  /** Filters that the API allows once in a list. */
+  private static final Set<String> MODIFIERS =
+      Set.of("RequestHeaderModifier", "ResponseHeaderModifier", "RequestRedirect", "URLRewrite");
+
   private HttpRouteReader() {}
 
   static Resource read(Meta meta, Fields object) {
@@ -272,7 +276,7 @@ final class HttpRouteReader {
     Set<String> types = new HashSet<>();
     for (Fields item : owner.mappings("filters")) {
       String type = item.required("type").value();
-      if (!types.add(type) && !type.equals("ExtensionRef")) {
+      if (!types.add(type) && MODIFIERS.contains(type)) {
         item.error("type", type + " occurs twice", "join the two");
       }
       switch (type) {

@@ -8,6 +8,7 @@ import dev.weir.policy.plan.ProxyPlan;
 import dev.weir.policy.plan.TlsKeyPair;
 import java.util.List;
 import java.util.SortedMap;
+import java.util.TreeMap;
 
 /**
  * Where services and routes lead. Services are known by their index in {@link #services}, workloads
@@ -90,9 +91,9 @@ public record Steering(
    * @param service index
    * @param name {@code namespace/service:port}
    * @param targets ascending
-   * @param routeRules which routes lead to it: index of the lowest rule by target's use
+   * @param rule the lowest rule of a route that leads to it
    */
-  public record RouteCluster(int service, String name, List<Integer> targets, int routeRules) {
+  public record RouteCluster(int service, String name, List<Integer> targets, int rule) {
     /** Copies the list. */
     public RouteCluster {
       targets = List.copyOf(targets);
@@ -105,10 +106,10 @@ public record Steering(
    * @return target index to rule index
    */
   public SortedMap<Integer, Integer> proxied() {
-    SortedMap<Integer, Integer> result = new java.util.TreeMap<>();
+    SortedMap<Integer, Integer> result = new TreeMap<>();
     for (RouteCluster cluster : clusters) {
       for (int target : cluster.targets()) {
-        result.merge(target, cluster.routeRules(), Math::min);
+        result.merge(target, cluster.rule(), Math::min);
       }
     }
     return result;
