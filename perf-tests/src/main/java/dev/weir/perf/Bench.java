@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.weir.perf;
 
+import dev.weir.perf.apply.ApplyBench;
+import dev.weir.perf.compile.CompileBench;
 import dev.weir.perf.connect.ConnectBench;
 import dev.weir.perf.measure.Figure;
 import dev.weir.perf.measure.History;
@@ -33,7 +35,12 @@ import picocli.CommandLine.Option;
 public final class Bench implements Callable<Integer> {
 
   private static final List<Benchmark> ALL =
-      List.of(new ConnectBench(), new ProxyBench(false), new ProxyBench(true));
+      List.of(
+          new ConnectBench(),
+          new ProxyBench(false),
+          new ProxyBench(true),
+          new CompileBench(),
+          new ApplyBench());
 
   @Option(
       names = "--quick",

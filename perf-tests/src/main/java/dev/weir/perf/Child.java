@@ -29,6 +29,9 @@ public final class Child implements AutoCloseable {
   /** Where load generators and backends run. */
   public static final int LOAD = 1;
 
+  /** No matter which processor. */
+  public static final int ANY = -1;
+
   private static final Duration PATIENCE = Duration.ofSeconds(20);
 
   private final String name;
@@ -55,7 +58,19 @@ public final class Child implements AutoCloseable {
   public static Child talking(
       Workspace workspace, String name, int processor, Path cgroup, List<String> command)
       throws MeasureException {
-    return start(workspace, name, processor, cgroup, Map.of(), command, true);
+    return talking(workspace, name, processor, cgroup, Map.of(), command);
+  }
+
+  /** The same, with more in its environment. */
+  public static Child talking(
+      Workspace workspace,
+      String name,
+      int processor,
+      Path cgroup,
+      Map<String, String> environment,
+      List<String> command)
+      throws MeasureException {
+    return start(workspace, name, processor, cgroup, environment, command, true);
   }
 
   /** Starts a process whose output and errors go to a log. */
@@ -83,8 +98,10 @@ public final class Child implements AutoCloseable {
     // exec keeps the process id from the cgroup's entry to the program itself.
     all.addAll(
         List.of("sh", "-c", "echo $$ > \"$0\"/cgroup.procs && exec \"$@\"", cgroup.toString()));
-    all.addAll(
-        List.of("setpriv", "--pdeathsig", "KILL", "taskset", "-c", String.valueOf(processor)));
+    all.addAll(List.of("setpriv", "--pdeathsig", "KILL"));
+    if (processor != ANY) {
+      all.addAll(List.of("taskset", "-c", String.valueOf(processor)));
+    }
     all.addAll(command);
     Path log = workspace.files().resolve(name + ".log");
     ProcessBuilder builder = new ProcessBuilder(all).directory(workspace.files().toFile());

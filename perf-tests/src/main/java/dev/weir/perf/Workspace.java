@@ -62,6 +62,20 @@ public record Workspace(Path files, Path cgroup, Path pins, Path peers, Path che
             + "/*");
   }
 
+  /**
+   * The environment of a {@code weir} command that keeps to this run's places.
+   *
+   * @param root the cgroup it governs
+   */
+  public Map<String, String> weir(Path root) {
+    return Map.of(
+        "JAVA_HOME", jdk.toString(),
+        "WEIR_PIN_DIR", pins.toString(),
+        "WEIR_RUN_DIR", files.resolve("run").toString(),
+        "WEIR_STATE_DIR", files.resolve("state").toString(),
+        "WEIR_CGROUP_ROOT", root.toString());
+  }
+
   /** A cgroup of this run, made if need be. */
   public Path cgroup(String name) throws MeasureException {
     try {

@@ -5,26 +5,21 @@ import dev.weir.perf.Child;
 import dev.weir.perf.Template;
 import dev.weir.perf.Workspace;
 import dev.weir.perf.measure.MeasureException;
-import java.io.IOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 
 /**
- * What all proxies lead to: two nginx that answer 1 KB, and a certificate for those that end TLS
- * (EC P-256). They live in the cgroups of Weir's {@code cart-v1} and {@code cart-v2}.
+ * What all proxies lead to: two nginx that answer 1 KB. They live in the cgroups of Weir's {@code
+ * cart-v1} and {@code cart-v2}.
  *
  * @param processes the two
  * @param first port of the version that gets 99 of 100 requests
  * @param second port of the other one
- * @param certificate PEM file
- * @param key PEM file, PKCS#8
- * @param bundle PEM file with both, as HAProxy wants it
+ * @param keyPair for those that end TLS
  */
-record Backends(
-    List<Child> processes, int first, int second, Path certificate, Path key, Path bundle)
+record Backends(List<Child> processes, int first, int second, KeyPair keyPair)
     implements AutoCloseable {
 
   /** Bytes of each answer's body. */
@@ -34,31 +29,8 @@ record Backends(
   static Backends start(Workspace workspace) throws MeasureException, InterruptedException {
     int first = Workspace.freePort();
     int second = Workspace.freePort();
-    Path certificate = workspace.files().resolve("server.crt");
-    Path key = workspace.files().resolve("server.key");
-    run(
-        List.of(
-            "openssl",
-            "req",
-            "-x509",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:prime256v1",
-            "-nodes",
-            "-subj",
-            "/CN=bench",
-            "-addext",
-            "subjectAltName=IP:127.0.0.1",
-            "-days",
-            "7",
-            "-keyout",
-            key.toString(),
-            "-out",
-            certificate.toString()));
-    Path bundle = workspace.write("server.pem", text(certificate) + text(key));
     List<Child> processes = new ArrayList<>();
-    Backends backends = new Backends(processes, first, second, certificate, key, bundle);
+    Backends backends = new Backends(processes, first, second, KeyPair.make(workspace));
     try {
       processes.add(backend(workspace, "v1", first));
       processes.add(backend(workspace, "v2", second));
@@ -76,13 +48,12 @@ record Backends(
         workspace.write(
             "backend-" + version + "/nginx.conf",
             Template.fill(Backends.class, "backend.conf", places));
-    Path cgroup = workspace.cgroup("mesh/cart-" + version);
     Child child =
         Child.silent(
             workspace,
             "backend-" + version,
             Child.LOAD,
-            cgroup,
+            workspace.cgroup("mesh/cart-" + version),
             Map.of(),
             nginx(workspace, configuration));
     try {
@@ -103,26 +74,6 @@ record Backends(
         "stderr",
         "-c",
         configuration.toString());
-  }
-
-  private static String text(Path file) throws MeasureException {
-    try {
-      return Files.readString(file);
-    } catch (IOException e) {
-      throw new MeasureException("cannot read " + file + ": " + e.getMessage(), e);
-    }
-  }
-
-  private static void run(List<String> command) throws MeasureException, InterruptedException {
-    try {
-      Process process = new ProcessBuilder(command).redirectErrorStream(true).start();
-      String output = process.inputReader().readAllAsString();
-      if (process.waitFor() != 0) {
-        throw new MeasureException(String.join(" ", command) + " failed: " + output);
-      }
-    } catch (IOException e) {
-      throw new MeasureException("cannot run " + command.getFirst() + ": " + e.getMessage(), e);
-    }
   }
 
   @Override

@@ -64,7 +64,7 @@ record Contender(String name, Child owner, ProcessTree process, String url, Path
   static Contender haproxy(Workspace workspace, Path cgroup, Backends backends, boolean tls)
       throws MeasureException, InterruptedException {
     int port = Workspace.freePort();
-    String ssl = tls ? " ssl crt " + backends.bundle() + " ssl-min-ver TLSv1.3" : "";
+    String ssl = tls ? " ssl crt " + backends.keyPair().bundle() + " ssl-min-ver TLSv1.3" : "";
     Path configuration =
         workspace.write(
             "haproxy.cfg",
@@ -123,8 +123,8 @@ record Contender(String name, Child owner, ProcessTree process, String url, Path
     places.put("port", port);
     places.put("first", backends.first());
     places.put("second", backends.second());
-    places.put("certificate", backends.certificate());
-    places.put("key", backends.key());
+    places.put("certificate", backends.keyPair().certificate());
+    places.put("key", backends.keyPair().key());
     places.put("ssl", ssl);
     return places;
   }

@@ -8,10 +8,8 @@ import dev.weir.perf.Template;
 import dev.weir.perf.Workspace;
 import dev.weir.perf.measure.MeasureException;
 import java.io.IOException;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.Base64;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -51,8 +49,7 @@ record WeirMesh(Child agent, ProcessTree proxy, String plain, String tls, String
     places.put("virtual", VIRTUAL_ADDRESS);
     places.put("plain", plain);
     places.put("tls", tls);
-    places.put("certificate", base64(backends.certificate()));
-    places.put("key", base64(backends.key()));
+    places.put("secret", backends.keyPair().secret("shop", "bench"));
     workspace.write("policy/mesh.yaml", Template.fill(WeirMesh.class, "mesh.yaml", places));
     Path run = workspace.files().resolve("run");
     Child agent =
@@ -61,12 +58,7 @@ record WeirMesh(Child agent, ProcessTree proxy, String plain, String tls, String
             "weir-up",
             Child.TESTED,
             workspace.cgroup("weir"),
-            Map.of(
-                "JAVA_HOME", workspace.jdk().toString(),
-                "WEIR_PIN_DIR", workspace.pins().toString(),
-                "WEIR_RUN_DIR", run.toString(),
-                "WEIR_STATE_DIR", workspace.files().resolve("state").toString(),
-                "WEIR_CGROUP_ROOT", root.toString()),
+            workspace.weir(root),
             List.of(
                 workspace.checkout().resolve("weir").toString(),
                 "up",
@@ -88,15 +80,6 @@ record WeirMesh(Child agent, ProcessTree proxy, String plain, String tls, String
     } catch (IOException | NumberFormatException e) {
       agent.close();
       throw new MeasureException("cannot find Weir's proxy: " + e.getMessage(), e);
-    }
-  }
-
-  private static String base64(Path file) throws MeasureException {
-    try {
-      return Base64.getEncoder()
-          .encodeToString(Files.readString(file).getBytes(StandardCharsets.UTF_8));
-    } catch (IOException e) {
-      throw new MeasureException("cannot read " + file + ": " + e.getMessage(), e);
     }
   }
 
