@@ -15,6 +15,7 @@ import dev.weir.proxy.outbound.BindAddress;
 import dev.weir.proxy.outbound.Current;
 import dev.weir.proxy.outbound.Generation;
 import dev.weir.proxy.outbound.UpdateRefusedException;
+import dev.weir.proxy.tls.Certificates;
 import dev.weir.proxy.upstream.Endpoint;
 import io.netty.channel.MultiThreadIoEventLoopGroup;
 import io.netty.channel.epoll.EpollIoHandler;
@@ -74,6 +75,10 @@ public final class Proxy implements Commands, AutoCloseable {
   public void update(ProxyUpdate update) throws UpdateRefusedException {
     if (draining.get()) {
       throw new UpdateRefusedException("the proxy is draining; start another one");
+    }
+    // Not asked before there is a key pair: a proxy without TLS need not load the library.
+    if (!update.keyPairs().isEmpty() && !Certificates.boringSsl()) {
+      log.warn("BoringSSL is not available; TLS is the JDK's, at about twice the processor time");
     }
     Optional<Generation> previous = current.find();
     Generation next = Generation.compile(update, previous, workers.size());

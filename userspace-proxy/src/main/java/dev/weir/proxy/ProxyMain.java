@@ -5,7 +5,6 @@ import dev.weir.proxy.control.ControlServer;
 import dev.weir.proxy.listen.KernelOrigin;
 import dev.weir.proxy.listen.Listeners;
 import dev.weir.proxy.observe.Log;
-import dev.weir.proxy.tls.Certificates;
 import io.netty.channel.MultiThreadIoEventLoopGroup;
 import io.netty.channel.epoll.EpollIoHandler;
 import java.io.IOException;
@@ -46,9 +45,6 @@ public final class ProxyMain {
     if (unavailable.isPresent()) {
       log.warn("epoll is not available: " + unavailable.get().getMessage());
       return 1;
-    }
-    if (!Certificates.boringSsl()) {
-      log.warn("BoringSSL is not available; TLS is the JDK's, at about twice the processor time");
     }
     return serve(options, log);
   }

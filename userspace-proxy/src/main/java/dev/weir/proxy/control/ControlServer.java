@@ -121,6 +121,11 @@ public final class ControlServer {
               "the update cannot be read: "
                   + e.getMessage()
                   + "; agent and proxy must be of the same version");
+        } catch (OutOfMemoryError e) {
+          // What was made of it is garbage again; the generation in force is untouched.
+          return new Reply(
+              ERROR,
+              "the update needs more memory than the proxy has; raise -Xmx in proxy.options");
         } catch (UpdateRefusedException e) {
           return new Reply(ERROR, String.valueOf(e.getMessage()));
         }

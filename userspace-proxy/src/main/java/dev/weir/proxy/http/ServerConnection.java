@@ -16,6 +16,7 @@ import io.netty.channel.ChannelHandlerContext;
 import io.netty.channel.ChannelInboundHandlerAdapter;
 import io.netty.channel.ChannelPipeline;
 import io.netty.channel.socket.ChannelInputShutdownEvent;
+import io.netty.handler.codec.DecoderException;
 import io.netty.handler.codec.http.DefaultHttpRequest;
 import io.netty.handler.codec.http.HttpContent;
 import io.netty.handler.codec.http.HttpMethod;
@@ -26,6 +27,7 @@ import io.netty.handler.codec.http.LastHttpContent;
 import io.netty.handler.ssl.SslHandshakeCompletionEvent;
 import io.netty.util.AsciiString;
 import io.netty.util.ReferenceCountUtil;
+import java.io.IOException;
 import java.util.ArrayDeque;
 import java.util.Optional;
 import java.util.concurrent.TimeUnit;
@@ -311,6 +313,10 @@ public final class ServerConnection extends ChannelInboundHandlerAdapter {
 
   @Override
   public void exceptionCaught(ChannelHandlerContext ctx, Throwable cause) {
+    // A client that resets its connection is its own business, as is one that cannot speak TLS.
+    if (!(cause instanceof IOException || cause instanceof DecoderException)) {
+      worker.log().warn("connection from " + peerText + " closed: " + cause);
+    }
     var _ = channel.close();
   }
 
@@ -359,6 +365,7 @@ public final class ServerConnection extends ChannelInboundHandlerAdapter {
       becomeIdle();
     } else {
       discarding = 0;
+      idleSince = worker.loop().coarseNanos();
     }
     drain();
   }

@@ -3,6 +3,7 @@ package dev.weir.proxy.outbound;
 
 import dev.weir.policy.plan.Address;
 import dev.weir.policy.plan.Backend;
+import dev.weir.policy.plan.Identity;
 import dev.weir.policy.plan.Plan;
 import dev.weir.policy.plan.ProxyPlan;
 import dev.weir.policy.plan.ProxyUpdate;
@@ -36,30 +37,40 @@ public final class Generation {
 
   private final long number;
 
-  private final Plan plan;
+  // Of the plan only what is still asked for; the rest of it is let go.
+  private final List<Workload> workloads;
+  private final List<Identity> identities;
+  private final List<Rule> rules;
+  private final int targets;
   private final Map<BindAddress, Entrance> services;
   private final Map<BindAddress, Gateway> gateways;
-  private final Map<Integer, Source> sources;
+  private final Map<Integer, Integer> workloadsByNumber;
   private final Map<BindAddress, Endpoint> endpoints;
   private final Map<String, Certificates> certificates;
   private final VerdictIndex verdicts;
   private final Set<BindAddress> outboundBinds;
+  // Made when first seen: a node's plan names many workloads that never ask for anything here.
+  private final Map<Integer, Source> sources = new ConcurrentHashMap<>();
   private final Map<Integer, Source> outside = new ConcurrentHashMap<>();
 
   private Generation(
       ProxyUpdate update,
       Map<BindAddress, Entrance> services,
       Map<BindAddress, Gateway> gateways,
-      Map<Integer, Source> sources,
+      Map<Integer, Integer> workloadsByNumber,
       Map<BindAddress, Endpoint> endpoints,
       Map<String, Certificates> certificates,
       VerdictIndex verdicts,
+      int targets,
       Set<BindAddress> outboundBinds) {
     this.number = update.generation();
-    this.plan = update.plan();
+    this.workloads = update.plan().workloads();
+    this.identities = update.plan().identities();
+    this.rules = update.plan().rules();
+    this.targets = targets;
     this.services = services;
     this.gateways = gateways;
-    this.sources = sources;
+    this.workloadsByNumber = workloadsByNumber;
     this.endpoints = endpoints;
     this.certificates = certificates;
     this.verdicts = verdicts;
@@ -92,8 +103,7 @@ public final class Generation {
         Certificates known =
             previous.map(generation -> generation.certificates.get(pair.name())).orElse(null);
         certificates.put(
-            pair.name(),
-            known != null && known.keyPair().equals(pair) ? known : new Certificates(pair));
+            pair.name(), known != null && known.madeOf(pair) ? known : new Certificates(pair));
       }
       return certificates;
     } catch (Certificates.InvalidKeyPairException e) {
@@ -126,7 +136,25 @@ public final class Generation {
 
   /** Who has this stable number. */
   public Optional<Source> source(int workloadNumber) {
-    return Optional.ofNullable(sources.get(workloadNumber));
+    Source known = sources.get(workloadNumber);
+    if (known != null) {
+      return Optional.of(known);
+    }
+    return Optional.ofNullable(workloadsByNumber.get(workloadNumber))
+        .map(index -> sources.computeIfAbsent(workloadNumber, number -> makeSource(index)));
+  }
+
+  private Source makeSource(int index) {
+    Workload workload = workloads.get(index);
+    return new Source(
+        verdicts,
+        workload.identity(),
+        peer(workload),
+        workload.namespace().isEmpty()
+            ? workload.name()
+            : workload.namespace() + "/" + workload.name(),
+        index != Reserved.OUTSIDE.index() && index != Reserved.UNKNOWN.index(),
+        targets);
   }
 
   /** Somebody beyond this node's workloads, by address. */
@@ -137,10 +165,10 @@ public final class Generation {
             new Source(
                 verdicts,
                 identity,
-                peer(plan.workloads().get(Reserved.OUTSIDE.index())),
-                plan.identities().get(identity).description(),
+                peer(workloads.get(Reserved.OUTSIDE.index())),
+                identities.get(identity).description(),
                 false,
-                plan.backends().size()));
+                targets));
   }
 
   /** Whether it is the outbound listener's socket. */
@@ -162,8 +190,7 @@ public final class Generation {
 
   /** A rule of the plan, for people. */
   public String describeRule(int rule) {
-    Rule found = plan.rules().get(rule);
-    return found.describe();
+    return rules.get(rule).describe();
   }
 
   /**
@@ -205,6 +232,7 @@ public final class Generation {
     private final int loops;
     private final Map<String, Certificates> certificates;
     private final Map<BindAddress, Endpoint> endpoints = new HashMap<>();
+    private final Map<Integer, Target> targets = new HashMap<>();
 
     Compiler(
         ProxyUpdate update,
@@ -241,10 +269,11 @@ public final class Generation {
             update,
             services(clusters),
             gateways(clusters),
-            sources(verdicts),
+            workloadsByNumber(),
             endpoints,
             certificates,
             verdicts,
+            targets.size(),
             outbound);
       } catch (PatternSyntaxException e) {
         throw new UpdateRefusedException(
@@ -252,7 +281,11 @@ public final class Generation {
       }
     }
 
-    private Target target(int index) {
+    private Target target(int backend) {
+      return targets.computeIfAbsent(backend, this::makeTarget);
+    }
+
+    private Target makeTarget(int index) {
       Backend backend = plan.backends().get(index);
       Workload workload = plan.workloads().get(backend.workload());
       BindAddress key = new BindAddress(Optional.of(backend.address()), backend.port());
@@ -267,7 +300,7 @@ public final class Generation {
                     : new Endpoint(backend.address(), backend.port(), loops);
               });
       return new Target(
-          index,
+          targets.size(),
           endpoint,
           workload.identity(),
           backend.port(),
@@ -370,25 +403,14 @@ public final class Generation {
           List.copyOf(named));
     }
 
-    private Map<Integer, Source> sources(VerdictIndex verdicts) {
-      Map<Integer, Source> sources = new HashMap<>();
+    private Map<Integer, Integer> workloadsByNumber() {
+      Map<Integer, Integer> byNumber = new HashMap<>();
       for (int i = 0; i < plan.workloads().size(); i++) {
-        Workload workload = plan.workloads().get(i);
-        if (!workload.kind().equals("Service")) {
-          sources.put(
-              update.workloadNumbers().get(i),
-              new Source(
-                  verdicts,
-                  workload.identity(),
-                  peer(workload),
-                  workload.namespace().isEmpty()
-                      ? workload.name()
-                      : workload.namespace() + "/" + workload.name(),
-                  i != Reserved.OUTSIDE.index() && i != Reserved.UNKNOWN.index(),
-                  plan.backends().size()));
+        if (!plan.workloads().get(i).kind().equals("Service")) {
+          byNumber.put(update.workloadNumbers().get(i), i);
         }
       }
-      return Map.copyOf(sources);
+      return byNumber;
     }
   }
 }

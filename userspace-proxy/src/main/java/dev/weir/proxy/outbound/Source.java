@@ -23,13 +23,13 @@ public final class Source {
       Peer peer,
       String description,
       boolean workload,
-      int backends) {
+      int targets) {
     this.verdicts = verdicts;
     this.identity = identity;
     this.peer = peer;
     this.description = description;
     this.workload = workload;
-    this.answers = new AtomicReferenceArray<>(backends);
+    this.answers = new AtomicReferenceArray<>(targets);
   }
 
   /** As metrics name it. */

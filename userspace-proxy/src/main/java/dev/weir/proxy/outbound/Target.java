@@ -7,7 +7,7 @@ import dev.weir.proxy.upstream.Endpoint;
 /**
  * A backend in one generation.
  *
- * @param index in the plan
+ * @param index among the targets of the generation, from 0
  * @param endpoint where it is
  * @param identity of its workload
  * @param port it listens on

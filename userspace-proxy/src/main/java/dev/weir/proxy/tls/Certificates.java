@@ -10,6 +10,8 @@ import io.netty.handler.ssl.SslProvider;
 import io.netty.util.ReferenceCountUtil;
 import java.io.ByteArrayInputStream;
 import java.nio.charset.StandardCharsets;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
 import java.security.cert.CertificateException;
 import java.security.cert.CertificateFactory;
 import java.security.cert.X509Certificate;
@@ -30,7 +32,7 @@ import javax.net.ssl.X509TrustManager;
  */
 public final class Certificates {
 
-  private final TlsKeyPair keyPair;
+  private final byte[] digest;
   private final Set<String> names;
   private final SslContext context;
 
@@ -52,7 +54,7 @@ public final class Certificates {
    * @throws InvalidKeyPairException when chain or key cannot be read or do not fit together
    */
   public Certificates(TlsKeyPair keyPair) throws InvalidKeyPairException {
-    this.keyPair = keyPair;
+    this.digest = digest(keyPair);
     try {
       List<X509Certificate> chain = chain(keyPair);
       this.names = names(chain.getFirst());
@@ -114,9 +116,20 @@ public final class Certificates {
     return Set.copyOf(names);
   }
 
-  /** What it was made of. */
-  public TlsKeyPair keyPair() {
-    return keyPair;
+  /** Whether it was made of this key pair; the pair itself is not kept. */
+  public boolean madeOf(TlsKeyPair keyPair) {
+    return MessageDigest.isEqual(digest, digest(keyPair));
+  }
+
+  private static byte[] digest(TlsKeyPair keyPair) {
+    try {
+      MessageDigest sha256 = MessageDigest.getInstance("SHA-256");
+      sha256.update(keyPair.chainPem().getBytes(StandardCharsets.UTF_8));
+      sha256.update((byte) 0);
+      return sha256.digest(keyPair.keyPem().getBytes(StandardCharsets.UTF_8));
+    } catch (NoSuchAlgorithmException e) {
+      throw new IllegalStateException("every JDK has SHA-256", e);
+    }
   }
 
   /** Netty's context. */
