@@ -22,9 +22,10 @@ __attribute__((unused)) static void *test_lookup(void *table, const uint32_t *in
 
 #define WEIR_LOOKUP(table, key) test_lookup(table, key)
 
-#define TABLE(array)                                                                               \
-	{                                                                                          \
-		.rows = array, .size = sizeof(array[0]), .count = sizeof(array) / sizeof(array[0]) \
-	}
+/* Releases of clang-format disagree about a macro that is a brace list. */
+/* clang-format off */
+#define TABLE(array) \
+	{.rows = array, .size = sizeof(array[0]), .count = sizeof(array) / sizeof(array[0])}
+/* clang-format on */
 
 #endif
