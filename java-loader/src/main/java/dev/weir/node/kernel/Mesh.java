@@ -12,6 +12,7 @@ import java.nio.ByteBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Comparator;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
@@ -19,6 +20,11 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalLong;
+import java.util.concurrent.Callable;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
 import java.util.function.Supplier;
 
 /** The maps of one mesh, opened. */
@@ -495,10 +501,30 @@ final class Mesh implements AutoCloseable {
    */
   void write(int slot, Generation generation) {
     barrier(slot);
-    for (Table table : Table.values()) {
-      if (table != Table.GENERATIONS) {
-        write(table, slot, generation);
+    // Every put into an array of maps waits for a grace period: side by side for the same one.
+    List<Callable<Boolean>> writes =
+        Arrays.stream(Table.values())
+            .filter(table -> table != Table.GENERATIONS)
+            .map(
+                table ->
+                    (Callable<Boolean>)
+                        () -> {
+                          write(table, slot, generation);
+                          return true;
+                        })
+            .toList();
+    try (ExecutorService threads =
+        Executors.newThreadPerTaskExecutor(Thread.ofPlatform().name("weir-write").factory())) {
+      for (Future<Boolean> write : threads.invokeAll(writes)) {
+        write.get();
       }
+    } catch (ExecutionException e) {
+      throw e.getCause() instanceof RuntimeException cause
+          ? cause
+          : new IllegalStateException(e.getCause());
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
+      throw new NodeException("interrupted while writing a generation; nothing has changed", e);
     }
     write(Table.GENERATIONS, slot, generation);
   }
