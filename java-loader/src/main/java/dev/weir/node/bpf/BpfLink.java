@@ -93,6 +93,18 @@ public final class BpfLink implements AutoCloseable {
         Native.get().bpf.bpf_link_update(descriptor.fd(), program.fd(), null));
   }
 
+  /**
+   * Takes the program away from its cgroup: when this returns, nobody meets it any more. (Without
+   * it, the kernel does so some time after the last descriptor and pin are gone.) Does nothing for
+   * tracing links, which cannot.
+   */
+  public void detach() {
+    int result = Native.get().bpf.bpf_link_detach(descriptor.fd());
+    if (result != -Errno.EOPNOTSUPP.number()) {
+      Native.check("bpf_link_detach(link " + id + ")", result);
+    }
+  }
+
   /** Pins this link: it outlives this process. Removed again by deleting the file. */
   public void pin(Path path) {
     Native.check(

@@ -107,6 +107,8 @@ final class Native {
 
     int bpf_link_create(int program, int target, int attachType, @Nullable Pointer options);
 
+    int bpf_link_detach(int link);
+
     int bpf_link_update(int link, int program, @Nullable Pointer options);
 
     int bpf_prog_test_run_opts(int program, ByteBuffer options);

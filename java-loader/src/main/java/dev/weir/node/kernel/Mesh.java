@@ -12,16 +12,14 @@ import java.nio.ByteBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.Comparator;
+import java.util.EnumMap;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalLong;
-import java.util.concurrent.Callable;
-import java.util.concurrent.ExecutionException;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
@@ -501,32 +499,42 @@ final class Mesh implements AutoCloseable {
    */
   void write(int slot, Generation generation) {
     barrier(slot);
-    // Every put into an array of maps waits for a grace period: side by side for the same one.
-    List<Callable<Boolean>> writes =
-        Arrays.stream(Table.values())
-            .filter(table -> table != Table.GENERATIONS)
-            .map(
-                table ->
-                    (Callable<Boolean>)
-                        () -> {
-                          write(table, slot, generation);
-                          return true;
-                        })
-            .toList();
-    try (ExecutorService threads =
-        Executors.newThreadPerTaskExecutor(Thread.ofPlatform().name("weir-write").factory())) {
-      for (Future<Boolean> write : threads.invokeAll(writes)) {
-        write.get();
+    Map<Table, BpfMap> inner = new EnumMap<>(Table.class);
+    try {
+      for (Table table : Table.values()) {
+        inner.put(table, fill(table, slot, generation));
       }
-    } catch (ExecutionException e) {
-      throw e.getCause() instanceof RuntimeException cause
-          ? cause
-          : new IllegalStateException(e.getCause());
-    } catch (InterruptedException e) {
-      Thread.currentThread().interrupt();
-      throw new NodeException("interrupted while writing a generation; nothing has changed", e);
+      putAll(inner, slot);
+    } finally {
+      inner.values().forEach(BpfMap::close);
     }
-    write(Table.GENERATIONS, slot, generation);
+  }
+
+  /**
+   * Puts filled maps into their slot. Every put waits for a grace period of the kernel, so they
+   * wait side by side; the table that says which generation it is comes last.
+   */
+  private void putAll(Map<Table, BpfMap> inner, int slot) {
+    List<Future<?>> puts = new ArrayList<>();
+    try (ExecutorService threads =
+        Executors.newThreadPerTaskExecutor(Thread.ofPlatform().name("weir-put-", 0).factory())) {
+      inner.forEach(
+          (table, map) -> {
+            if (table != Table.GENERATIONS) {
+              puts.add(threads.submit(() -> map(table.map()).updateInner(slot, map)));
+            }
+          });
+    }
+    for (Future<?> put : puts) {
+      if (put.state() == Future.State.FAILED) {
+        Throwable failure = put.exceptionNow();
+        throw failure instanceof BpfException known
+            ? known
+            : new NodeException("a table could not be put in place: " + failure, failure);
+      }
+    }
+    map(Table.GENERATIONS.map())
+        .updateInner(slot, Optional.ofNullable(inner.get(Table.GENERATIONS)).orElseThrow());
   }
 
   /**
@@ -540,20 +548,25 @@ final class Mesh implements AutoCloseable {
     }
   }
 
-  private void write(Table table, int slot, Generation generation) {
+  /** An inner map with the contents of a table, compared with what was to be written. */
+  private static BpfMap fill(Table table, int slot, Generation generation) {
     Generation.Contents contents =
         Optional.ofNullable(generation.contents().get(table)).orElseThrow();
-    try (BpfMap inner =
+    BpfMap inner =
         BpfMap.create(
             table.type(),
             table.map() + "_" + slot,
             contents.keySize(),
             contents.valueSize(),
             contents.capacity(),
-            table.flags())) {
+            table.flags());
+    try {
       inner.updateAll(contents.keys(), contents.values(), contents.count());
       compare(table, inner, contents);
-      map(table.map()).updateInner(slot, inner);
+      return inner;
+    } catch (RuntimeException e) {
+      inner.close();
+      throw e;
     }
   }
 

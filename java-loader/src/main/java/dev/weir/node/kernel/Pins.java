@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.weir.node.kernel;
 
+import dev.weir.node.bpf.BpfException;
+import dev.weir.node.bpf.BpfLink;
 import dev.weir.node.bpf.SystemCalls;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -117,9 +119,19 @@ final class Pins {
 
   /** Removes all pins: links first, for they are what acts. */
   void remove() {
+    DurableFile.list(root.resolve("links")).forEach(Pins::detach);
     DurableFile.removeTree(root.resolve("links"));
     DurableFile.removeTree(root.resolve("programs"));
     DurableFile.removeTree(root.resolve("maps"));
     DurableFile.removeTree(root);
+  }
+
+  /** Whatever is wrong with a link must not keep it from being removed. */
+  private static void detach(Path pin) {
+    try (BpfLink link = BpfLink.open(pin)) {
+      link.detach();
+    } catch (BpfException e) {
+      return; // removing the pin detaches it too, if a moment later
+    }
   }
 }

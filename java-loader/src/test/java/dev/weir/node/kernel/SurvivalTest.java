@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.weir.node.bpf.BpfException;
 import dev.weir.node.bpf.BpfLink;
+import dev.weir.node.bpf.BpfMap;
 import dev.weir.node.bpf.BpfObject;
 import dev.weir.node.bpf.BpfProgram;
 import dev.weir.policy.plan.Plan;
@@ -179,7 +180,23 @@ final class SurvivalTest {
   void aLinkThatIsGoneIsMadeAgain() {
     kernel.apply(mayReachDb("web"));
     serveDb();
-    DurableFile.remove(kernel.places().pinDir().resolve("links/weir_connect4"));
+    Path pin = kernel.places().pinDir().resolve("links/weir_connect4");
+    try (BpfLink link = BpfLink.open(pin)) {
+      link.detach();
+    }
+    DurableFile.remove(pin);
+    assertThat(kernel.ask("stranger", "127.0.0.1", PORT)).isEqualTo("db");
+    kernel.apply(mayReachDb("web"));
+    assertThat(kernel.ask("stranger", "127.0.0.1", PORT)).isEqualTo("ECONNREFUSED");
+  }
+
+  @Test
+  void aLinkThatWasDetachedIsMadeAgain() {
+    kernel.apply(mayReachDb("web"));
+    serveDb();
+    try (BpfLink link = BpfLink.open(kernel.places().pinDir().resolve("links/weir_connect4"))) {
+      link.detach();
+    }
     assertThat(kernel.ask("stranger", "127.0.0.1", PORT)).isEqualTo("db");
     kernel.apply(mayReachDb("web"));
     assertThat(kernel.ask("stranger", "127.0.0.1", PORT)).isEqualTo("ECONNREFUSED");
@@ -302,6 +319,23 @@ final class SurvivalTest {
         .hasMessageContaining("numbers:2")
         .hasMessageContaining("weir down");
     assertThat(Files.readString(numbers)).contains("workload:b");
+  }
+
+  @Test
+  void mapsOfAnotherFormAreNotTouched() throws IOException {
+    kernel.apply(mayReachDb("web"));
+    serveDb();
+    Path pairs = kernel.places().pinDir().resolve("maps/pairs");
+    DurableFile.remove(pairs);
+    try (BpfMap other = BpfMap.create(BpfMap.Type.HASH, "pairs", 16, 8, 16, BpfMap.NO_PREALLOC)) {
+      other.pin(pairs);
+    }
+    assertThatThrownBy(() -> kernel.apply(mayReachDb("stranger")))
+        .isInstanceOf(NodeException.class)
+        .hasMessageContaining("the pinned maps pairs have another form")
+        .hasMessageContaining("weir down");
+    assertThat(kernel.ask("stranger", "127.0.0.1", PORT)).isEqualTo("ECONNREFUSED");
+    assertThat(kernel.ask("web", "127.0.0.1", PORT)).isEqualTo("db");
   }
 
   @Test
