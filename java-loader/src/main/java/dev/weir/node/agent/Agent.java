@@ -53,6 +53,7 @@ public final class Agent implements AutoCloseable {
   private static final Duration PROXY_LIMIT = Duration.ofSeconds(15);
 
   private static final Duration EXPIRY_POLL = Duration.ofMillis(200);
+  private static final Duration WRITING_POLL = Duration.ofMillis(50);
 
   private final AgentSettings settings;
   private final Log log;
@@ -244,6 +245,9 @@ public final class Agent implements AutoCloseable {
     try {
       Applied applied = node.apply(good.plan(), good.keyPairs(), confirmWithin);
       follow();
+      if (applied.generation() != update.generation()) {
+        var _ = serveCurrent(); // the same under its right number, which was only foreseen
+      }
       return applied;
     } catch (NodeException | BpfException e) {
       var _ = serveCurrent(); // what the kernel still does
@@ -314,6 +318,10 @@ public final class Agent implements AutoCloseable {
     if (inForce.flatMap(Current::unconfirmed).isPresent()) {
       // The slot that a new generation would be written to is the one to go back to.
       log.warn("files have changed; they are read when the generation in force is confirmed");
+      return;
+    }
+    if (PolicyFiles.beingWritten(directory)) {
+      later(WRITING_POLL, this::filesChanged);
       return;
     }
     switch (PolicyFiles.read(directory)) {
@@ -596,7 +604,7 @@ public final class Agent implements AutoCloseable {
       if (watcher != null) {
         watcher.close();
       }
-      if (isDown) {
+      if (isDown || nothingPinned()) {
         RunFiles.remove(settings.places().runDir());
       }
       lock.close();
@@ -609,6 +617,11 @@ public final class Agent implements AutoCloseable {
     scrape.close();
     node.close();
     ended.countDown();
+  }
+
+  /** After a start that failed, say: then there is nothing that the files would be for. */
+  private boolean nothingPinned() {
+    return inForce.isEmpty() && !Files.exists(settings.places().pinDir());
   }
 
   private void closeEvents() {

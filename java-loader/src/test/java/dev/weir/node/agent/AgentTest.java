@@ -306,6 +306,29 @@ final class AgentTest {
   }
 
   @Test
+  void aFileThatIsEmptiedToBeWrittenAnewOpensNothingMeanwhile() throws Exception {
+    serveDb();
+    start();
+    long before = generation();
+    Files.writeString(policy.resolve("policy.yaml"), "");
+    for (int i = 0; i < 10; i++) {
+      assertThat(ask("stranger")).isEqualTo(REFUSED);
+      Thread.sleep(20);
+    }
+    assertThat(generation()).isEqualTo(before);
+    Files.writeString(policy.resolve("policy.yaml"), policyFor("stranger"));
+    eventually("the new file in force", () -> ask("stranger").equals("db"));
+    assertThat(generation()).isEqualTo(before + 1);
+  }
+
+  @Test
+  void aFailedStartLeavesNoFiles() throws Exception {
+    write("policy.yaml", "kind: [\n");
+    assertThatThrownBy(this::start).isInstanceOf(PolicyRefusedException.class);
+    assertThat(kernel.places().runDir()).doesNotExist();
+  }
+
+  @Test
   void aRefusalIsALogLineWithSourceDestinationAndRule() throws Exception {
     serveDb();
     start();
@@ -439,6 +462,25 @@ final class AgentTest {
     Files.delete(policy.resolve("route.yaml"));
     eventually("its end", () -> !proxy.alive());
     assertThat(NodeHealth.of(kernel.node()).problems()).isEmpty();
+  }
+
+  @Test
+  void aServiceThatComesToARunningProxyIsInForceInBothUnderOneGeneration() throws Exception {
+    write("route.yaml", route("db"));
+    start();
+    eventually("the proxy has its plan", () -> proxyGeneration() == generation());
+    long before = generation();
+    write(
+        "more.yaml",
+        route("more")
+            .replace("name: db, namespace", "name: more, namespace")
+            .replace(
+                "{group: \"\", kind: Service, name: db}",
+                "{group: \"\", kind: Service, name: more}")
+            .replace("10.96.0.20", "10.96.0.21"));
+    eventually("a new generation", () -> generation() > before);
+    eventually("the same in the proxy", () -> proxyGeneration() == generation());
+    assertThat(kernel.node().current().orElseThrow().plan().proxy().virtualServices()).hasSize(2);
   }
 
   @Test
