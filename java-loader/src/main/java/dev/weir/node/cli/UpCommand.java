@@ -10,8 +10,13 @@ import java.io.IOException;
 import java.net.InetAddress;
 import java.nio.file.Path;
 import java.time.Clock;
+import java.time.Duration;
 import java.util.Optional;
 import java.util.concurrent.Callable;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
@@ -29,6 +34,8 @@ import picocli.CommandLine.ParentCommand;
             + " proxy goes on; the next `weir up` takes over. `weir down` removes everything.",
     mixinStandardHelpOptions = true)
 final class UpCommand implements Callable<Integer> {
+
+  private static final Duration START_LIMIT = Duration.ofSeconds(20);
 
   @Mixin private NodeOptions options = new NodeOptions();
 
@@ -81,17 +88,29 @@ final class UpCommand implements Callable<Integer> {
             InetAddress.getByName(scrapeAddress),
             downOnExit,
             AgentSettings.DEFAULT_QUIET);
-    Agent agent = Agent.start(settings, log);
-    Runtime.getRuntime()
-        .addShutdownHook(
-            new Thread(
-                () -> {
-                  agent.close();
-                  // Told to end, and ended as told: not the 143 of a process that a signal killed.
-                  Runtime.getRuntime().halt(ExitCode.OK);
-                }));
-    agent.await();
+    CompletableFuture<Agent> started = new CompletableFuture<>();
+    Runtime.getRuntime().addShutdownHook(new Thread(() -> end(started)));
+    try {
+      started.complete(Agent.start(settings, log));
+    } catch (IOException | RuntimeException e) {
+      started.completeExceptionally(e);
+      throw e;
+    }
+    started.join().await();
     return ExitCode.OK;
+  }
+
+  /** Told to end while it starts, it first comes to a state that can be left. */
+  private static void end(CompletableFuture<Agent> started) {
+    try {
+      started.get(START_LIMIT.toSeconds(), TimeUnit.SECONDS).close();
+    } catch (ExecutionException e) {
+      return; // it never started, and has its own exit status
+    } catch (TimeoutException | InterruptedException e) {
+      return; // what is in force can be left as it is
+    }
+    // Told to end, and ended as told: not the 143 of a process that a signal killed.
+    Runtime.getRuntime().halt(ExitCode.OK);
   }
 
   private static Path java() {
