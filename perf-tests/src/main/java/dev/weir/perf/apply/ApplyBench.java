@@ -24,6 +24,7 @@ import java.util.stream.Stream;
 public final class ApplyBench implements Benchmark {
 
   private static final double AIM_MILLIS = 1_000;
+  private static final long SETTLE_MILLIS = 1_000;
 
   @Override
   public String id() {
@@ -47,7 +48,10 @@ public final class ApplyBench implements Benchmark {
       weir(workspace, root, "apply", policy.toString()); // reads the programs from the disk
       for (int round = 0; round < rounds; round++) {
         weir(workspace, root, "down");
+        // The kernel frees what was taken down a while later, and the next attach waits for it.
+        Thread.sleep(SETTLE_MILLIS);
         first.add(weir(workspace, root, "apply", policy.toString()));
+        Thread.sleep(SETTLE_MILLIS);
         again.add(weir(workspace, root, "apply", policy.toString()));
       }
     } finally {
@@ -60,7 +64,7 @@ public final class ApplyBench implements Benchmark {
         "weir apply",
         ("From the start of the command to its end, on the files of examples/edge-node; medians of"
                 + " %d runs. The first one loads and attaches the programs; the next finds them"
-                + " in force.")
+                + " in force. A second passes between any two commands.")
             .formatted(rounds),
         List.of("what", "time", "fastest", "slowest"),
         List.of(row("nothing in force before", loaded), row("a generation in force", changed)),
