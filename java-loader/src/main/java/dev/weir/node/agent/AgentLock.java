@@ -8,6 +8,7 @@ import java.nio.channels.OverlappingFileLockException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
+import java.nio.file.attribute.PosixFilePermissions;
 import java.util.Optional;
 
 /**
@@ -30,7 +31,11 @@ final class AgentLock implements AutoCloseable {
    * @throws NodeException when another agent holds it
    */
   static AgentLock take(Path runDir) throws IOException {
-    Files.createDirectories(runDir);
+    if (!Files.isDirectory(runDir)) {
+      Files.createDirectories(runDir);
+      // The proxy passes through to its own directory; nobody else has anything to see here.
+      Files.setPosixFilePermissions(runDir, PosixFilePermissions.fromString("rwx--x--x"));
+    }
     Path pidFile = pidFile(runDir);
     FileChannel channel =
         FileChannel.open(file(runDir), StandardOpenOption.CREATE, StandardOpenOption.WRITE);
