@@ -59,7 +59,11 @@ java_pid=
 finish() {
   local status=$?
   trap - EXIT INT TERM
-  if [ -n "$java_pid" ]; then kill "$java_pid" 2>/dev/null && wait "$java_pid" 2>/dev/null; fi
+  set +e
+  if [ -n "$java_pid" ]; then
+    kill "$java_pid" 2>/dev/null
+    wait "$java_pid" 2>/dev/null
+  fi
   remove $$
   exit "$status"
 }
