@@ -16,6 +16,7 @@ import dev.weir.policy.plan.ProxyPlan.ValueMatch;
 import dev.weir.policy.plan.ProxyPlan.VirtualService;
 import dev.weir.policy.plan.ProxyPlan.WeightedBackend;
 import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
 import java.util.BitSet;
 import java.util.List;
 
@@ -59,10 +60,12 @@ public final class PlanCodec {
   }
 
   /**
-   * The part of a plan that the proxy needs. Indexes keep their meaning: workloads, rules,
-   * identities and backends stay whole. Of the verdicts stay those whose destination is a service
-   * that leads to the proxy, a backend of a route, or anybody; with them stay the port classes and
-   * address blocks without which they cannot be looked up ({@link VerdictIndex}).
+   * The part of a plan that the proxy needs. Indexes keep their meaning: the lists of workloads,
+   * rules, identities and backends stay as long as they are. Of the verdicts stay those whose
+   * destination is a service that leads to the proxy, a backend of a route, or anybody; with them
+   * stay the port classes and address blocks without which they cannot be looked up ({@link
+   * VerdictIndex}). A rule that no answer can name is {@link Rule#ELSEWHERE}, and no workload has
+   * cgroups: the proxy's heap is small, and a node's policy need not be.
    */
   public static Plan forProxy(Plan plan) {
     BitSet destinations = new BitSet();
@@ -81,9 +84,9 @@ public final class PlanCodec {
         plan.verdicts().stream().filter(v -> destinations.get(v.destination())).toList();
     return new Plan(
         plan.settings(),
-        plan.workloads(),
+        plan.workloads().stream().map(Workload::withoutCgroups).toList(),
         plan.identities(),
-        plan.rules(),
+        named(plan, verdicts, destinations),
         verdicts,
         plan.portClasses(),
         services,
@@ -92,6 +95,29 @@ public final class PlanCodec {
         plan.cidrs(),
         List.of(),
         plan.proxy());
+  }
+
+  /** The rules, those blotted out that no answer about these verdicts and destinations can name. */
+  private static List<Rule> named(Plan plan, List<Verdict> verdicts, BitSet destinations) {
+    BitSet named = new BitSet();
+    named.set(0);
+    verdicts.forEach(verdict -> named.set(verdict.rule()));
+    for (int i = 0; i < plan.identities().size(); i++) {
+      Identity identity = plan.identities().get(i);
+      named.set(identity.egressRule());
+      if (destinations.get(i)) {
+        named.set(identity.ingressRule());
+      }
+    }
+    plan.proxy().listeners().forEach(l -> l.routes().forEach(route -> named.set(route.rule())));
+    plan.proxy()
+        .virtualServices()
+        .forEach(s -> s.routes().forEach(route -> named.set(route.rule())));
+    List<Rule> rules = new ArrayList<>(plan.rules());
+    for (int i = named.nextClearBit(0); i < rules.size(); i = named.nextClearBit(i + 1)) {
+      rules.set(i, Rule.ELSEWHERE);
+    }
+    return rules;
   }
 
   static void write(BinaryWriter out, Plan plan) {
@@ -347,14 +373,17 @@ public final class PlanCodec {
                     in.text(), in.bool(), in.bool(), in.integer(0xffff), in.integer(0xffff)));
     List<Rule> rules =
         in.list(
-            () ->
-                new Rule(
-                    in.text(),
-                    in.text(),
-                    in.text(),
-                    in.text(),
-                    in.text(),
-                    in.integer(Integer.MAX_VALUE)));
+            () -> {
+              Rule rule =
+                  new Rule(
+                      in.text(),
+                      in.text(),
+                      in.text(),
+                      in.text(),
+                      in.text(),
+                      in.integer(Integer.MAX_VALUE));
+              return rule.equals(Rule.ELSEWHERE) ? Rule.ELSEWHERE : rule;
+            });
     if (workloads.size() < Workload.RESERVED
         || identities.size() < Identity.FIRST
         || identities.size() > Identity.MAX + 1

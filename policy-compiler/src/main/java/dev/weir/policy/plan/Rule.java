@@ -15,6 +15,9 @@ package dev.weir.policy.plan;
 public record Rule(
     String kind, String namespace, String name, String clause, String file, int line) {
 
+  /** Stands for a rule that whoever holds this plan never needs to name. */
+  public static final Rule ELSEWHERE = new Rule("", "", "", "", "", 0);
+
   /** Stable across generations and moves between files: {@code kind/namespace/name/clause}. */
   public String key() {
     return kind + "/" + namespace + "/" + name + (clause.isEmpty() ? "" : "/" + clause);

@@ -38,6 +38,22 @@ public record Workload(
     cgroups = List.copyOf(cgroups);
   }
 
+  /** The same, as one that does not care where it lives sees it. */
+  Workload withoutCgroups() {
+    return cgroups.isEmpty()
+        ? this
+        : new Workload(
+            namespace,
+            name,
+            kind,
+            identity,
+            List.of(),
+            handsOutSockets,
+            serviceAccount,
+            app,
+            version);
+  }
+
   /**
    * The key under which a registry keeps this workload's stable number: {@code
    * kind/namespace/name}.

@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.assertThatExceptionOfType;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import java.security.MessageDigest;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collections;
 import java.util.List;
@@ -43,6 +44,46 @@ class PlanCodecTest {
   void aPlanCutForTheProxyCanStillBeLookedUp(@ForAll long seed) throws PlanFormatException {
     Plan cut = PlanCodec.forProxy(RandomPlans.plan(seed));
     assertThat(PlanCodec.decode(PlanCodec.encode(cut))).isEqualTo(cut);
+  }
+
+  @Property(tries = 100)
+  void aPlanCutForTheProxyNamesTheRuleOfEveryAnswerItCanGive(@ForAll long seed) {
+    Plan plan = RandomPlans.plan(seed);
+    Plan cut = PlanCodec.forProxy(plan);
+    VerdictIndex index = new VerdictIndex(cut);
+    assertThat(cut.rules()).hasSameSizeAs(plan.rules());
+    for (Service service : cut.services()) {
+      for (int source = 0; source < plan.identities().size(); source++) {
+        int rule =
+            index.lookup(source, service.identity(), service.protocol(), service.port()).rule();
+        assertThat(cut.rules().get(rule)).isEqualTo(plan.rules().get(rule));
+      }
+    }
+  }
+
+  @Test
+  void aLargePlanIsSmallForTheProxy() {
+    Plan plan = RandomPlans.plan(1);
+    List<Rule> rules = new ArrayList<>(plan.rules());
+    while (rules.size() < 65_536) {
+      rules.add(new Rule("NetworkPolicy", "shop", "n" + rules.size(), "ingress[0]", "p.yaml", 1));
+    }
+    Plan large =
+        new Plan(
+            plan.settings(),
+            plan.workloads(),
+            plan.identities(),
+            rules,
+            plan.verdicts(),
+            plan.portClasses(),
+            plan.services(),
+            plan.backends(),
+            plan.endpoints(),
+            plan.cidrs(),
+            plan.ports(),
+            plan.proxy());
+    assertThat(PlanCodec.encode(PlanCodec.forProxy(large)))
+        .hasSizeLessThan(PlanCodec.encode(large).length / 4);
   }
 
   @Property(tries = 300)
