@@ -563,10 +563,15 @@ public final class Agent implements AutoCloseable {
         List.of(new Sample(name + "_total", List.of(), List.of(), value)));
   }
 
+  /** An event that cannot be told must not end the telling of all others. */
   private void event(Event event) {
-    names
-        .flatMap(known -> refusals.line(event, known))
-        .ifPresent(line -> log.info(line.text(), line.fields()));
+    try {
+      names
+          .flatMap(known -> refusals.line(event, known))
+          .ifPresent(line -> log.info(line.text(), line.fields()));
+    } catch (RuntimeException e) {
+      log.error("cannot tell of an event of the kernel: " + e.getMessage());
+    }
   }
 
   // -- the end ------------------------------------------------------------------------------------

@@ -123,6 +123,14 @@ final class ProxySupervisor {
   CompletableFuture<Void> serve(ProxyUpdate update, Path cgroup) {
     Wanted before = wanted;
     wanted = new Wanted(update, cgroup);
+    Running proxy = running;
+    if (proxy != null && !livesIn(proxy.id(), cgroup)) {
+      // The kernel knows the proxy by its cgroup; what it has made elsewhere is nobody's.
+      log.info("the proxy's cgroup is another one now; it is started anew in " + cgroup);
+      running = null;
+      ready = false;
+      end(socket, proxy.id(), Duration.ZERO);
+    }
     if (running != null && ready) {
       try {
         send(update);
@@ -142,6 +150,18 @@ final class ProxySupervisor {
       start();
     }
     return served;
+  }
+
+  /** Whether a process is in a cgroup (proc_pid_cgroup(5): {@code 0::PATH} is cgroup2's). */
+  private static boolean livesIn(ProcessId id, Path cgroup) {
+    try {
+      return Files.readAllLines(Path.of("/proc", Long.toString(id.pid()), "cgroup")).stream()
+          .filter(line -> line.startsWith("0::/"))
+          .map(line -> line.substring("0::/".length()))
+          .anyMatch(path -> cgroup.endsWith(path));
+    } catch (IOException e) {
+      return false; // it has just ended
+    }
   }
 
   /** Ends the proxy: what is in flight may finish in this time. */

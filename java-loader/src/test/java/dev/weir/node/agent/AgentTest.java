@@ -454,6 +454,20 @@ final class AgentTest {
   }
 
   @Test
+  void whenItsCgroupIsAnotherOneTheProxyMoves() throws Exception {
+    write("route.yaml", route("db"));
+    start();
+    eventually("the proxy has its plan", () -> proxyGeneration() == generation());
+    ProcessId first = proxy().orElseThrow();
+    write("mesh.yaml", MESH.replace("ROOT/proxy", "ROOT/elsewhere"));
+    eventually("its end", () -> !first.alive());
+    eventually("another one with the plan", () -> proxyGeneration() == generation());
+    Path proc = Path.of("/proc", Long.toString(proxy().orElseThrow().pid()));
+    assertThat(Files.readString(proc.resolve("cgroup")))
+        .contains("0::" + kernel.root() + "/elsewhere");
+  }
+
+  @Test
   void aProxyThatIsNoLongerNeededIsEnded() throws Exception {
     write("route.yaml", route("db"));
     start();
