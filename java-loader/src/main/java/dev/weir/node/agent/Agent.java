@@ -311,7 +311,11 @@ public final class Agent implements AutoCloseable {
       throw new NodeException(where + ": no such directory; name one with policy files");
     }
     return new DirectoryWatcher(
-        where, settings.quiet(), () -> mesh.execute(() -> guarded(this::filesChanged)), log);
+        where,
+        settings.quiet(),
+        DirectoryWatcher.RECHECK,
+        () -> mesh.execute(() -> guarded(this::filesChanged)),
+        log);
   }
 
   private void filesChanged() {

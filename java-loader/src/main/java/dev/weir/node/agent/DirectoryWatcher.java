@@ -13,7 +13,9 @@ import java.nio.file.Path;
 import java.nio.file.WatchKey;
 import java.nio.file.WatchService;
 import java.time.Duration;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.Stream;
 
@@ -24,29 +26,41 @@ import java.util.stream.Stream;
  * half-written set should not be read. So nothing is told until no change has come for a while, but
  * no later than a while after the first one: a file that is written without pause must not hold up
  * the others for ever.
+ *
+ * <p>inotify(7) can miss: its queue overflows, or the directory itself is replaced. So names, times
+ * and sizes are compared as well, every few seconds.
  */
 final class DirectoryWatcher implements AutoCloseable {
 
   private static final Duration LONGEST = Duration.ofMillis(500);
 
+  /** How late a change that inotify has missed is noticed. */
+  static final Duration RECHECK = Duration.ofSeconds(5);
+
   private final Path directory;
   private final Duration quiet;
+  private final Duration recheck;
   private final Runnable changed;
   private final WatchService service;
   private final Log log;
+  private Map<Path, String> seen;
 
   /**
    * Begins to watch.
    *
    * @param directory to watch with everything below it
    * @param quiet after the last change
+   * @param recheck between comparisons of names, times and sizes
    * @param changed called on the watcher's thread
    */
-  DirectoryWatcher(Path directory, Duration quiet, Runnable changed, Log log) throws IOException {
+  DirectoryWatcher(Path directory, Duration quiet, Duration recheck, Runnable changed, Log log)
+      throws IOException {
     this.directory = directory;
     this.quiet = quiet;
+    this.recheck = recheck;
     this.changed = changed;
     this.log = log;
+    seen = look();
     service = directory.getFileSystem().newWatchService();
     try {
       watchAll();
@@ -74,7 +88,15 @@ final class DirectoryWatcher implements AutoCloseable {
   private void run() {
     try {
       while (true) {
-        drain(service.take());
+        WatchKey event = service.poll(recheck.toMillis(), TimeUnit.MILLISECONDS);
+        if (event == null) {
+          Map<Path, String> now = look();
+          if (now.equals(seen)) {
+            continue;
+          }
+        } else {
+          drain(event);
+        }
         long first = System.nanoTime();
         while (System.nanoTime() - first < LONGEST.toNanos()) {
           WatchKey key = service.poll(quiet.toMillis(), TimeUnit.MILLISECONDS);
@@ -88,6 +110,7 @@ final class DirectoryWatcher implements AutoCloseable {
         } catch (IOException e) {
           log.error("cannot watch " + directory + ": " + e.getMessage());
         }
+        seen = look();
         changed.run();
       }
     } catch (ClosedWatchServiceException e) {
@@ -95,6 +118,19 @@ final class DirectoryWatcher implements AutoCloseable {
     } catch (InterruptedException e) {
       Thread.currentThread().interrupt();
     }
+  }
+
+  /** Time and size of every file; empty when the directory cannot be read. */
+  private Map<Path, String> look() {
+    Map<Path, String> files = new HashMap<>();
+    try (Stream<Path> all = Files.walk(directory)) {
+      for (Path file : (Iterable<Path>) all::iterator) {
+        files.put(file, Files.getLastModifiedTime(file) + " " + Files.size(file));
+      }
+    } catch (IOException | UncheckedIOException e) {
+      log.debug("cannot look at " + directory + ": " + e.getMessage());
+    }
+    return files;
   }
 
   private static void drain(WatchKey key) {

@@ -24,7 +24,11 @@ final class DirectoryWatcherTest {
   private final Semaphore told = new Semaphore(0);
 
   private DirectoryWatcher watch() throws IOException {
-    return new DirectoryWatcher(directory, Duration.ofMillis(30), told::release, LOG);
+    return watch(directory, Duration.ofMinutes(1));
+  }
+
+  private DirectoryWatcher watch(Path where, Duration recheck) throws IOException {
+    return new DirectoryWatcher(where, Duration.ofMillis(30), recheck, told::release, LOG);
   }
 
   private boolean isTold() throws InterruptedException {
@@ -69,6 +73,31 @@ final class DirectoryWatcherTest {
       assertThat(isTold()).isTrue();
       Thread.sleep(200);
       assertThat(told.availablePermits()).isLessThanOrEqualTo(3);
+    }
+  }
+
+  @Test
+  void aDirectoryThatIsReplacedIsWatchedAgain() throws Exception {
+    Path inner = Files.createDirectory(directory.resolve("inner"));
+    Files.writeString(inner.resolve("a.yaml"), "1");
+    try (var _ = watch(inner, Duration.ofMillis(100))) {
+      Files.move(inner, directory.resolve("away"));
+      Files.createDirectory(inner);
+      Files.writeString(inner.resolve("b.yaml"), "1");
+      assertThat(isTold()).isTrue();
+      Thread.sleep(300);
+      told.drainPermits();
+      Files.writeString(inner.resolve("b.yaml"), "22");
+      assertThat(isTold()).isTrue();
+    }
+  }
+
+  @Test
+  void whereNothingChangesNothingIsTold() throws Exception {
+    Files.writeString(directory.resolve("a.yaml"), "1");
+    try (var _ = watch(directory, Duration.ofMillis(20))) {
+      Thread.sleep(200);
+      assertThat(told.availablePermits()).isZero();
     }
   }
 }
