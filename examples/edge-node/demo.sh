@@ -7,6 +7,7 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 top=$(cd "$here/../.." && pwd)
 weir=$top/weir
+export LC_ALL=C NO_PROXY='*' no_proxy='*' # decimal points; and nothing of this goes by an HTTP proxy
 
 die() {
   echo "demo: $*" >&2
