@@ -390,10 +390,10 @@ WEIR_PROVEN_ONCE int weir_decide(struct bpf_sock_addr *ctx, struct weir_request 
 	if (!request)
 		return WEIR_WAY_REFUSED;
 	weir_count(WEIR_COUNTER_CONNECTS);
-	f.source = weir_current_workload();
+	weir_look(&f.view);
+	f.source = weir_current_workload(f.view.slot);
 	f.port = request->port;
 	f.governed = f.source != WEIR_HOST;
-	weir_look(&f.view);
 	generation = f.view.generation;
 	if (!generation) {
 		weir_count(WEIR_COUNTER_NO_GENERATION);

@@ -48,10 +48,11 @@ int BPF_PROG(weir_cgroup_rmdir, struct cgroup *cgroup, const char *path)
 	return 0;
 }
 
-/* The workload of a cgroup, its own or inherited. */
-WEIR_INLINE __u32 weir_workload_of(struct cgroup *cgroup)
+/* The workload of a cgroup in one slot, its own or inherited. */
+WEIR_INLINE __u32 weir_workload_of(struct cgroup *cgroup, __u32 slot)
 {
 	struct cgroup_subsys_state *parent;
+	struct weir_dweller dweller = {};
 	struct weir_cgroup *found;
 	__u64 id;
 	int level;
@@ -59,14 +60,14 @@ WEIR_INLINE __u32 weir_workload_of(struct cgroup *cgroup)
 	for (level = 0; level < WEIR_CGROUP_LEVELS && cgroup; level++) {
 		id = cgroup->kn->id;
 		found = bpf_map_lookup_elem(&cgroups, &id);
-		if (found)
-			return found->workload;
+		if (found && weir_dwells(&dweller, found, slot))
+			return dweller.workload;
 		parent = cgroup->self.parent;
 		if (!parent)
 			break;
 		cgroup = parent->cgroup;
 	}
-	return WEIR_HOST;
+	return weir_nobody(slot, dweller.elsewhere);
 }
 
 /*
@@ -80,16 +81,18 @@ int BPF_PROG(weir_cgroup_attach_task, struct cgroup *to, const char *path, struc
 	     _Bool threadgroup)
 {
 	struct weir_event *event;
-	__u32 workload;
+	__u32 workload, slot;
 	int pid;
 
 	if (to->root->hierarchy_id != 0)
 		return 0;
-	workload = weir_workload_of(to);
+	slot = weir_slot_now();
+	workload = weir_workload_of(to, slot);
 	if (workload == WEIR_HOST)
 		return 0;
 	pid = task->tgid;
-	if (pid != (int)(bpf_get_current_pid_tgid() >> 32) && weir_current_workload() == workload)
+	if (pid != (int)(bpf_get_current_pid_tgid() >> 32) &&
+	    weir_current_workload(slot) == workload)
 		return 0;
 	event = weir_begin_event(workload);
 	if (!event)

@@ -34,7 +34,7 @@ WEIR_FUNCTION int weir_refuse_socket(const struct weir_view *view, struct weir_r
  * writes its own addresses; SCTP, UDP-Lite and DCCP pass connect() by; MPTCP opens subflows that
  * carry no storage. A ping socket sends without asking, so only who may go anywhere has one.
  */
-WEIR_FUNCTION int weir_may_create(__u32 workload, int type, int protocol)
+WEIR_FUNCTION int weir_may_create(__u32 workload, __u32 slot, int type, int protocol)
 {
 	struct weir_refusal_key key = {};
 	struct weir_identity *identity = NULL;
@@ -46,7 +46,7 @@ WEIR_FUNCTION int weir_may_create(__u32 workload, int type, int protocol)
 	if ((type == SOCK_STREAM && protocol == IPPROTO_TCP) ||
 	    (type == SOCK_DGRAM && protocol == IPPROTO_UDP))
 		return 1;
-	weir_look(&view);
+	weir_look_in(&view, slot);
 	if (type == SOCK_DGRAM && (protocol == IPPROTO_ICMP || protocol == IPPROTO_ICMPV6) &&
 	    view.generation) {
 		table = WEIR_TABLE_OF(workloads, &view);
@@ -70,10 +70,10 @@ WEIR_FUNCTION int weir_may_create(__u32 workload, int type, int protocol)
 SEC("cgroup/sock_create")
 int weir_sock_create(struct bpf_sock *ctx)
 {
-	__u32 workload = weir_current_workload();
+	__u32 slot = weir_slot_now(), workload = weir_current_workload(slot);
 	struct weir_socket *socket;
 
-	if (workload != WEIR_HOST && !weir_may_create(workload, ctx->type, ctx->protocol))
+	if (workload != WEIR_HOST && !weir_may_create(workload, slot, ctx->type, ctx->protocol))
 		return 0;
 	/* No memory: the socket is judged by whoever uses it, and counted. */
 	socket = bpf_sk_storage_get(&sockets, ctx, NULL, BPF_SK_STORAGE_GET_F_CREATE);
@@ -104,11 +104,11 @@ WEIR_INLINE int weir_may_bind(struct bpf_sock_addr *ctx)
 	port.protocol = weir_protocol_of(ctx->protocol);
 	if (port.port == 0 || port.protocol == WEIR_PROTOCOL_ANY)
 		return 1;
-	workload = weir_current_workload();
+	weir_look(&view);
+	workload = weir_current_workload(view.slot);
 	key.source = workload;
 	key.port = port.port;
 	key.protocol = port.protocol;
-	weir_look(&view);
 	table = view.generation ? WEIR_TABLE_OF(ports, &view) : NULL;
 	if (!table) {
 		weir_count(WEIR_COUNTER_NO_GENERATION);
@@ -378,7 +378,7 @@ int weir_getsockopt(struct bpf_sockopt *ctx)
 	if ((ctx->level != WEIR_SOL_IP && ctx->level != WEIR_SOL_IPV6) ||
 	    (ctx->optname != WEIR_SO_ORIGIN && ctx->optname != WEIR_SO_ORIGINAL_DST))
 		return 1;
-	if (!sk || weir_current_workload() != WEIR_PROXY)
+	if (!sk || weir_current_workload(weir_slot_now()) != WEIR_PROXY)
 		return 1;
 	socket = bpf_sk_storage_get(&sockets, sk, NULL, 0);
 	if (!socket || !(socket->flags & WEIR_SOCKET_ACCEPTED))

@@ -63,6 +63,25 @@ static void test_birth(void)
 	table.count = 32;
 }
 
+static void test_dwelling(void)
+{
+	const struct weir_cgroup renamed = {.workload = {20, 21}}, gone = {.workload = {0, 22}},
+				 older = {.workload = {0, 23}};
+	struct weir_dweller dweller = {};
+
+	check(weir_dwells(&dweller, &renamed, 0) && dweller.workload == 20 &&
+		      weir_dwells(&dweller, &renamed, 1) && dweller.workload == 21,
+	      "a cgroup is whose the slot in force says");
+	dweller = (struct weir_dweller){};
+	check(!weir_dwells(&dweller, &gone, 0) && weir_dwells(&dweller, &renamed, 0) &&
+		      dweller.workload == 20,
+	      "what the slot does not declare belongs to the ancestor");
+	dweller = (struct weir_dweller){};
+	check(!weir_dwells(&dweller, &gone, 0) && !weir_dwells(&dweller, &older, 0) &&
+		      dweller.elsewhere == 22,
+	      "and it is remembered who the other slot says, the nearest");
+}
+
 static void test_telemetry(void)
 {
 	__u64 due = 0;
@@ -94,6 +113,7 @@ int main(void)
 	test_slot();
 	test_identity();
 	test_birth();
+	test_dwelling();
 	test_telemetry();
 	return tap_end();
 }

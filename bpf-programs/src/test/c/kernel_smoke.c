@@ -202,7 +202,7 @@ static struct weir_address v6(const char *text)
 static void declare(const char *name, __u32 workload)
 {
 	struct weir_path path = {};
-	struct weir_cgroup who = {.workload = workload};
+	struct weir_cgroup who = {.workload = {workload}};
 
 	snprintf(path.path, sizeof(path.path), "%s/%s", top, name);
 	set(map_fd("paths"), &path, &who);

@@ -20,6 +20,29 @@ WEIR_INLINE __u32 weir_slot_in_force(__u64 word, __u64 boot_seconds)
 	return slot;
 }
 
+/*
+ * Finds the workload of one generation along a cgroup and its ancestors, asked from the deepest on:
+ * whatever the slot does not declare is passed over. True: found.
+ */
+struct weir_dweller {
+	__u32 workload;
+	__u32 elsewhere; /* of the nearest that only the other slot declares */
+};
+
+WEIR_INLINE _Bool weir_dwells(struct weir_dweller *dweller, const struct weir_cgroup *cgroup,
+			      __u32 slot)
+{
+	__u32 here = slot ? cgroup->workload[1] : cgroup->workload[0];
+
+	if (here) {
+		dweller->workload = here;
+		return 1;
+	}
+	if (!dweller->elsewhere)
+		dweller->elsewhere = slot ? cgroup->workload[0] : cgroup->workload[1];
+	return 0;
+}
+
 /* Identity of a workload within one generation. A workload this generation does not know is a
  * stranger, not a friend: WEIR_UNKNOWN. */
 WEIR_INLINE __u16 weir_identity_of(void *workloads, __u32 workload)
@@ -66,21 +89,30 @@ struct weir_view {
 
 #define WEIR_TABLE_OF(name, view) bpf_map_lookup_elem(&name, &(view)->slot)
 
-WEIR_INLINE void weir_look(struct weir_view *view)
+/* The slot in force. Before anything is stored, and if `current` could not be read, slot 0: what
+ * governs there governs, and without a generation in it that means refused. */
+WEIR_INLINE __u32 weir_slot_now(void)
 {
 	__u32 zero = 0;
 	struct weir_current *now = bpf_map_lookup_elem(&current, &zero);
 	__u64 word, seconds = 0;
-	void *table;
 
-	view->generation = NULL;
-	view->slot = 0;
 	if (!now)
-		return;
+		return 0;
 	word = *(volatile __u64 *)&now->word;
 	if (word >> 1)
 		seconds = bpf_ktime_get_boot_ns() / 1000000000ULL;
-	view->slot = weir_slot_in_force(word, seconds);
+	return weir_slot_in_force(word, seconds);
+}
+
+/* Takes the generation of a slot that was read before. */
+WEIR_INLINE void weir_look_in(struct weir_view *view, __u32 slot)
+{
+	__u32 zero = 0;
+	void *table;
+
+	view->slot = slot;
+	view->generation = NULL;
 	table = WEIR_TABLE_OF(generations, view);
 	if (!table)
 		return;
@@ -90,27 +122,45 @@ WEIR_INLINE void weir_look(struct weir_view *view)
 		view->generation = NULL;
 }
 
+WEIR_INLINE void weir_look(struct weir_view *view)
+{
+	weir_look_in(view, weir_slot_now());
+}
+
 #define WEIR_CGROUP_LEVELS 16
 
-/* The workload of the process that runs now: that of its cgroup or, failing that, of the nearest
- * ancestor that has one. */
-WEIR_FUNCTION __u32 weir_current_workload(void)
+/* Who nobody in the slot in force declares is the host: nobody's. But if that slot holds no
+ * generation, whoever the other one declares is a workload, so that it is refused. */
+WEIR_FUNCTION __u32 weir_nobody(__u32 slot, __u32 elsewhere)
+{
+	struct weir_view view;
+
+	if (!elsewhere)
+		return WEIR_HOST;
+	weir_look_in(&view, slot);
+	return view.generation ? WEIR_HOST : elsewhere;
+}
+
+/* The workload, in one slot, of the process that runs now: that of its cgroup or, failing that, of
+ * the nearest ancestor that has one. */
+WEIR_FUNCTION __u32 weir_current_workload(__u32 slot)
 {
 	__u64 cgroup = bpf_get_current_cgroup_id(), ancestor;
 	struct weir_cgroup *found = bpf_map_lookup_elem(&cgroups, &cgroup);
+	struct weir_dweller dweller = {};
 	int level;
 
-	if (found)
-		return found->workload;
+	if (found && weir_dwells(&dweller, found, slot))
+		return dweller.workload;
 	for (level = WEIR_CGROUP_LEVELS - 1; level > 0; level--) {
 		ancestor = bpf_get_current_ancestor_cgroup_id(level);
 		if (ancestor == 0 || ancestor == cgroup)
 			continue;
 		found = bpf_map_lookup_elem(&cgroups, &ancestor);
-		if (found)
-			return found->workload;
+		if (found && weir_dwells(&dweller, found, slot))
+			return dweller.workload;
 	}
-	return WEIR_HOST;
+	return weir_nobody(slot, dweller.elsewhere);
 }
 
 #endif

@@ -17,8 +17,6 @@
 
 #include "types.h"
 
-#define WEIR_SLOTS_OF_GENERATIONS 2
-
 /* Declares NAME, two slots of inner maps of the given type, key and value. */
 #define WEIR_TABLE(name, inner_type, inner_flags, key_type, value_type) \
 	struct name##_inner {                                           \
@@ -74,7 +72,7 @@ struct {
 
 /* -- who lives where: outlives generations --------------------------------- */
 
-/* Written by the loader, read by enroll.bpf.c. Miss: not declared. */
+/* Written by the loader, the slot that is not in force; read by enroll.bpf.c. Miss: not declared. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 4096); /* * */
@@ -84,7 +82,7 @@ struct {
 } paths SEC(".maps");
 
 /* Written by enroll.bpf.c and, for cgroups older than it, by the loader; read by every decision,
- * deepest ancestor first. Miss on all of them: WEIR_HOST. */
+ * deepest ancestor first. Miss, or 0 in the slot in force, on all of them: WEIR_HOST. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 8192); /* * */

@@ -93,10 +93,12 @@ struct weir_current {
 	__u64 word;
 };
 
-/* `cgroups`: cgroup id -> who lives there. */
+#define WEIR_SLOTS_OF_GENERATIONS 2
+
+/* `cgroups`: cgroup id -> who lives there, in each slot of generations: so identities change with
+ * the same store as everything else. 0: that generation does not declare it. */
 struct weir_cgroup {
-	__u32 workload;
-	__u32 pad;
+	__u32 workload[WEIR_SLOTS_OF_GENERATIONS];
 };
 
 #define WEIR_PATH_MAX 256

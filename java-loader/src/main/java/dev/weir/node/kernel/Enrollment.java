@@ -11,6 +11,7 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
@@ -19,15 +20,21 @@ import java.util.Optional;
 import java.util.OptionalLong;
 import java.util.Set;
 import java.util.TreeMap;
+import java.util.concurrent.locks.LockSupport;
 
 /**
  * Which cgroups are whose, in the kernel's two maps: {@code paths}, from which the kernel enrols a
- * cgroup when it is made, and {@code cgroups}, for those that were there before.
+ * cgroup when it is made, and {@code cgroups}, for those that were there before. Both hold a number
+ * for each slot of generations, so a cgroup changes hands when the generation does, and changes
+ * back with it.
  *
  * <p>Ids of cgroups are inode numbers and never used twice, so an id that is read from the kernel
  * and then not found on disk is gone for good.
  */
 final class Enrollment {
+
+  /** Longer than mkdir takes from the kernel's notice of a cgroup to its directory. */
+  private static final Duration MAKING = Duration.ofMillis(5);
 
   private final Layouts layouts;
   private final Hierarchy hierarchy;
@@ -69,27 +76,73 @@ final class Enrollment {
     }
   }
 
-  /** Adds what is declared to {@code paths}; what was there stays, changed where it differs. */
-  void addPaths(BpfMap paths, Map<String, Integer> declared) {
-    Map<String, Integer> present = paths(paths);
-    long missing = declared.keySet().stream().filter(path -> !present.containsKey(path)).count();
-    if (present.size() + missing > paths.maxEntries()) {
+  /**
+   * Writes who lives where into one slot of {@code paths}: 0 for what is not declared any more.
+   * What neither slot declares goes; the numbers of the other slot stay as they are. Nothing
+   * changes for anybody until the slot is in force.
+   */
+  void declare(BpfMap paths, int slot, Map<String, Integer> declared) {
+    Map<String, Dwellers> present = paths(paths);
+    Map<String, Dwellers> next = new TreeMap<>();
+    present.forEach((path, dwellers) -> next.put(path, dwellers.with(slot, 0)));
+    declared.forEach(
+        (path, number) ->
+            next.merge(
+                path,
+                Dwellers.NOBODY.with(slot, number),
+                (kept, added) -> kept.with(slot, number)));
+    next.values().removeIf(Dwellers::nobody);
+    if (next.size() > paths.maxEntries()) {
       throw new NodeException(
-          present.size()
-              + missing
-              + " declared cgroups are more than the "
+          next.size()
+              + " declared cgroups, with those of the generation before, are more than the "
               + paths.maxEntries()
               + " that the kernel's table was made for by the first apply; weir down and weir apply"
               + " make it anew");
     }
-    ByteBuffer value = layouts.cgroup.layout().allocate(1);
-    declared.forEach(
-        (path, number) -> {
-          if (!number.equals(present.get(path))) {
-            layouts.cgroup.workload().put(value, 0, number);
-            paths.update(key(path), value);
+    present.keySet().stream()
+        .filter(path -> !next.containsKey(path))
+        .forEach(path -> paths.delete(key(path)));
+    ByteBuffer value = paths.newValue();
+    next.forEach(
+        (path, dwellers) -> {
+          if (!dwellers.equals(present.get(path))) {
+            paths.update(key(path), write(dwellers, value));
           }
         });
+  }
+
+  /**
+   * The numbers of who lives at a path, in each slot of generations; 0 for nobody.
+   *
+   * @param first slot 0
+   * @param second slot 1
+   */
+  record Dwellers(int first, int second) {
+    static final Dwellers NOBODY = new Dwellers(0, 0);
+
+    int in(int slot) {
+      return slot == 0 ? first : second;
+    }
+
+    Dwellers with(int slot, int number) {
+      return slot == 0 ? new Dwellers(number, second) : new Dwellers(first, number);
+    }
+
+    boolean nobody() {
+      return first == 0 && second == 0;
+    }
+  }
+
+  private Dwellers read(ByteBuffer value) {
+    return new Dwellers(
+        layouts.cgroup.workload(0).getInt(value, 0), layouts.cgroup.workload(1).getInt(value, 0));
+  }
+
+  private ByteBuffer write(Dwellers dwellers, ByteBuffer value) {
+    layouts.cgroup.workload(0).put(value, 0, dwellers.first());
+    layouts.cgroup.workload(1).put(value, 0, dwellers.second());
+    return value;
   }
 
   /** Whether a declared cgroup is there. */
@@ -97,23 +150,17 @@ final class Enrollment {
     return hierarchy.id(path).isPresent();
   }
 
-  /** Where the proxy lives, as the kernel knows it. */
-  Optional<Path> proxyCgroup(BpfMap paths) {
-    return paths(paths).entrySet().stream()
-        .filter(entry -> entry.getValue() == Reserved.PROXY.index())
-        .map(entry -> hierarchy.directory(entry.getKey()))
-        .findFirst();
+  /** Where the proxy lives, as the kernel knows it: in one slot or, failing that, in the other. */
+  Optional<Path> proxyCgroup(BpfMap paths, int slot) {
+    Map<String, Dwellers> present = paths(paths);
+    return proxyCgroup(present, slot).or(() -> proxyCgroup(present, slot ^ 1));
   }
 
-  /** Removes from {@code paths} what is not declared. */
-  void removePaths(BpfMap paths, Map<String, Integer> declared) {
-    paths(paths)
-        .forEach(
-            (path, number) -> {
-              if (!declared.containsKey(path)) {
-                paths.delete(key(path));
-              }
-            });
+  private Optional<Path> proxyCgroup(Map<String, Dwellers> present, int slot) {
+    return present.entrySet().stream()
+        .filter(entry -> entry.getValue().in(slot) == Reserved.PROXY.index())
+        .map(entry -> hierarchy.directory(entry.getKey()))
+        .findFirst();
   }
 
   private ByteBuffer key(String path) {
@@ -121,8 +168,8 @@ final class Enrollment {
   }
 
   /** What the kernel holds. */
-  Map<String, Integer> paths(BpfMap paths) {
-    Map<String, Integer> found = new HashMap<>();
+  Map<String, Dwellers> paths(BpfMap paths) {
+    Map<String, Dwellers> found = new HashMap<>();
     paths.forEach(
         (key, value) -> {
           byte[] bytes = new byte[layouts.path.size()];
@@ -131,35 +178,34 @@ final class Enrollment {
           while (end < bytes.length && bytes[end] != 0) {
             end++;
           }
-          found.put(
-              new String(bytes, 0, end, StandardCharsets.UTF_8),
-              layouts.cgroup.workload().getInt(value, 0));
+          found.put(new String(bytes, 0, end, StandardCharsets.UTF_8), read(value));
         });
     return found;
   }
 
   /**
-   * Adds the cgroups that exist to {@code cgroups}.
+   * Makes {@code cgroups} what {@code paths} says of the cgroups that exist, in both slots. The
+   * kernel has done so for every cgroup that was made since {@code paths} was written.
    *
    * @return how many were missing or somebody else's
    */
-  int addCgroups(BpfMap cgroups, Map<String, Integer> declared) {
+  int enrol(BpfMap paths, BpfMap cgroups) {
+    Set<Long> before = ids(cgroups);
+    Map<String, Dwellers> declared = paths(paths);
     int added = 0;
     ByteBuffer key = cgroups.newKey();
     ByteBuffer value = cgroups.newValue();
-    for (Map.Entry<String, Integer> entry : declared.entrySet()) {
+    for (Map.Entry<String, Dwellers> entry : declared.entrySet()) {
       OptionalLong id = hierarchy.id(entry.getKey());
       if (id.isEmpty()) {
         continue;
       }
+      before.remove(id.getAsLong());
       key.putLong(0, id.getAsLong());
-      if (cgroups.lookup(key, value)
-          && layouts.cgroup.workload().getInt(value, 0) == entry.getValue()) {
+      if (cgroups.lookup(key, value) && read(value).equals(entry.getValue())) {
         continue;
       }
-      value.put(0, new byte[layouts.cgroup.layout().size()]);
-      layouts.cgroup.workload().put(value, 0, entry.getValue());
-      cgroups.update(key, value);
+      cgroups.update(key, write(entry.getValue(), value));
       added++;
       // Removed between the look and the update: the kernel's own removal came before our entry.
       if (!hierarchy.id(entry.getKey()).equals(id)) {
@@ -167,21 +213,32 @@ final class Enrollment {
         added--;
       }
     }
+    if (!before.isEmpty()) {
+      removeGone(cgroups, declared.keySet(), before);
+    }
     return added;
   }
 
-  /** Removes from {@code cgroups} what is not declared, or does not exist any more. */
-  void removeCgroups(BpfMap cgroups, Map<String, Integer> declared) {
-    Set<Long> present = new HashSet<>();
-    cgroups.forEach((key, value) -> present.add(key.getLong(0)));
-    // Only now look at the disk: what the kernel adds from here on is not in `present`.
-    for (String path : declared.keySet()) {
-      hierarchy.id(path).ifPresent(present::remove);
+  /**
+   * Removes entries of cgroups that are gone, or that no path declares any more. One that the
+   * kernel is just making has an entry before it has a directory, so it is looked for a second
+   * time.
+   */
+  private void removeGone(BpfMap cgroups, Set<String> declared, Set<Long> missed) {
+    LockSupport.parkNanos(MAKING.toNanos());
+    for (String path : declared) {
+      hierarchy.id(path).ifPresent(missed::remove);
     }
     ByteBuffer key = cgroups.newKey();
-    for (long gone : present) {
+    for (long gone : missed) {
       cgroups.delete(key.putLong(0, gone));
     }
+  }
+
+  private static Set<Long> ids(BpfMap cgroups) {
+    Set<Long> ids = new HashSet<>();
+    cgroups.forEach((key, value) -> ids.add(key.getLong(0)));
+    return ids;
   }
 
   /**

@@ -12,7 +12,6 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
-import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
@@ -157,10 +156,12 @@ public final class KernelNode implements AutoCloseable {
       files.keepGenerations(Set.of());
       files.writeGeneration(number - 1, open, List.of());
       files.writeGeneration(number, plan, keyPairs);
-      enrollment.addPaths(mesh.map(Mesh.PATHS), declared);
+      files.writeForm(programs.layouts().form());
+      // Only in this slot: the generation to go back to declares nobody.
+      enrollment.declare(mesh.map(Mesh.PATHS), FIRST_SLOT, declared);
       loaded.attachTracing();
       Optional<Path> proxy = makeProxyCgroup(plan);
-      enrollment.addCgroups(mesh.map(Mesh.CGROUPS), declared);
+      enrol(mesh, enrollment);
       mesh.store(new Slot(FIRST_SLOT, Slot.deadline(confirmWithin, SystemCalls.bootNanos())));
       loaded.attachCgroups(places.cgroupRoot(), proxy);
       loaded.pin(pins.staged());
@@ -230,7 +231,8 @@ public final class KernelNode implements AutoCloseable {
       long started) {
     List<String> remarks = new ArrayList<>();
     Numbers numbers = requireNumbers();
-    if (settle(mesh, enrollment)) {
+    requireForm(programs.layouts());
+    if (settle(mesh)) {
       remarks.add("the generation before was not confirmed in time and is not in force any more");
     }
     Slot before = mesh.slot();
@@ -250,34 +252,30 @@ public final class KernelNode implements AutoCloseable {
             pins,
             differs,
             places.cgroupRoot(),
-            existing(enrollment.proxyCgroup(mesh.map(Mesh.PATHS))));
+            existing(enrollment.proxyCgroup(mesh.map(Mesh.PATHS), before.slot())));
     if (differs) {
       files.writePrograms(programs.hash());
     }
     long number = 1 + Math.max(mesh.generation(0).orElse(0), mesh.generation(1).orElse(0));
     files.writeNumbers(numbers);
     files.writeGeneration(number, plan, keyPairs);
+    mesh.barrier(before.other());
+    // Before the tables, which take a while: a cgroup that is made just now, by what was declared
+    // until now, has its directory when we look for it.
+    enrollment.declare(mesh.map(Mesh.PATHS), before.other(), declared);
     mesh.write(
         before.other(),
         new Generation.Writer(
                 programs.layouts(), plan, workloads, rules, SystemCalls.netnsCookie(places.netns()))
             .write(number));
-    Map<String, Integer> kept = enrollment.paths(mesh.map(Mesh.PATHS));
-    Map<String, Integer> added = new HashMap<>(declared);
-    added.keySet().removeAll(kept.keySet());
-    enrollment.addPaths(mesh.map(Mesh.PATHS), added);
     Optional<Path> proxy = makeProxyCgroup(plan);
-    enrollment.addCgroups(mesh.map(Mesh.CGROUPS), added);
+    enrol(mesh, enrollment);
     if (proxy.isPresent()) {
       mesh.repair(programs, pins, false, places.cgroupRoot(), proxy);
     }
     mesh.store(new Slot(before.other(), Slot.deadline(confirmWithin, SystemCalls.bootNanos())));
     final Duration took = took(started);
-    // Whoever has another owner now is unknown for the moment between these two steps: refused.
-    enrollment.addPaths(mesh.map(Mesh.PATHS), declared);
-    enrollment.addCgroups(mesh.map(Mesh.CGROUPS), declared);
     if (confirmWithin.isZero()) {
-      forget(mesh, enrollment, declared);
       keepLastGood(plan, keyPairs, remarks);
     }
     keepFiles(mesh);
@@ -289,10 +287,8 @@ public final class KernelNode implements AutoCloseable {
     return directory.filter(Files::isDirectory);
   }
 
-  /** What the generation in force does not declare. */
-  private static void forget(Mesh mesh, Enrollment enrollment, Map<String, Integer> declared) {
-    enrollment.removePaths(mesh.map(Mesh.PATHS), declared);
-    enrollment.removeCgroups(mesh.map(Mesh.CGROUPS), declared);
+  private static int enrol(Mesh mesh, Enrollment enrollment) {
+    return enrollment.enrol(mesh.map(Mesh.PATHS), mesh.map(Mesh.CGROUPS));
   }
 
   private void keepFiles(Mesh mesh) {
@@ -319,28 +315,23 @@ public final class KernelNode implements AutoCloseable {
    *
    * @return whether that was so
    */
-  private boolean settle(Mesh mesh, Enrollment enrollment) {
+  private static boolean settle(Mesh mesh) {
     Slot slot = mesh.slot();
     if (!slot.expired(SystemCalls.bootNanos())) {
       return false;
     }
     mesh.store(new Slot(slot.other(), 0));
-    // Without its plan there is nothing to compare with; whoever applies the next one puts it
-    // right.
-    if (mesh.generation(slot.other()).stream().anyMatch(n -> files.generation(n).isPresent())) {
-      inForce(mesh).ifPresent(current -> enrol(mesh, enrollment, current));
-    }
     return true;
   }
 
-  private static int enrol(Mesh mesh, Enrollment enrollment, Current current) {
-    Map<String, Integer> declared = enrollment.declared(current.plan(), current.workloadNumbers());
-    enrollment.addPaths(mesh.map(Mesh.PATHS), declared);
-    int added = enrollment.addCgroups(mesh.map(Mesh.CGROUPS), declared);
-    if (current.unconfirmed().isEmpty()) {
-      forget(mesh, enrollment, declared);
+  /** Whether the pinned maps are of the form that this version reads and writes. */
+  private void requireForm(Layouts layouts) {
+    if (!files.form().equals(layouts.form())) {
+      throw new NodeException(
+          "the pinned maps in "
+              + places.pinDir()
+              + " have another form than this version's: run weir down, then weir apply");
     }
-    return added;
   }
 
   /** Runs a change with the lock of the run directory. */
@@ -373,6 +364,7 @@ public final class KernelNode implements AutoCloseable {
                         "no mesh is in force here (nothing is pinned in "
                             + places.pinDir()
                             + "): run weir apply"))) {
+      requireForm(layouts);
       return use.apply(mesh, layouts);
     }
   }
@@ -400,17 +392,14 @@ public final class KernelNode implements AutoCloseable {
                   // The deadline may have passed between the look and the store; the store has won.
                   inForce(mesh)
                       .ifPresent(
-                          current -> {
-                            enrol(mesh, enrollment(layouts), current);
-                            files.writeLastGood(current.plan(), current.keyPairs());
-                          });
+                          current -> files.writeLastGood(current.plan(), current.keyPairs()));
                   return true;
                 }));
   }
 
   /**
    * Writes down what the kernel has already done by itself: if the time to confirm has passed, the
-   * generation before is in force; its paths and files are made the current ones.
+   * generation before is in force.
    *
    * @return whether that was so
    */
@@ -419,7 +408,7 @@ public final class KernelNode implements AutoCloseable {
         || !pinned((mesh, layouts) -> mesh.slot().expired(SystemCalls.bootNanos()))) {
       return false;
     }
-    return locked(() -> pinned((mesh, layouts) -> settle(mesh, enrollment(layouts))));
+    return locked(() -> pinned((mesh, layouts) -> settle(mesh)));
   }
 
   /**
@@ -451,7 +440,7 @@ public final class KernelNode implements AutoCloseable {
         return Optional.empty();
       }
       try (Mesh mesh = opened.get()) {
-        return enrollment(layouts).proxyCgroup(mesh.map(Mesh.PATHS));
+        return enrollment(layouts).proxyCgroup(mesh.map(Mesh.PATHS), mesh.slot().slot());
       }
     } catch (NodeException | dev.weir.node.bpf.BpfException e) {
       return Optional.empty();
@@ -570,7 +559,15 @@ public final class KernelNode implements AutoCloseable {
             pinned(
                 (mesh, layouts) ->
                     inForce(mesh)
-                        .map(current -> enrol(mesh, enrollment(layouts), current))
+                        .map(
+                            current -> {
+                              Enrollment enrollment = enrollment(layouts);
+                              enrollment.declare(
+                                  mesh.map(Mesh.PATHS),
+                                  current.slot(),
+                                  enrollment.declared(current.plan(), current.workloadNumbers()));
+                              return enrol(mesh, enrollment);
+                            })
                         .orElse(0)));
   }
 

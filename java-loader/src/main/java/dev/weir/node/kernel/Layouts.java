@@ -4,6 +4,12 @@ package dev.weir.node.kernel;
 import dev.weir.node.bpf.Btf;
 import dev.weir.node.bpf.StructLayout;
 import dev.weir.node.bpf.StructLayout.Field;
+import java.nio.charset.StandardCharsets;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
+import java.util.Comparator;
+import java.util.HexFormat;
+import java.util.List;
 
 /**
  * Where the fields of {@code weir/types.h} lie, as the compiled programs say. Made once per object;
@@ -32,6 +38,7 @@ final class Layouts {
   final Pair pair;
   final RefusalKey refusalKey;
   final Event event;
+  private final String form;
 
   Layouts(Btf btf) {
     generation = new Generation(btf.structure("weir_generation"));
@@ -55,6 +62,7 @@ final class Layouts {
     pair = new Pair(btf.structure("weir_pair"));
     refusalKey = new RefusalKey(btf.structure("weir_refusal_key"));
     event = new Event(btf.structure("weir_event"));
+    form = form(btf);
   }
 
   static final int ADDRESS = 16;
@@ -62,6 +70,70 @@ final class Layouts {
   static final int SLOTS_PER_CHUNK = 32;
   static final int PORTS_PER_CHUNK = 32;
   static final int COMMAND = 16;
+  static final int SLOTS = 2;
+
+  /** What pinned maps hold, also what only the programs read. */
+  private static final List<String> KEPT =
+      List.of(
+          "weir_current",
+          "weir_generation",
+          "weir_workload",
+          "weir_identity",
+          "weir_verdict_bucket",
+          "weir_service_key",
+          "weir_service",
+          "weir_slots",
+          "weir_backend",
+          "weir_endpoint",
+          "weir_cidr_key",
+          "weir_cidr",
+          "weir_port_key",
+          "weir_port",
+          "weir_port_classes",
+          "weir_cgroup",
+          "weir_path",
+          "weir_socket",
+          "weir_handover_key",
+          "weir_origin",
+          "weir_pair_key",
+          "weir_pair",
+          "weir_refusal_key",
+          "weir_reply_key",
+          "weir_reply");
+
+  /**
+   * Hash of all that pinned maps hold: names, places and widths. Two versions of the programs that
+   * differ in it cannot share maps, even where all sizes are equal.
+   */
+  String form() {
+    return form;
+  }
+
+  private static String form(Btf btf) {
+    StringBuilder text = new StringBuilder();
+    for (String name : KEPT) {
+      StructLayout layout = btf.structure(name);
+      text.append(name).append(' ').append(layout.size()).append('\n');
+      layout.fields().values().stream()
+          .sorted(Comparator.comparingInt(Field::offset).thenComparing(Field::name))
+          .forEach(
+              field ->
+                  text.append(field.name())
+                      .append(' ')
+                      .append(field.offset())
+                      .append(' ')
+                      .append(field.width())
+                      .append('\n'));
+    }
+    try {
+      return HexFormat.of()
+          .formatHex(
+              MessageDigest.getInstance("SHA-256")
+                  .digest(text.toString().getBytes(StandardCharsets.UTF_8)));
+    } catch (NoSuchAlgorithmException e) {
+      throw new IllegalStateException(e); // every JDK has SHA-256
+    }
+  }
 
   private static StructLayout sized(Btf btf, String name, int size) {
     StructLayout layout = btf.structure(name);
@@ -176,9 +248,14 @@ final class Layouts {
     }
   }
 
-  record Cgroup(StructLayout layout, Field workload) {
+  record Cgroup(StructLayout layout, Field workloads) {
     Cgroup(StructLayout of) {
-      this(of, of.field("workload", 4));
+      this(of, of.field("workload", SLOTS * Integer.BYTES));
+    }
+
+    /** Who lives there in one slot of generations. */
+    Field workload(int slot) {
+      return new Field(workloads.name(), workloads.offset() + slot * Integer.BYTES, Integer.BYTES);
     }
   }
 

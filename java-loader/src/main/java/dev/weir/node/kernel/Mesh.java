@@ -493,12 +493,12 @@ final class Mesh implements AutoCloseable {
   }
 
   /**
-   * Writes a generation into a slot that is not in force, and compares what the kernel then holds.
+   * Writes a generation into a slot that is not in force and that nobody reads any more ({@link
+   * #barrier}), and compares what the kernel then holds.
    *
    * @throws NodeException when it differs
    */
   void write(int slot, Generation generation) {
-    barrier(slot);
     Map<Table, BpfMap> inner = new EnumMap<>(Table.class);
     try {
       for (Table table : Table.values()) {
@@ -542,7 +542,7 @@ final class Mesh implements AutoCloseable {
    * force may still do so; every write to an array of maps waits for it, so the slot's own map is
    * put where it is already.
    */
-  private void barrier(int slot) {
+  void barrier(int slot) {
     try (Closing<BpfMap> inner = new Closing<>(inner(Table.GENERATIONS, slot))) {
       inner.value().ifPresent(map -> map(Table.GENERATIONS.map()).updateInner(slot, map));
     }

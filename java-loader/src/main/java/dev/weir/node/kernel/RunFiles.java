@@ -50,6 +50,21 @@ final class RunFiles {
     DurableFile.write(numbersFile(), numbers.bytes());
   }
 
+  private Path formFile() {
+    return run.resolve("form");
+  }
+
+  /** {@link Layouts#form} of the pinned maps; empty when not known. */
+  String form() {
+    return DurableFile.read(formFile())
+        .map(bytes -> new String(bytes, StandardCharsets.UTF_8).strip())
+        .orElse("");
+  }
+
+  void writeForm(String form) {
+    DurableFile.write(formFile(), (form + "\n").getBytes(StandardCharsets.UTF_8));
+  }
+
   /** Hash of the object whose programs are attached; empty when not known. */
   String programs() {
     return DurableFile.read(programsFile())
@@ -122,6 +137,7 @@ final class RunFiles {
   void removeRun() {
     keepGenerations(Set.of());
     DurableFile.remove(programsFile());
+    DurableFile.remove(formFile());
     DurableFile.remove(numbersFile());
     for (Path file : DurableFile.list(run)) {
       if (String.valueOf(file.getFileName()).endsWith(".tmp")) {

@@ -4,9 +4,11 @@ package dev.weir.node.kernel;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import dev.weir.node.bpf.BpfMap;
 import dev.weir.policy.plan.Plan;
 import dev.weir.policy.plan.Protocol;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
@@ -72,6 +74,86 @@ final class EnrollmentTest {
     assertThat(kernel.ask("late", "127.0.0.1", PORT)).isEqualTo("db"); // host so far
     kernel.apply(onlyWebMayReachDb().workload("late").build());
     assertThat(kernel.ask("late", "127.0.0.1", PORT)).isEqualTo("ECONNREFUSED");
+  }
+
+  /** The workload that lives in cgroup web goes by another name. */
+  private Plan withWebCalled(String name) {
+    return kernel
+        .plan()
+        .workloadIn(name, "web")
+        .workload("db")
+        .owns("db", Protocol.TCP, PORT)
+        .isolateIngress("db")
+        .allow(name, "db", Protocol.TCP, PORT)
+        .build();
+  }
+
+  @Test
+  void aWorkloadThatIsRenamedUnderLoadIsRefusedNothing() {
+    kernel.apply(withWebCalled("web"));
+    kernel.serve("db", "listen", "127.0.0.1", "5432", "--reply", "db");
+    Prober race =
+        kernel.start("web", "race", "127.0.0.1", "5432", "--threads", "3", "--for", "4000");
+    int renamed = 0;
+    long end = System.nanoTime() + Duration.ofSeconds(3).toNanos();
+    while (System.nanoTime() < end) {
+      kernel.apply(withWebCalled(renamed % 2 == 0 ? "shop" : "web"));
+      renamed++;
+    }
+    assertThat(race.next().outcomes()).containsOnlyKeys("db");
+    assertThat(renamed).isGreaterThan(5);
+    assertThat(kernel.node().telemetry().refusals()).isEmpty();
+  }
+
+  @Test
+  void aRenamedWorkloadIsItselfAgainWhenNobodyConfirms() {
+    kernel.apply(withWebCalled("web"));
+    kernel.serve("db", "listen", "127.0.0.1", "5432", "--reply", "db");
+    kernel.cgroup("web");
+    kernel.apply(withWebCalled("shop"), Duration.ofSeconds(1));
+    assertThat(kernel.ask("web", "127.0.0.1", PORT)).isEqualTo("db");
+    KernelTest.pause(Duration.ofMillis(2100));
+    assertThat(kernel.ask("web", "127.0.0.1", PORT)).isEqualTo("db");
+    // One made after the reversal, too.
+    assertThat(restartAndAsk("web", 3)).containsExactly(Map.entry("db", 3));
+    assertThat(kernel.node().telemetry().refusals()).isEmpty();
+    assertThat(kernel.node().telemetry().pairs())
+        .extracting(pair -> kernel.node().workloadKey(pair.source()).orElseThrow())
+        .contains("Workload/test/web", "Workload/test/shop");
+  }
+
+  @Test
+  void aWorkloadDeclaredOnlyByWhatWasNotConfirmedIsHostAgain() {
+    kernel.cgroup("late");
+    kernel.apply(onlyWebMayReachDb().build());
+    kernel.serve("db", "listen", "127.0.0.1", "5432", "--reply", "db");
+    kernel.apply(onlyWebMayReachDb().workload("late").build(), Duration.ofSeconds(1));
+    assertThat(kernel.ask("late", "127.0.0.1", PORT)).isEqualTo("ECONNREFUSED");
+    KernelTest.pause(Duration.ofMillis(2100));
+    assertThat(kernel.ask("late", "127.0.0.1", PORT)).isEqualTo("db");
+  }
+
+  @Test
+  void aPathThatNoGenerationNeedsIsForgotten() {
+    kernel.cgroup("late");
+    kernel.apply(onlyWebMayReachDb().workload("late").build());
+    kernel.cgroup("web");
+    assertThat(enrolled()).containsExactly("late", "web");
+    kernel.apply(onlyWebMayReachDb().build());
+    assertThat(enrolled()).containsExactly("late", "web"); // the other slot still has it
+    kernel.apply(onlyWebMayReachDb().build());
+    assertThat(enrolled()).containsExactly("web");
+  }
+
+  /** The names of the test's cgroups that have an entry. */
+  private List<String> enrolled() {
+    List<Long> ids = new java.util.ArrayList<>();
+    try (BpfMap cgroups = BpfMap.open(kernel.places().pinDir().resolve("maps/cgroups"))) {
+      cgroups.forEach((key, value) -> ids.add(key.getLong(0)));
+    }
+    return java.util.stream.Stream.of("late", "web")
+        .filter(name -> ids.contains(Enrollment.Hierarchy.id(kernel.cgroup(name)).orElseThrow()))
+        .toList();
   }
 
   @Test

@@ -224,6 +224,22 @@ final class SurvivalTest {
     assertThat(kernel.apply(mayReachDb("web")).upgraded()).isFalse();
   }
 
+  @Test
+  void mapsOfTheSameSizesButAnotherFormAreNotTouched() throws IOException {
+    kernel.apply(mayReachDb("web"));
+    Files.writeString(kernel.places().runDir().resolve("form"), "another\n");
+    assertThatThrownBy(() -> kernel.apply(mayReachDb("web")))
+        .isInstanceOf(NodeException.class)
+        .hasMessageContaining("another form")
+        .hasMessageContaining("weir down");
+    assertThatThrownBy(() -> kernel.node().enroll()).hasMessageContaining("another form");
+    serveDb();
+    assertThat(kernel.ask("web", "127.0.0.1", PORT)).isEqualTo("db");
+    kernel.node().down();
+    kernel.apply(mayReachDb("web"));
+    assertThat(kernel.ask("web", "127.0.0.1", PORT)).isEqualTo("db");
+  }
+
   private String bindAsStranger() {
     return kernel.run("stranger", "bind", "127.0.0.1", "5432").text("result");
   }
