@@ -13,20 +13,25 @@ die() {
   echo "demo: $*" >&2
   exit 1
 }
-[ "$(id -u)" -eq 0 ] || die "missing: root, to load programs into the kernel; run: sudo make demo"
-[ -d "$top/target/dist" ] || die "not built; run: make build"
+# This machine lacks something, or something else holds it: nothing was tried (status 3, as weir's).
+lacks() {
+  echo "demo: $*" >&2
+  exit 3
+}
+[ "$(id -u)" -eq 0 ] || lacks "missing: root, to load programs into the kernel; run: sudo make demo"
+[ -d "$top/target/dist" ] || lacks "not built; run: make build"
 for tool in curl openssl setpriv setsid; do
-  command -v "$tool" >/dev/null || die "missing: $tool; run: make setup"
+  command -v "$tool" >/dev/null || lacks "missing: $tool; run: make setup"
 done
-jdk=$("$top/scripts/find-jdk") || die "missing: a JDK 25; run: make setup"
+jdk=$("$top/scripts/find-jdk") || lacks "missing: a JDK 25; run: make setup"
 root=$(awk '$(NF-2) == "cgroup2" || / - cgroup2 / { print $5; exit }' /proc/self/mountinfo)
-[ -n "$root" ] || die "missing: cgroup2; run: mount -t cgroup2 none /sys/fs/cgroup"
+[ -n "$root" ] || lacks "missing: cgroup2; run: mount -t cgroup2 none /sys/fs/cgroup"
 for port in 8080 8081 8082 8085 5433 8443 15001 15020 15021; do
   if (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
-    die "port $port is in use; the demo needs it (ss -ltnp 'sport = :$port' shows by whom)"
+    lacks "port $port is in use; the demo needs it (ss -ltnp 'sport = :$port' shows by whom)"
   fi
 done
-[ ! -e "$root/weir-demo" ] || die "$root/weir-demo is there: another demo runs, or was killed"
+[ ! -e "$root/weir-demo" ] || lacks "$root/weir-demo is there: another demo runs, or was killed"
 
 # Places of its own, so that a mesh in use on this machine is never met.
 work=$(mktemp -d /tmp/weir-demo.XXXXXX)
