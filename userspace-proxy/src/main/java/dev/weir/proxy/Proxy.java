@@ -92,6 +92,10 @@ public final class Proxy implements Commands, AutoCloseable {
     current.set(next);
     listeners.accept();
     listeners.retain(binds);
+    for (Worker worker : workers) {
+      // Connections that no longer lead here end at once where they are idle.
+      worker.loop().executor().execute(worker.loop()::look);
+    }
     previous.ifPresent(old -> retire(old, next));
     log.info("generation " + update.generation() + " is in force, listening at " + binds);
   }

@@ -176,19 +176,15 @@ final class Exchange implements UpstreamListener, RequestView {
       return;
     }
     source = client.source().get();
-    if (client.entrance().isEmpty()) {
-      clientKeepAlive = false;
-      reply(HttpResponseStatus.NOT_FOUND, "NR", "nothing is planned for this address any more");
-      return;
-    }
-    entrance = client.entrance().get();
-    Optional<RouteMatch> found = entrance.table().match(this);
+    Entrance in = client.entrance().orElseThrow();
+    entrance = in;
+    Optional<RouteMatch> found = in.table().match(this);
     if (found.isEmpty()) {
       reply(HttpResponseStatus.NOT_FOUND, "NR", "no route for this request");
       return;
     }
     match = found.get();
-    action = entrance.action(match);
+    action = in.action(match);
     if (action.redirect().isPresent()) {
       redirect(action.redirect().get(), match);
       return;
@@ -223,12 +219,21 @@ final class Exchange implements UpstreamListener, RequestView {
   /** Takes the next backend, if this source may reach it. */
   private boolean pick(Cluster from) {
     Target picked = from.pick(loop);
-    backend = picked;
     Source asks = source;
     Generation within = generation;
     if (asks == null || within == null) {
       return false;
     }
+    if (client.leaving()) {
+      // The route is an older generation's, and so are its numbers; the verdict is not.
+      Optional<Target> known = within.target(picked.endpoint());
+      if (known.isEmpty()) {
+        reply(HttpResponseStatus.NOT_FOUND, "NR", "nothing is planned for this address any more");
+        return false;
+      }
+      picked = known.get();
+    }
+    backend = picked;
     VerdictIndex.Answer answer = asks.verdict(picked);
     if (!Source.lets(answer)) {
       client.worker().metrics().count(Counter.FORBIDDEN);

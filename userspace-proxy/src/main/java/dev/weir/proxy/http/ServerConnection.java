@@ -69,8 +69,10 @@ public final class ServerConnection extends ChannelInboundHandlerAdapter {
   private long headSince;
   private long idleSince;
 
-  // What the last request found, kept as long as the generation is the same.
+  // What the last request found, kept as long as the generation is the same. The entrance is an
+  // older generation's when the one in force has none for this connection any more.
   private @Nullable Generation generation;
+  private boolean leaving;
   private Optional<Entrance> entrance = Optional.empty();
   private Optional<Source> source = Optional.empty();
 
@@ -85,9 +87,15 @@ public final class ServerConnection extends ChannelInboundHandlerAdapter {
     this.idleSince = worker.loop().coarseNanos();
   }
 
-  /** Puts HTTP at the end of a new connection's pipeline. */
-  public static void install(Worker worker, Origin origin, ChannelPipeline pipeline) {
+  /**
+   * Puts HTTP at the end of a new connection's pipeline.
+   *
+   * @param generation that let it in; it has an entrance and a source for this origin
+   */
+  public static void install(
+      Worker worker, Origin origin, Generation generation, ChannelPipeline pipeline) {
     ServerConnection connection = new ServerConnection(worker, origin, pipeline.channel());
+    connection.pin(generation);
     worker.metrics().count(Counter.ACCEPTED);
     worker.loop().watch(connection.watch);
     pipeline
@@ -140,21 +148,57 @@ public final class ServerConnection extends ChannelInboundHandlerAdapter {
   /** Reads the generation in force, once per request. */
   Generation pinGeneration() {
     Generation now = worker.current().get();
-    if (now != generation) {
-      generation = now;
-      switch (origin) {
-        case Origin.Workload(var peer, var destination, int number) -> {
-          entrance = now.service(destination);
-          source = now.source(number);
-        }
-        case Origin.Gateway(var peer, var bind, boolean tls, var number) -> {
-          entrance = now.gateway(bind).filter(g -> g.tls() == tls).map(Gateway::entrance);
-          source =
-              number.isPresent() ? now.source(number.getAsInt()) : Optional.of(now.outside(peer));
-        }
+    pin(now);
+    return now;
+  }
+
+  private void pin(Generation now) {
+    if (now == generation) {
+      return;
+    }
+    generation = now;
+    Optional<Entrance> planned;
+    switch (origin) {
+      case Origin.Workload(var peer, var destination, int number) -> {
+        planned = now.service(destination);
+        source = now.source(number);
+      }
+      case Origin.Gateway(var peer, var bind, boolean tls, var number) -> {
+        planned = now.gateway(bind).filter(g -> g.tls() == tls).map(Gateway::entrance);
+        source =
+            number.isPresent() ? now.source(number.getAsInt()) : Optional.of(now.outside(peer));
       }
     }
-    return now;
+    leaving = planned.isEmpty();
+    if (!leaving) {
+      entrance = planned;
+    }
+  }
+
+  /**
+   * Whether the generation of the last {@link #pinGeneration} leads nobody here any more: what is
+   * still asked goes by the routes it had, with that generation's verdicts.
+   */
+  boolean leaving() {
+    return leaving;
+  }
+
+  /** Whether the generation in force, which the request in hand need not know, has no use for it. */
+  private boolean unplanned() {
+    Generation now = worker.current().get();
+    return now == generation
+        ? leaving
+        : switch (origin) {
+          case Origin.Workload(var peer, var destination, int number) ->
+              now.service(destination).isEmpty();
+          case Origin.Gateway(var peer, var bind, boolean tls, var number) ->
+              now.gateway(bind).filter(g -> g.tls() == tls).isEmpty();
+        };
+  }
+
+  /** Whether the client cannot, or ought not to, ask for more than it has asked for already. */
+  private boolean ending() {
+    return waiting.isEmpty() && !decoder.midHead() && (inputEnded || unplanned());
   }
 
   Optional<Entrance> entrance() {
@@ -346,7 +390,7 @@ public final class ServerConnection extends ChannelInboundHandlerAdapter {
 
   /** Whether this is to be the last response of the connection. */
   boolean lastResponse() {
-    return inputEnded && waiting.isEmpty() || worker.draining().get();
+    return worker.draining().get() || ending();
   }
 
   /**
@@ -372,7 +416,7 @@ public final class ServerConnection extends ChannelInboundHandlerAdapter {
 
   private void becomeIdle() {
     idleSince = worker.loop().coarseNanos();
-    if (worker.draining().get() || inputEnded && waiting.isEmpty()) {
+    if (worker.draining().get() || ending()) {
       closeAfterFlush();
     }
   }
@@ -408,6 +452,9 @@ public final class ServerConnection extends ChannelInboundHandlerAdapter {
     Exchange open = exchange;
     if (worker.draining().get() && open == null && discarding < 0) {
       drainNow();
+    } else if (open == null && discarding < 0 && headSince == 0 && ending()) {
+      // Not asked for anything: a client notices, and connects anew to where the service leads now.
+      closeAfterFlush();
     } else if (open != null) {
       if (now - open.lastActivity() > STREAM_IDLE_NANOS) {
         open.timedOut();

@@ -78,7 +78,7 @@ final class Acceptor extends ChannelInitializer<Channel> {
     OptionalInt source =
         record.isPresent() ? OptionalInt.of(record.get().source()) : OptionalInt.empty();
     ServerConnection.install(
-        worker, new Origin.Gateway(peer, bind, tls, source), channel.pipeline());
+        worker, new Origin.Gateway(peer, bind, tls, source), generation, channel.pipeline());
   }
 
   private void outbound(
@@ -98,7 +98,10 @@ final class Acceptor extends ChannelInitializer<Channel> {
       refuse(channel, Counter.UNPLANNED);
     } else {
       ServerConnection.install(
-          worker, new Origin.Workload(peer, destination, origin.source()), channel.pipeline());
+          worker,
+          new Origin.Workload(peer, destination, origin.source()),
+          generation,
+          channel.pipeline());
     }
   }
 

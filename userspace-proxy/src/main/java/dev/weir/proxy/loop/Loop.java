@@ -109,6 +109,11 @@ public final class Loop {
     return watched.size();
   }
 
+  /** Looks at everything now, not only at the next tick. */
+  public void look() {
+    tick();
+  }
+
   private void tick() {
     coarseNanos = clock.getAsLong();
     // Backwards, because a check may unwatch itself; whoever it moves is looked at next time.

@@ -46,6 +46,7 @@ public final class Generation {
   private final Map<BindAddress, Gateway> gateways;
   private final Map<Integer, Integer> workloadsByNumber;
   private final Map<BindAddress, Endpoint> endpoints;
+  private final Map<Endpoint, Target> targetsByEndpoint;
   private final Map<String, Certificates> certificates;
   private final VerdictIndex verdicts;
   private final Set<BindAddress> outboundBinds;
@@ -59,6 +60,7 @@ public final class Generation {
       Map<BindAddress, Gateway> gateways,
       Map<Integer, Integer> workloadsByNumber,
       Map<BindAddress, Endpoint> endpoints,
+      Map<Endpoint, Target> targetsByEndpoint,
       Map<String, Certificates> certificates,
       VerdictIndex verdicts,
       int targets,
@@ -72,6 +74,7 @@ public final class Generation {
     this.gateways = gateways;
     this.workloadsByNumber = workloadsByNumber;
     this.endpoints = endpoints;
+    this.targetsByEndpoint = targetsByEndpoint;
     this.certificates = certificates;
     this.verdicts = verdicts;
     this.outboundBinds = outboundBinds;
@@ -188,6 +191,15 @@ public final class Generation {
     return List.copyOf(endpoints.values());
   }
 
+  /**
+   * A backend of the routes of this generation or of the one before, with the numbers of this one.
+   *
+   * @return empty when the plan knows nothing at that address
+   */
+  public Optional<Target> target(Endpoint endpoint) {
+    return Optional.ofNullable(targetsByEndpoint.get(endpoint));
+  }
+
   /** A rule of the plan, for people. */
   public String describeRule(int rule) {
     return rules.get(rule).describe();
@@ -258,6 +270,7 @@ public final class Generation {
                 loops));
       }
       VerdictIndex verdicts = new VerdictIndex(plan);
+      Map<Endpoint, Target> byEndpoint = targetsByEndpoint();
       Set<BindAddress> outbound = new LinkedHashSet<>();
       if (!plan.proxy().virtualServices().isEmpty()) {
         int port = plan.settings().outboundPort();
@@ -271,14 +284,35 @@ public final class Generation {
             gateways(clusters),
             workloadsByNumber(),
             endpoints,
+            byEndpoint,
             certificates,
             verdicts,
-            targets.size(),
+            byEndpoint.size() + targets.size(),
             outbound);
       } catch (PatternSyntaxException e) {
         throw new UpdateRefusedException(
             "a route's pattern is not a regular expression: " + e.getMessage());
       }
+    }
+
+    /**
+     * Also the backends that only the generation before has routes to: a connection that this one
+     * leads elsewhere may have asked for one of them.
+     */
+    private Map<Endpoint, Target> targetsByEndpoint() {
+      Map<Endpoint, Target> byEndpoint = new HashMap<>();
+      targets.values().forEach(target -> byEndpoint.put(target.endpoint(), target));
+      Map<BindAddress, Endpoint> before =
+          previous.map(generation -> generation.endpoints).orElse(Map.of());
+      int next = targets.size();
+      for (Backend backend : plan.backends()) {
+        Endpoint endpoint =
+            before.get(new BindAddress(Optional.of(backend.address()), backend.port()));
+        if (endpoint != null && !byEndpoint.containsKey(endpoint)) {
+          byEndpoint.put(endpoint, target(backend, endpoint, next++));
+        }
+      }
+      return Map.copyOf(byEndpoint);
     }
 
     private Target target(int backend) {
@@ -287,7 +321,6 @@ public final class Generation {
 
     private Target makeTarget(int index) {
       Backend backend = plan.backends().get(index);
-      Workload workload = plan.workloads().get(backend.workload());
       BindAddress key = new BindAddress(Optional.of(backend.address()), backend.port());
       Endpoint endpoint =
           endpoints.computeIfAbsent(
@@ -299,8 +332,13 @@ public final class Generation {
                     ? known
                     : new Endpoint(backend.address(), backend.port(), loops);
               });
+      return target(backend, endpoint, targets.size());
+    }
+
+    private Target target(Backend backend, Endpoint endpoint, int index) {
+      Workload workload = plan.workloads().get(backend.workload());
       return new Target(
-          targets.size(),
+          index,
           endpoint,
           workload.identity(),
           backend.port(),
