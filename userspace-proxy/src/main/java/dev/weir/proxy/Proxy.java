@@ -108,9 +108,15 @@ public final class Proxy implements Commands, AutoCloseable {
           .executor()
           .execute(() -> retired.forEach(endpoint -> endpoint.closeIdle(worker.loop())));
     }
-    var _ =
-        group.schedule(
-            () -> old.releaseCertificates(next), CERTIFICATE_GRACE_SECONDS, TimeUnit.SECONDS);
+    // Only these wait, not the generation: the heap has no room for a third large one.
+    List<Certificates> replaced = old.certificatesNotIn(next);
+    if (!replaced.isEmpty()) {
+      var _ =
+          group.schedule(
+              () -> replaced.forEach(Certificates::release),
+              CERTIFICATE_GRACE_SECONDS,
+              TimeUnit.SECONDS);
+    }
   }
 
   /** Asks every loop, on its own thread. */

@@ -3,12 +3,14 @@ package dev.weir.policy.plan;
 
 import java.nio.ByteBuffer;
 import java.nio.charset.CharacterCodingException;
+import java.nio.charset.CharsetDecoder;
 import java.nio.charset.StandardCharsets;
 import java.security.MessageDigest;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Reads what {@link BinaryWriter} wrote, and trusts none of it: a length never exceeds what is left
@@ -24,6 +26,9 @@ final class BinaryReader {
 
   private final byte[] bytes;
   private final int end;
+  // Reports what is not UTF-8, as it is by default.
+  private final CharsetDecoder utf8 = StandardCharsets.UTF_8.newDecoder();
+  private final @Nullable String[] recent = new String[4096];
   private int at;
 
   private BinaryReader(byte[] bytes, int end) {
@@ -131,13 +136,21 @@ final class BinaryReader {
     int length = integer(end - at);
     int from = claim(length);
     try {
-      return StandardCharsets.UTF_8
-          .newDecoder()
-          .decode(ByteBuffer.wrap(bytes, from, length))
-          .toString();
+      return shared(utf8.decode(ByteBuffer.wrap(bytes, from, length)).toString());
     } catch (CharacterCodingException e) {
       throw bad("text that is not UTF-8");
     }
+  }
+
+  /** Plans say the same names over and over: what was read lately is given again, not kept twice. */
+  private String shared(String text) {
+    int slot = text.hashCode() & recent.length - 1;
+    String known = recent[slot];
+    if (known != null && known.equals(text)) {
+      return known;
+    }
+    recent[slot] = text;
+    return text;
   }
 
   <E extends Enum<E>> E ordinal(E[] values) throws PlanFormatException {

@@ -186,7 +186,8 @@ public final class ControlServer {
         in.readBytes(payload, payloadRead, take);
         payloadRead += take;
         if (payloadRead == length()) {
-          byte[] whole = Arrays.copyOf(payload, payloadRead);
+          byte[] whole =
+              payload.length == payloadRead ? payload : Arrays.copyOf(payload, payloadRead);
           payload = new byte[0];
           payloadRead = 0;
           headRead = 0;

@@ -224,11 +224,11 @@ public final class Generation {
     releaseFresh(certificates, previous);
   }
 
-  /** Frees the certificates that the next generation does not share. */
-  public void releaseCertificates(Generation next) {
-    certificates.values().stream()
+  /** The certificates that the next generation does not share. */
+  public List<Certificates> certificatesNotIn(Generation next) {
+    return certificates.values().stream()
         .filter(pair -> !next.certificates.containsValue(pair))
-        .forEach(Certificates::release);
+        .toList();
   }
 
   private static Peer peer(Workload workload) {
