@@ -142,7 +142,9 @@ final class BinaryReader {
     }
   }
 
-  /** Plans say the same names over and over: what was read lately is given again, not kept twice. */
+  /**
+   * Plans say the same names over and over: what was read lately is given again, not kept twice.
+   */
   private String shared(String text) {
     int slot = text.hashCode() & recent.length - 1;
     String known = recent[slot];

@@ -183,7 +183,9 @@ public final class ServerConnection extends ChannelInboundHandlerAdapter {
     return leaving;
   }
 
-  /** Whether the generation in force, which the request in hand need not know, has no use for it. */
+  /**
+   * Whether the generation in force, which the request in hand need not know, has no use for it.
+   */
   private boolean unplanned() {
     Generation now = worker.current().get();
     return now == generation
