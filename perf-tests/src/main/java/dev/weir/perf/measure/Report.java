@@ -137,7 +137,7 @@ public record Report(
     if (unit.isEmpty() && value == Math.rint(value)) {
       return String.format(Locale.ROOT, "%,.0f", value);
     }
-    String digits = unit.equals("x") || size < 10 ? "%.2f" : size < 1000 ? "%.1f" : "%,.0f";
+    String digits = unit.equals("x") ? "%.3f" : size < 10 ? "%.2f" : size < 1000 ? "%.1f" : "%,.0f";
     return String.format(Locale.ROOT, digits, value)
         + (unit.equals("x") ? "x" : " " + unit).stripTrailing();
   }

@@ -53,6 +53,24 @@ public final class ProxyBench implements Benchmark {
   /** One block's cost. */
   private record Cost(double cpuMicros, double perSecond, double p50Micros, double p99Micros) {}
 
+  /**
+   * Many connections at once.
+   *
+   * @param cpuMicros per request
+   * @param failed requests that were not answered well, or not within five seconds
+   * @param requests that were answered
+   * @param before memory before them, when a few connections had worked for long
+   * @param open memory meanwhile
+   * @param after memory some seconds after they were closed
+   */
+  private record Crowd(
+      double cpuMicros,
+      long failed,
+      long requests,
+      ProcessTree.Memory before,
+      ProcessTree.Memory open,
+      ProcessTree.Memory after) {}
+
   @Override
   public Section run(Context context) throws MeasureException, InterruptedException {
     Workspace workspace = context.workspace();
@@ -99,13 +117,12 @@ public final class ProxyBench implements Benchmark {
             rounds,
             contender -> block(context.workspace(), contender, seconds),
             round -> context.say(id() + ": round " + (round + 1) + " of " + rounds));
-    Map<Contender, ProcessTree.Memory> open = new LinkedHashMap<>();
-    Map<Contender, ProcessTree.Memory> after = new LinkedHashMap<>();
+    Map<Contender, Crowd> crowds = new LinkedHashMap<>();
     for (Contender contender : contenders) {
-      context.say(id() + ": memory of " + contender.name() + " with " + MANY + " connections");
-      memory(context, contender, open, after);
+      context.say(id() + ": " + contender.name() + " with " + MANY + " connections");
+      crowds.put(contender, crowd(context, contender));
     }
-    return section(contenders, costs, open, after);
+    return section(contenders, costs, crowds);
   }
 
   private static Cost block(Workspace workspace, Contender contender, int seconds)
@@ -113,6 +130,15 @@ public final class ProxyBench implements Benchmark {
     long before = contender.process().cpuNanos();
     Wrk.Load done = Wrk.run(workspace, contender.client(), contender.url(), CONNECTIONS, seconds);
     long cpu = contender.process().cpuNanos() - before;
+    if (done.failed() > 0) {
+      throw new MeasureException(
+          contender.name()
+              + ": "
+              + done.failed()
+              + " of "
+              + done.requests()
+              + " requests failed: what fails cannot be compared");
+    }
     return new Cost(
         cpu / 1e3 / done.requests(),
         done.requests() / done.seconds(),
@@ -120,14 +146,11 @@ public final class ProxyBench implements Benchmark {
         done.p99Micros());
   }
 
-  /** Memory while many connections work, and when they are gone again. */
-  private static void memory(
-      Context context,
-      Contender contender,
-      Map<Contender, ProcessTree.Memory> open,
-      Map<Contender, ProcessTree.Memory> after)
+  /** Many connections at once, and what is left when they are gone again. */
+  private static Crowd crowd(Context context, Contender contender)
       throws MeasureException, InterruptedException {
     int seconds = context.rounds(5, 10);
+    ProcessTree.Memory few = contender.process().memory();
     Thread sampler = Thread.currentThread();
     List<ProcessTree.Memory> middle = new ArrayList<>();
     List<MeasureException> failures = new ArrayList<>();
@@ -144,26 +167,39 @@ public final class ProxyBench implements Benchmark {
                     sampler.interrupt();
                   }
                 });
-    Wrk.run(context.workspace(), contender.client(), contender.url(), MANY, seconds);
+    long before = contender.process().cpuNanos();
+    Wrk.Load done =
+        Wrk.run(context.workspace(), contender.client(), contender.url(), MANY, seconds);
+    long cpu = contender.process().cpuNanos() - before;
     watch.join();
     if (!failures.isEmpty()) {
       throw failures.getFirst();
     }
-    open.put(contender, middle.getFirst());
     Thread.sleep(context.rounds(500, 5000));
-    after.put(contender, contender.process().memory());
+    return new Crowd(
+        cpu / 1e3 / done.requests(),
+        done.failed(),
+        done.requests(),
+        few,
+        middle.getFirst(),
+        contender.process().memory());
   }
 
   private Section section(
-      List<Contender> contenders,
-      Map<Contender, List<Cost>> costs,
-      Map<Contender, ProcessTree.Memory> open,
-      Map<Contender, ProcessTree.Memory> after) {
+      List<Contender> contenders, Map<Contender, List<Cost>> costs, Map<Contender, Crowd> crowds) {
     Contender nginx = contenders.getFirst();
     List<List<String>> rows = new ArrayList<>();
     List<Figure> figures = new ArrayList<>();
     Samples reference = samples(costs, nginx, Cost::cpuMicros);
-    for (Contender contender : contenders) {
+    List<String> remarks = new ArrayList<>();
+    for (Map.Entry<Contender, Crowd> entry : crowds.entrySet()) {
+      Contender contender = entry.getKey();
+      Crowd crowd = entry.getValue();
+      if (crowd.failed() > 0) {
+        remarks.add(
+            "**%s failed %,d of %,d requests** with %,d connections (or answered after more than five seconds)."
+                .formatted(contender.name(), crowd.failed(), crowd.requests(), MANY));
+      }
       Samples cpu = samples(costs, contender, Cost::cpuMicros);
       Samples ratio = cpu.over(reference);
       rows.add(
@@ -174,10 +210,12 @@ public final class ProxyBench implements Benchmark {
               "%,.0f".formatted(samples(costs, contender, Cost::perSecond).median()),
               Report.number(samples(costs, contender, Cost::p50Micros).median(), "µs"),
               Report.number(samples(costs, contender, Cost::p99Micros).median(), "µs"),
-              mib(of(open, contender).rssKib()),
-              mib(of(after, contender).rssKib()),
-              mib(of(after, contender).pssKib()),
-              mib(of(after, contender).anonymousKib())));
+              mib(crowd.before().rssKib()),
+              Report.number(crowd.cpuMicros(), "µs"),
+              mib(crowd.open().rssKib()),
+              mib(crowd.after().rssKib()),
+              mib(crowd.after().pssKib()),
+              mib(crowd.after().anonymousKib())));
       if (contender.name().equals(Contender.REDIRECTED)) {
         figures.add(
             Figure.of(
@@ -202,7 +240,13 @@ public final class ProxyBench implements Benchmark {
             tls
                 ? Figure.of(id() + ".weir.over-nginx", name, ratio, "x")
                 : Figure.of(id() + ".weir.over-nginx", name, ratio, "x", 1.5));
-        Samples rss = Samples.of(of(after, contender).rssKib() / 1024.0);
+        Samples few = Samples.of(crowd.before().rssKib() / 1024.0);
+        String steadily = "Weir's proxy, steady RSS with 32 connections, " + what;
+        figures.add(
+            tls
+                ? Figure.of(id() + ".weir.rss-32", steadily, few, "MiB")
+                : Figure.of(id() + ".weir.rss-32", steadily, few, "MiB", 80));
+        Samples rss = Samples.of(crowd.after().rssKib() / 1024.0);
         String steady = "Weir's proxy, steady RSS after 1,000 connections, " + what;
         figures.add(
             tls
@@ -216,8 +260,8 @@ public final class ProxyBench implements Benchmark {
         ("%d connections with keep-alive, one request at a time on each, answers of %,d bytes,"
                 + " 99 to 1 between two backends%s. CPU is user and system time of the proxy's"
                 + " process per request, medians of %d interleaved rounds; latencies are at"
-                + " saturation. Memory with %,d connections at work, and some seconds after they"
-                + " closed.")
+                + " saturation. CPU per request and memory with %,d connections at work, and memory"
+                + " some seconds after they closed.")
             .formatted(
                 CONNECTIONS,
                 Backends.BODY,
@@ -231,18 +275,15 @@ public final class ProxyBench implements Benchmark {
             "requests/s",
             "p50",
             "p99",
+            "RSS at 32",
+            "CPU at 1,000",
             "RSS at 1,000",
             "RSS after",
             "PSS after",
             "anonymous"),
         rows,
         figures,
-        List.of());
-  }
-
-  private static ProcessTree.Memory of(
-      Map<Contender, ProcessTree.Memory> memory, Contender contender) {
-    return memory.getOrDefault(contender, new ProcessTree.Memory(0, 0, 0));
+        remarks);
   }
 
   private static Samples samples(

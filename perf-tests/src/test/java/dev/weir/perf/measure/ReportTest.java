@@ -57,7 +57,8 @@ class ReportTest {
 
   @Test
   void aFigureThatGotWorseIsMarked() {
-    assertThat(report(Map.of("connect.x", 0.9), Map.of()).markdown()).contains("0.90x (**worse**)");
+    assertThat(report(Map.of("connect.x", 0.9), Map.of()).markdown())
+        .contains("0.900x (**worse**)");
     assertThat(report(Map.of("connect.x", 1.05), Map.of()).markdown()).doesNotContain("worse");
   }
 
