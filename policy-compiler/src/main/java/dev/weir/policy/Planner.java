@@ -95,7 +95,7 @@ final class Planner {
     }
     for (int w = 0; w < cluster.workloads().size(); w++) {
       dev.weir.policy.model.Workload workload = cluster.workloads().get(w);
-      if (workload.address().isEmpty()) {
+      if (workload.onThisNode() && workload.address().isEmpty()) {
         for (Port port : workload.ports()) {
           Owner owner =
               new Owner(port.protocol(), port.port(), workloadPlace(w), workload.id(), port.at());
@@ -210,7 +210,7 @@ final class Planner {
               workload.meta().name(),
               workload.kind(),
               authorization.workloads().get(w),
-              List.of(workload.cgroup().value()),
+              workload.cgroup().map(Located::value).stream().toList(),
               workload.handsOutSockets(),
               workload.serviceAccount(),
               label(workload.meta().labels(), "app"),

@@ -155,8 +155,36 @@ class BadFilesTest {
             "f:6:14: spec.clusterIP: is not the first of clusterIPs"),
         bad(SERVICE, "f:5:3: spec.ports: is missing or empty"),
         bad(
-            SERVICE + "  ports: [{port: 80}, {port: 81}]\n",
-            "spec.ports[0].name: is missing (with several ports, each needs a name)"),
+            """
+            apiVersion: networking.k8s.io/v1
+            kind: NetworkPolicy
+            metadata: {name: p}
+            spec:
+              egress: [{to: [{ipBlock: {cidr: 10.0.0.0/8}}], ports: [{port: http}]}]
+            """,
+            "f:5:57: spec.egress[0].ports: an ipBlock has no port named \"http\""),
+        bad(
+            """
+            apiVersion: v1
+            kind: Pod
+            metadata: {name: p}
+            spec: {containers: [{ports: [{name: http}]}]}
+            """,
+            "f:4:30: spec.containers[0].ports[0].containerPort: is missing"),
+        bad(
+            "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: d}\nspec: {replicas: 1}\n",
+            "f:4:7: spec.template: is missing: a Deployment says there what its pods are"),
+        bad(
+            "apiVersion: batch/v1\nkind: CronJob\nmetadata: {name: d}\nspec: {}\n",
+            "f:4:7: spec.jobTemplate: is missing"),
+        bad(
+            """
+            apiVersion: networking.k8s.io/v1
+            kind: Ingress
+            metadata: {name: i}
+            spec: {defaultBackend: {service: {name: s}}}
+            """,
+            "spec.defaultBackend.service.port: is missing (name or number of a port"),
         bad(
             SERVICE
                 + "  ports: [{port: 80}]\n---\n"
@@ -254,6 +282,43 @@ class BadFilesTest {
     assertThat(compilation.warnings())
         .singleElement()
         .hasToString("f:6:3: spec.cgruop: is not a field of this kind");
+  }
+
+  @Test
+  void whatOnlyAnApiServerRefusesIsAWarning() {
+    Compilation compilation =
+        PolicyCompiler.compile(
+            SourceTree.of(
+                "f",
+                """
+                apiVersion: networking.k8s.io/v1
+                kind: NetworkPolicy
+                metadata: {name: a_b}
+                spec: {}
+                """));
+    assertThat(compilation).isInstanceOf(Compilation.Compiled.class);
+    assertThat(compilation.warnings())
+        .singleElement()
+        .hasToString(
+            "f:3:18: metadata.name: \"a_b\" is a name that an API server refuses: it has '_'");
+  }
+
+  @Test
+  void itemsOfATypedListNeedNotSayTheirKind() {
+    Compilation compilation =
+        PolicyCompiler.compile(
+            SourceTree.of(
+                "f",
+                """
+                apiVersion: v1
+                kind: PodList
+                items: [{metadata: {name: a}}, {metadata: {name: a}}]
+                """));
+    assertThat(((Compilation.Refused) compilation).errors())
+        .singleElement()
+        .hasToString(
+            "f:3:32: metadata.name: Pod default/a is already at f:3:9 (remove or rename one of the"
+                + " two)");
   }
 
   @Test

@@ -128,17 +128,20 @@ final class RandomPolicies {
     line("  " + direction + ": " + (count == 0 ? "[]" : ""));
     for (int i = 0; i < count; i++) {
       List<String> parts = new ArrayList<>();
+      // Refused: towards addresses a name means nothing.
+      boolean names = true;
       if (random.nextInt(4) > 0) {
         List<String> list = new ArrayList<>();
         for (int p = 1 + random.nextInt(2); p > 0; p--) {
           list.add(peer());
         }
+        names = direction.equals("ingress") || list.stream().anyMatch(p -> p.contains("Selector"));
         parts.add(peers + ": [" + String.join(", ", list) + "]");
       }
       if (random.nextInt(3) > 0) {
         List<String> list = new ArrayList<>();
         for (int p = 1 + random.nextInt(2); p > 0; p--) {
-          list.add(port());
+          list.add(port(names));
         }
         parts.add("ports: [" + String.join(", ", list) + "]");
       }
@@ -180,15 +183,15 @@ final class RandomPolicies {
     };
   }
 
-  private String port() {
+  private String port(boolean names) {
     return switch (random.nextInt(7)) {
       case 0 -> "{port: 80}";
-      case 1 -> "{port: http}";
+      case 1 -> names ? "{port: http}" : "{port: 79}";
       case 2 -> "{port: 80, endPort: 1024}";
       case 3 -> "{port: 1000, endPort: 9000, protocol: " + one(List.of("TCP", "UDP")) + "}";
       case 4 -> "{protocol: UDP}";
       case 5 -> "{port: 1, endPort: 65535}";
-      default -> "{port: " + one(List.of("alt", "443", "8080")) + ", protocol: TCP}";
+      default -> "{port: " + one(List.of(names ? "alt" : "80", "443", "8080")) + ", protocol: TCP}";
     };
   }
 

@@ -153,9 +153,11 @@ final class ReferenceEvaluator {
 
   private static boolean in(Block block, Address address) {
     int rest = 128 - block.length();
-    return new BigInteger(1, address.bytes())
-        .shiftRight(rest)
-        .equals(new BigInteger(1, block.address().bytes()).shiftRight(rest));
+    boolean four = block.length() >= 96 && block.address().isV4();
+    return four == address.isV4()
+        && new BigInteger(1, address.bytes())
+            .shiftRight(rest)
+            .equals(new BigInteger(1, block.address().bytes()).shiftRight(rest));
   }
 
   private static boolean matches(LabelSelector selector, Map<String, String> labels) {

@@ -276,6 +276,11 @@ public final class Authorizer {
         }
       }
     }
+    if (prefixes.stream().anyMatch(p -> p.length() < 96)) {
+      // In the kernel's table an IPv6 block as ::/0 would also be found for IPv4 addresses, which
+      // lie in ::ffff:0:0/96 there; this longer prefix takes them back.
+      prefixes.add(new Block(Address.ofV4(0), 96));
+    }
     List<Peer.Addresses> blocks = List.copyOf(distinct.keySet());
     Map<List<Integer>, Integer> bySignature = new LinkedHashMap<>();
     List<TreeSet<Integer>> members = new ArrayList<>();

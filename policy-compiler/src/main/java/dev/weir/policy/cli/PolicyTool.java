@@ -10,7 +10,13 @@ import picocli.CommandLine.Option;
 @Command(
     name = "weir-policy",
     description = "Reads Weir policy files and answers questions about them.",
-    subcommands = {CheckCommand.class, ExplainCommand.class, CompileCommand.class})
+    subcommands = {
+      CheckCommand.class,
+      ExplainCommand.class,
+      AllowedCommand.class,
+      DiffCommand.class,
+      CompileCommand.class
+    })
 public final class PolicyTool {
 
   @Option(
@@ -24,7 +30,12 @@ public final class PolicyTool {
 
   /** The commands, to be added to a larger one. */
   public static List<Class<?>> commands() {
-    return List.of(CheckCommand.class, ExplainCommand.class, CompileCommand.class);
+    return List.of(
+        CheckCommand.class,
+        ExplainCommand.class,
+        AllowedCommand.class,
+        DiffCommand.class,
+        CompileCommand.class);
   }
 
   boolean help() {

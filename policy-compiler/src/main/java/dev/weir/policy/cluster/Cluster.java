@@ -113,7 +113,10 @@ public final class Cluster {
     mesh.ifPresent(m -> homes.put(m.proxyCgroup().value(), m.proxyCgroup().at()));
     Map<Address, Position> addresses = new HashMap<>();
     for (Workload workload : workloads) {
-      Located<String> cgroup = workload.cgroup();
+      if (workload.cgroup().isEmpty()) {
+        continue;
+      }
+      Located<String> cgroup = workload.cgroup().get();
       Position home = homes.putIfAbsent(cgroup.value(), cgroup.at());
       if (home != null) {
         diagnostics.error(

@@ -11,9 +11,9 @@ import dev.weir.policy.plan.Address;
  */
 public record Block(Address address, int length) {
 
-  /** Whether an address lies in it. */
+  /** Whether an address lies in it. An IPv6 block, however large, holds no IPv4 address. */
   public boolean contains(Address other) {
-    return other.prefix(length).equals(address);
+    return (length >= 96 || !other.isV4()) && other.prefix(length).equals(address);
   }
 
   /** Whether all of another block lies in it. */

@@ -90,6 +90,21 @@ final class NetworkPolicyReader {
       for (Fields port : item.mappings("ports")) {
         port(port).ifPresent(ports::add);
       }
+      if (key.equals("egress")
+          && !peers.isEmpty()
+          && peers.stream().allMatch(Peer.Addresses.class::isInstance)) {
+        for (Port port : ports) {
+          if (port.port().isPresent() && port.port().get() instanceof PortReference.Named named) {
+            item.error(
+                "ports",
+                "an ipBlock has no port named \""
+                    + named.name()
+                    + "\": names are given by workloads, and addresses of workloads are in no"
+                    + " block",
+                "write its number, or two rules, one for the ipBlock and one for selectors");
+          }
+        }
+      }
       item.finish();
       clauses.add(new Clause(peers, ports, item.at()));
     }

@@ -56,7 +56,9 @@ final class NodeReader {
     if (cgroup.isEmpty()) {
       return Optional.empty();
     }
-    return Optional.of(new Workload(meta, serviceAccount, cgroup.get(), address, ports, handsOut));
+    return Optional.of(
+        new Workload(
+            meta, "Workload", Optional.empty(), serviceAccount, cgroup, address, ports, handsOut));
   }
 
   private static Optional<Located<String>> home(Fields spec) {

@@ -5,6 +5,7 @@ package dev.weir.policy.model;
 public sealed interface Resource
     permits Gateway,
         HttpRoute,
+        Ingress,
         Mesh,
         Namespace,
         NetworkPolicy,

@@ -50,18 +50,8 @@ public final class ResourceReader {
 
   private static Map<String, String> notYet() {
     Map<String, String> kinds = new HashMap<>();
-    String declare = "declare what runs on this node as weir.dev/v1alpha1 Workload";
-    for (String kind : List.of("Pod", "ReplicationController")) {
-      kinds.put("/" + kind, declare);
-    }
-    for (String kind : List.of("Deployment", "ReplicaSet", "StatefulSet", "DaemonSet")) {
-      kinds.put("apps/" + kind, declare);
-    }
-    kinds.put("batch/Job", declare);
-    kinds.put("batch/CronJob", declare);
     kinds.put("/Endpoints", "give the Service a selector");
     kinds.put("discovery.k8s.io/EndpointSlice", "give the Service a selector");
-    kinds.put("networking.k8s.io/Ingress", "write it as Gateway and HTTPRoute");
     for (String kind :
         List.of(
             "GRPCRoute", "TCPRoute", "TLSRoute", "UDPRoute", "BackendTLSPolicy", "ListenerSet")) {
@@ -92,13 +82,16 @@ public final class ResourceReader {
     ResourceReader reader = new ResourceReader(diagnostics);
     for (SourceFile file : tree.files()) {
       for (Node document : DocumentReader.read(file, diagnostics)) {
-        reader.document(document, "", 0);
+        reader.document(document, "", Optional.empty());
       }
     }
     return List.copyOf(reader.resources);
   }
 
-  private void document(Node node, String path, int depth) {
+  /** What a list is and so what its items are, which need not say it again. */
+  private record TypedList(String apiVersion, String itemKind) {}
+
+  private void document(Node node, String path, Optional<TypedList> list) {
     if (!(node instanceof Mapping mapping)) {
       diagnostics.error(
           node.at(),
@@ -108,30 +101,34 @@ public final class ResourceReader {
       return;
     }
     Fields fields = new Fields(mapping, path, diagnostics);
-    String apiVersion = fields.required("apiVersion").value();
-    String kind = fields.required("kind").value();
+    boolean untyped = list.isPresent() && !fields.has("kind") && !fields.has("apiVersion");
+    String apiVersion = untyped ? list.get().apiVersion() : fields.required("apiVersion").value();
+    String kind = untyped ? list.get().itemKind() : fields.required("kind").value();
     if (apiVersion.isEmpty() || kind.isEmpty()) {
       return;
     }
     int slash = apiVersion.indexOf('/');
     String group = slash < 0 ? "" : apiVersion.substring(0, slash);
     String version = apiVersion.substring(slash + 1);
-    if (group.isEmpty() && (kind.equals("List") || kind.endsWith("List")) && fields.has("items")) {
-      items(fields, path, depth);
+    if (kind.endsWith("List") && fields.has("items")) {
+      String itemKind = kind.substring(0, kind.length() - "List".length());
+      Optional<TypedList> items =
+          itemKind.isEmpty() ? Optional.empty() : Optional.of(new TypedList(apiVersion, itemKind));
+      items(fields, path, path.isEmpty(), items);
       return;
     }
     read(fields, group, version, kind).ifPresent(this::add);
   }
 
-  private void items(Fields fields, String path, int depth) {
+  private void items(Fields fields, String path, boolean outermost, Optional<TypedList> list) {
     Optional<Node> items = fields.node("items");
-    if (depth > 0 || items.isEmpty() || !(items.get() instanceof Sequence sequence)) {
+    if (!outermost || items.isEmpty() || !(items.get() instanceof Sequence sequence)) {
       fields.error("items", "must be a list of objects, and no list within a list", "");
       return;
     }
     for (int i = 0; i < sequence.items().size(); i++) {
       String at = (path.isEmpty() ? "" : path + ".") + "items[" + i + "]";
-      document(sequence.items().get(i), at, depth + 1);
+      document(sequence.items().get(i), at, list);
     }
   }
 
@@ -165,6 +162,22 @@ public final class ResourceReader {
       case "gateway.networking.k8s.io/ReferenceGrant" ->
           version(fields, group, version, "v1", "v1beta1", "v1alpha2")
               ? meta(fields, true).map(m -> GatewayReader.grant(m, fields))
+              : Optional.empty();
+      case "networking.k8s.io/Ingress" ->
+          version(fields, group, version, "v1")
+              ? meta(fields, true).map(m -> IngressReader.read(m, fields))
+              : Optional.empty();
+      case "/Pod", "/ReplicationController" ->
+          version(fields, group, version, "v1")
+              ? meta(fields, true).map(m -> PodReader.read(m, kind, fields))
+              : Optional.empty();
+      case "apps/Deployment", "apps/ReplicaSet", "apps/StatefulSet", "apps/DaemonSet" ->
+          version(fields, group, version, "v1")
+              ? meta(fields, true).map(m -> PodReader.read(m, kind, fields))
+              : Optional.empty();
+      case "batch/Job", "batch/CronJob" ->
+          version(fields, group, version, "v1")
+              ? meta(fields, true).map(m -> PodReader.read(m, kind, fields))
               : Optional.empty();
       case "weir.dev/Workload" ->
           version(fields, group, version, "v1alpha1")
@@ -233,7 +246,12 @@ public final class ResourceReader {
     if (name.value().isEmpty()) {
       return Optional.empty();
     }
-    if (name.value().length() > 253 || !NAME.matcher(name.value()).matches()) {
+    if (name.value().length() <= 253
+        && name.value().contains("_")
+        && NAME.matcher(name.value().replace('_', '-')).matches()) {
+      metadata.warning(
+          "name", "\"" + name.value() + "\" is a name that an API server refuses: it has '_'", "");
+    } else if (name.value().length() > 253 || !NAME.matcher(name.value()).matches()) {
       metadata.error(
           "name",
           "\"" + name.value() + "\" is not a name",

@@ -109,7 +109,7 @@ final class ServiceReader {
       item.ignore("nodePort", "appProtocol");
       String name = item.text("name", "");
       if (name.isEmpty() && items.size() > 1) {
-        item.error("name", "is missing", "with several ports, each needs a name");
+        item.warning("name", "is missing", "an API server refuses several ports without names");
       }
       if (!names.add(name) && !name.isEmpty()) {
         item.error("name", "\"" + name + "\" occurs twice", "rename one of the two");

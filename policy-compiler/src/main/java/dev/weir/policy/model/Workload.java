@@ -8,19 +8,25 @@ import java.util.List;
 import java.util.Optional;
 
 /**
- * A {@code weir.dev/v1alpha1 Workload}: something that runs on this node in a cgroup of its own.
+ * Something that runs: a {@code weir.dev/v1alpha1 Workload} in a cgroup of its own on this node, or
+ * the pods of one of Kubernetes' kinds, of which nothing says where they are.
  *
- * @param meta its labels are what selectors see
+ * @param meta its labels are what selectors see; of a kind with a pod template those of the
+ *     template
+ * @param kind {@code Workload}, {@code Pod}, {@code Deployment}, ...
+ * @param controller who made it; empty when nobody did
  * @param serviceAccount empty when none
- * @param cgroup path from the cgroup2 root
- * @param address its own; empty when it lives on this node's loopback
+ * @param cgroup path from the cgroup2 root; empty when it has no place on this node
+ * @param address its own; empty when it lives on this node's loopback or not on this node
  * @param ports it listens on
  * @param handsOutSockets other workloads may use sockets it made
  */
 public record Workload(
     Meta meta,
+    String kind,
+    Optional<Controller> controller,
     String serviceAccount,
-    Located<String> cgroup,
+    Optional<Located<String>> cgroup,
     Optional<Located<Address>> address,
     List<Port> ports,
     boolean handsOutSockets)
@@ -30,10 +36,30 @@ public record Workload(
     ports = List.copyOf(ports);
   }
 
-  @Override
-  public String kind() {
-    return "Workload";
+  /** Whether anything says that it runs on this node. */
+  public boolean onThisNode() {
+    return cgroup.isPresent();
   }
+
+  /**
+   * As whom people know it: {@code namespace/name[Kind]} of its controller, else its own. A
+   * controller whose kind is not given is called a Pod.
+   */
+  public String peerName() {
+    return meta.namespace()
+        + "/"
+        + controller
+            .map(c -> c.name() + "[" + c.kind() + "]")
+            .orElse(meta.name() + "[" + kind + "]");
+  }
+
+  /**
+   * The owner reference with {@code controller: true}.
+   *
+   * @param kind of the owner, {@code Pod} when the file gives none
+   * @param name of the owner
+   */
+  public record Controller(String kind, String name) {}
 
   /**
    * A port it listens on.

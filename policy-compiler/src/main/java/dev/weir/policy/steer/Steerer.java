@@ -598,6 +598,9 @@ public final class Steerer {
     TreeSet<Target> targets = new TreeSet<>();
     for (int w : cluster.select(service.meta().namespace(), service.selector())) {
       Workload workload = cluster.workloads().get(w);
+      if (!workload.onThisNode()) {
+        continue;
+      }
       Address loopback = v4.orElse(true) ? Address.LOOPBACK4 : Address.LOOPBACK6;
       Address address = workload.address().map(Located::value).orElse(loopback);
       if (strict && v4.isPresent() && address.isV4() != v4.get()) {

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.weir.policy.model;
+
+import dev.weir.policy.model.Workload.Controller;
+import dev.weir.policy.plan.Protocol;
+import java.util.ArrayList;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Optional;
+import java.util.Set;
+
+/**
+ * Reads Pod and the kinds that make pods. Of a pod's many fields only those that say something
+ * about traffic are looked at; the others are passed over.
+ */
+final class PodReader {
+
+  private PodReader() {}
+
+  static Resource read(Meta meta, String kind, Fields object) {
+    object.ignore("apiVersion", "kind", "status");
+    Fields spec = object.mapping("spec").orElseGet(() -> object.empty("spec"));
+    object.finish();
+    if (kind.equals("Pod")) {
+      return pod(meta, kind, controller(object), spec);
+    }
+    Fields job =
+        kind.equals("CronJob") ? part(part(spec, "jobTemplate", kind), "spec", kind) : spec;
+    Fields template = part(job, "template", kind);
+    Fields metadata = template.mapping("metadata").orElseGet(() -> template.empty("metadata"));
+    Meta labelled =
+        new Meta(
+            meta.namespace(),
+            meta.name(),
+            metadata.map("labels"),
+            meta.annotations(),
+            meta.created(),
+            meta.at());
+    return pod(labelled, kind, Optional.empty(), part(template, "spec", kind));
+  }
+
+  private static Fields part(Fields fields, String key, String kind) {
+    if (!fields.has(key)) {
+      fields.error(key, "is missing: a " + kind + " says there what its pods are", "");
+      return fields.empty(key);
+    }
+    return fields.mapping(key).orElseGet(() -> fields.empty(key));
+  }
+
+  /** A mirror pod is controlled by its Node, which is no workload. */
+  private static Optional<Controller> controller(Fields object) {
+    Fields metadata = object.mapping("metadata").orElseGet(() -> object.empty("metadata"));
+    for (Fields owner : metadata.mappings("ownerReferences")) {
+      String kind = owner.text("kind", "Pod");
+      if (owner.bool("controller", false) && !kind.equals("Node")) {
+        Located<String> name = owner.required("name");
+        return name.value().isEmpty()
+            ? Optional.empty()
+            : Optional.of(new Controller(kind, name.value()));
+      }
+    }
+    return Optional.empty();
+  }
+
+  private static Workload pod(
+      Meta meta, String kind, Optional<Controller> controller, Fields spec) {
+    List<Workload.Port> ports = new ArrayList<>();
+    Set<String> seen = new HashSet<>();
+    for (Fields container : spec.mappings("initContainers")) {
+      // Only a sidecar still runs when the pod is reached.
+      if (container.text("restartPolicy", "").equals("Always")) {
+        ports(container, seen, ports);
+      }
+    }
+    for (Fields container : spec.mappings("containers")) {
+      ports(container, seen, ports);
+    }
+    return new Workload(
+        meta,
+        kind,
+        controller,
+        spec.text("serviceAccountName", spec.text("serviceAccount", "default")),
+        Optional.empty(),
+        Optional.empty(),
+        ports,
+        false);
+  }
+
+  private static void ports(Fields container, Set<String> seen, List<Workload.Port> ports) {
+    for (Fields item : container.mappings("ports")) {
+      item.ignore("hostPort", "hostIP");
+      String name = item.text("name", "");
+      if (!name.isEmpty() && !ServiceReader.portName(name)) {
+        item.error(
+            "name", "\"" + name + "\" is not a port name", "lower-case letters, digits and '-'");
+      }
+      if (!item.has("containerPort")) {
+        item.error("containerPort", "is missing", "");
+      }
+      Protocol protocol = item.choice("protocol", ServiceReader.PROTOCOLS).orElse(Protocol.TCP);
+      Optional<Located<Integer>> port = item.integer("containerPort", 1, 65535);
+      // As Kubernetes resolves a name: the first container that has it says what it means.
+      boolean first = name.isEmpty() || seen.add(protocol + " " + name);
+      if (port.isPresent() && first) {
+        ports.add(new Workload.Port(name, port.get().value(), protocol, item.at()));
+      }
+      item.finish();
+    }
+  }
+}
