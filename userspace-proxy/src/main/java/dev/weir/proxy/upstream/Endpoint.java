@@ -27,10 +27,11 @@ import java.util.stream.IntStream;
  */
 public final class Endpoint {
 
-  /** Connections kept per loop while nobody needs them. */
-  static final int MAX_IDLE = 64;
-
-  /** How long one is kept. Backends that close sooner are noticed by their FIN. */
+  /**
+   * How long a connection is kept that nobody needs. Backends that close sooner are noticed by
+   * their FIN. As many are kept as are open: whoever closes some of them under load opens as many
+   * again a moment later, and fills the backend's accept queue with that.
+   */
   static final long IDLE_NANOS = TimeUnit.SECONDS.toNanos(60);
 
   /** Connections per loop; Envoy's circuit breaker has the same default. */
@@ -165,7 +166,7 @@ public final class Endpoint {
 
   void release(Loop loop, UpstreamConnection connection) {
     Pool pool = pools.get(loop.index());
-    if (retired || pool.idle.size() >= MAX_IDLE || !connection.isActive()) {
+    if (retired || !connection.isActive()) {
       connection.close();
     } else {
       pool.idle.addLast(connection);
