@@ -5,8 +5,10 @@ import dev.weir.node.agent.Json;
 import dev.weir.node.agent.PolicyRefusedException;
 import dev.weir.node.bpf.BpfException;
 import dev.weir.node.kernel.NodeException;
+import dev.weir.policy.cli.AllowedCommand;
 import dev.weir.policy.cli.CheckCommand;
 import dev.weir.policy.cli.CompileCommand;
+import dev.weir.policy.cli.DiffCommand;
 import dev.weir.policy.cli.ExplainCommand;
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -47,6 +49,8 @@ import picocli.CommandLine.Spec;
       MetricsCommand.class,
       CheckCommand.class,
       ExplainCommand.class,
+      AllowedCommand.class,
+      DiffCommand.class,
       CompileCommand.class
     })
 public final class Weir implements Runnable {

@@ -24,9 +24,9 @@ import picocli.CommandLine.Parameters;
       "0:equal: both allow the same",
       "1:one of the two is refused",
       "2:the command line is wrong",
-      "3:widened: the new files allow more",
-      "4:narrowed: the new files allow less",
-      "5:both: something opens and something closes"
+      "4:widened: the new files allow more",
+      "5:narrowed: the new files allow less",
+      "6:both: something opens and something closes"
     })
 public final class DiffCommand implements Callable<Integer> {
 

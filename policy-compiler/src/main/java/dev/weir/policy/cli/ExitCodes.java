@@ -14,13 +14,13 @@ public final class ExitCodes {
   public static final int USAGE = 2;
 
   /** Of {@code diff}: the new files allow more, and all of what was allowed. */
-  public static final int WIDENED = 3;
+  public static final int WIDENED = 4;
 
   /** Of {@code diff}: the new files allow less, and nothing else. */
-  public static final int NARROWED = 4;
+  public static final int NARROWED = 5;
 
   /** Of {@code diff}: something opens and something closes. */
-  public static final int WIDENED_AND_NARROWED = 5;
+  public static final int WIDENED_AND_NARROWED = 6;
 
   private ExitCodes() {}
 }

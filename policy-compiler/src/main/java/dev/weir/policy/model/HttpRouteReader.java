@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.weir.policy.model;
 
+import com.google.re2j.PatternSyntaxException;
 import dev.weir.policy.plan.ProxyPlan.Filter;
 import dev.weir.policy.plan.ProxyPlan.Header;
 import dev.weir.policy.plan.ProxyPlan.HeaderEdit;
@@ -8,6 +9,7 @@ import dev.weir.policy.plan.ProxyPlan.Match;
 import dev.weir.policy.plan.ProxyPlan.PathEdit;
 import dev.weir.policy.plan.ProxyPlan.PathMatch;
 import dev.weir.policy.plan.ProxyPlan.ValueMatch;
+import dev.weir.policy.route.RegularExpression;
 import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.List;
@@ -17,13 +19,9 @@ import java.util.Optional;
 import java.util.Set;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
-import java.util.regex.PatternSyntaxException;
 
 /** Reads {@code gateway.networking.k8s.io HTTPRoute}. */
 final class HttpRouteReader {
-
-  /** Longest regular expression. */
-  private static final int MAX_PATTERN = 1024;
 
   private static final int MAX_WEIGHT = 1_000_000;
 
@@ -229,17 +227,15 @@ final class HttpRouteReader {
   }
 
   private static String regex(Fields fields, String key, String pattern) {
-    if (pattern.length() > MAX_PATTERN) {
-      fields.error(key, "is longer than " + MAX_PATTERN + " characters", "use a shorter pattern");
-      return "";
-    }
     try {
-      return Pattern.compile(pattern).pattern();
+      return RegularExpression.compile(pattern).pattern();
     } catch (PatternSyntaxException e) {
       fields.error(
           key,
-          "is no regular expression: " + e.getDescription() + " near index " + e.getIndex(),
-          "");
+          "is no regular expression: " + e.getDescription() + ": " + e.getPattern(),
+          "RE2 syntax: no back-references, no look-around, at most "
+              + RegularExpression.MAX_LENGTH
+              + " characters");
       return "";
     }
   }

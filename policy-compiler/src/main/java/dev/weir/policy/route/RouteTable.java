@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.weir.policy.route;
 
+import com.google.re2j.Pattern;
 import dev.weir.policy.plan.ProxyPlan.Match;
 import dev.weir.policy.plan.ProxyPlan.PathMatch;
 import dev.weir.policy.plan.ProxyPlan.Route;
@@ -15,7 +16,6 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.atomic.AtomicLong;
-import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -37,7 +37,7 @@ public final class RouteTable {
    * Compiles routes.
    *
    * @param routes in order of precedence
-   * @throws java.util.regex.PatternSyntaxException when a pattern is not one
+   * @throws com.google.re2j.PatternSyntaxException when a pattern is not one
    */
   public static RouteTable compile(List<Route> routes) {
     return compile(routes, Optional.empty());
@@ -226,7 +226,9 @@ public final class RouteTable {
           Optional.of(result),
           match,
           order,
-          match.path() instanceof PathMatch.Regex(String pattern) ? Pattern.compile(pattern) : null,
+          match.path() instanceof PathMatch.Regex(String pattern)
+              ? RegularExpression.compile(pattern)
+              : null,
           match.headers().stream().map(Value::of).toList(),
           match.query().stream().map(Value::of).toList());
     }
@@ -276,7 +278,9 @@ public final class RouteTable {
   private record Value(String name, String exact, @Nullable Pattern pattern) {
     static Value of(ValueMatch match) {
       return new Value(
-          match.name(), match.value(), match.regex() ? Pattern.compile(match.value()) : null);
+          match.name(),
+          match.value(),
+          match.regex() ? RegularExpression.compile(match.value()) : null);
     }
 
     boolean holds(String value) {
