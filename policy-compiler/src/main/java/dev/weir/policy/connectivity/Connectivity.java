@@ -262,9 +262,12 @@ public final class Connectivity {
 
   /** From a workload to another. */
   Connections between(String source, String destination) {
+    return between(
+        peers.getOrDefault(source, new BitSet()), peers.getOrDefault(destination, new BitSet()));
+  }
+
+  private Connections between(BitSet from, BitSet to) {
     Connections result = Connections.NONE;
-    BitSet from = peers.getOrDefault(source, new BitSet());
-    BitSet to = peers.getOrDefault(destination, new BitSet());
     for (int s = from.nextSetBit(0); s >= 0; s = from.nextSetBit(s + 1)) {
       for (int d = to.nextSetBit(0); d >= 0; d = to.nextSetBit(d + 1)) {
         result = result.or(between(s, d));
@@ -398,11 +401,13 @@ public final class Connectivity {
     }
     for (String source : names) {
       joined(outwards(source), (range, c) -> give(rows, source, range, c));
-      for (String destination : names) {
-        if (!source.equals(destination)) {
-          give(rows, source, destination, between(source, destination));
-        }
-      }
+      BitSet from = peers.getOrDefault(source, new BitSet());
+      peers.forEach(
+          (destination, to) -> {
+            if (!source.equals(destination)) {
+              give(rows, source, destination, between(from, to));
+            }
+          });
     }
     fromController.forEach((name, c) -> give(rows, INGRESS_CONTROLLER, name, c));
   }
