@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.weir.policy.plan.Identity;
 import dev.weir.policy.plan.Plan;
+import dev.weir.policy.plan.PlanCodec;
 import dev.weir.policy.source.SourceTree;
 import org.junit.jupiter.api.Test;
 
@@ -31,23 +32,12 @@ class ScaleTest {
     assertThat(many.identities()).hasSameSizeAs(few.identities());
   }
 
-  // The figure itself is measured by `make bench`; this only catches what grows out of proportion.
+  // Of time, which a busy machine has little of, `make bench` is the judge.
   @Test
-  void eightTimesTheInputTakesFarLessThanSixtyFourTimesTheTime() {
-    compile(SyntheticPolicy.files(250, 25, 2000));
-    long small = time(SyntheticPolicy.files(250, 25, 2000));
-    long large = time(SyntheticPolicy.files(2000, 200, 16_000));
-    assertThat(large).isLessThan(Math.max(small, 20_000_000L) * 40);
-  }
-
-  private static long time(SourceTree tree) {
-    long best = Long.MAX_VALUE;
-    for (int i = 0; i < 2; i++) {
-      long start = System.nanoTime();
-      compile(tree);
-      best = Math.min(best, System.nanoTime() - start);
-    }
-    return best;
+  void thePlanGrowsAsItsInput() {
+    int small = PlanCodec.encode(compile(SyntheticPolicy.files(250, 25, 2000))).length;
+    int large = PlanCodec.encode(compile(SyntheticPolicy.files(2000, 200, 16_000))).length;
+    assertThat(large).isBetween(small * 7, small * 9);
   }
 
   @Test
