@@ -3,12 +3,14 @@ package dev.weir.policy.model;
 
 /** An object of a kind that says something about traffic. */
 public sealed interface Resource
-    permits Gateway,
+    permits AuthorizationPolicy,
+        Gateway,
         HttpRoute,
         Ingress,
         Mesh,
         Namespace,
         NetworkPolicy,
+        PeerAuthentication,
         ReferenceGrant,
         Secret,
         Service,
