@@ -9,6 +9,7 @@ import dev.weir.policy.model.Gateway;
 import dev.weir.policy.model.Resource;
 import dev.weir.policy.model.ResourceReader;
 import dev.weir.policy.source.Diagnostics;
+import dev.weir.policy.source.Purpose;
 import dev.weir.policy.source.SourceTree;
 import dev.weir.policy.steer.Steerer;
 import dev.weir.policy.steer.Steering;
@@ -22,10 +23,10 @@ import java.util.List;
  */
 public final class PolicyCompiler {
 
-  private final boolean secretsOptional;
+  private final Purpose purpose;
 
-  private PolicyCompiler(boolean secretsOptional) {
-    this.secretsOptional = secretsOptional;
+  private PolicyCompiler(Purpose purpose) {
+    this.purpose = purpose;
   }
 
   /** Compiles a file, or the YAML and JSON files below a directory, for a node. */
@@ -35,23 +36,32 @@ public final class PolicyCompiler {
 
   /** Compiles files for a node. */
   public static Compilation compile(SourceTree tree) {
-    return new PolicyCompiler(false).run(tree).compilation();
+    return new PolicyCompiler(Purpose.ENFORCE).run(tree).compilation();
   }
 
   /**
-   * Compiles files to ask questions about: a Secret that is missing is only a warning, since no
-   * answer depends on what is in it. Such a plan is not to be put in force.
+   * Compiles files to look at what becomes of them: what only a later version serves is a warning.
+   * Such a plan is not to be put in force.
+   */
+  public static Compilation check(SourceTree tree) {
+    return new PolicyCompiler(Purpose.CHECK).run(tree).compilation();
+  }
+
+  /**
+   * Compiles files to ask questions about: what only a later version serves is a warning, and so is
+   * a Secret that is missing, since no answer depends on what is in it. Such a plan is not to be
+   * put in force.
    */
   public static Analysis analyse(SourceTree tree) {
-    return new PolicyCompiler(true).run(tree);
+    return new PolicyCompiler(Purpose.ASK).run(tree);
   }
 
   private Analysis run(SourceTree tree) {
-    Diagnostics diagnostics = new Diagnostics();
+    Diagnostics diagnostics = new Diagnostics(purpose);
     List<Resource> resources = ResourceReader.read(tree, diagnostics);
     Cluster cluster = Cluster.of(resources, diagnostics);
     RuleTable rules = new RuleTable(cluster, diagnostics);
-    Steering steering = Steerer.steer(cluster, new Rules(rules), secretsOptional, diagnostics);
+    Steering steering = Steerer.steer(cluster, new Rules(rules), diagnostics);
     return new Analysis(
         compilation(cluster, rules, steering, diagnostics), cluster, rules, steering);
   }

@@ -3,6 +3,7 @@ package dev.weir.policy.cli;
 
 import dev.weir.policy.Compilation;
 import dev.weir.policy.PolicyCompiler;
+import dev.weir.policy.source.SourceTree;
 import java.util.List;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
@@ -31,7 +32,7 @@ public final class CheckCommand implements Callable<Integer> {
 
   @Override
   public Integer call() {
-    Compilation compilation = PolicyCompiler.compileDirectory(input.directory());
+    Compilation compilation = PolicyCompiler.check(SourceTree.read(input.directory()));
     if (compilation instanceof Compilation.Refused refused) {
       return input.refuse(refused);
     }

@@ -6,6 +6,7 @@ import dev.weir.policy.PolicyCompiler;
 import dev.weir.policy.plan.Plan;
 import dev.weir.policy.plan.PlanCodec;
 import dev.weir.policy.plan.Service;
+import dev.weir.policy.source.SourceTree;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -42,7 +43,7 @@ public final class CompileCommand implements Callable<Integer> {
 
   @Override
   public Integer call() {
-    return switch (PolicyCompiler.compileDirectory(input.directory())) {
+    return switch (PolicyCompiler.check(SourceTree.read(input.directory()))) {
       case Compilation.Refused refused -> input.refuse(refused);
       case Compilation.Compiled compiled -> show(compiled);
     };

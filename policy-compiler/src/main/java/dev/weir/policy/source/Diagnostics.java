@@ -16,8 +16,24 @@ public final class Diagnostics {
           .thenComparing(Diagnostic::field)
           .thenComparing(Diagnostic::message);
 
+  private final Purpose purpose;
   private final List<Diagnostic> errors = new ArrayList<>();
   private final List<Diagnostic> warnings = new ArrayList<>();
+
+  /** For files that are to be put in force. */
+  public Diagnostics() {
+    this(Purpose.ENFORCE);
+  }
+
+  /** For files that are read for a purpose. */
+  public Diagnostics(Purpose purpose) {
+    this.purpose = purpose;
+  }
+
+  /** What the files are read for. */
+  public Purpose purpose() {
+    return purpose;
+  }
 
   /** Notes an error. */
   public void error(Position at, String field, String message, String remedy) {
@@ -30,6 +46,23 @@ public final class Diagnostics {
   public void warning(Position at, String field, String message, String remedy) {
     if (warnings.size() < MAX) {
       warnings.add(new Diagnostic(Severity.WARNING, at, field, message, remedy));
+    }
+  }
+
+  /**
+   * Notes something that is well said and that this version's kernel programs and proxy do not
+   * serve yet: an error for files that are to be put in force, since serving them without it would
+   * be something else than they say; else a warning, since questions about it have answers.
+   */
+  public void unserved(Position at, String field, String message) {
+    if (purpose == Purpose.ENFORCE) {
+      error(at, field, message, "leave it out: this version cannot serve it yet");
+    } else {
+      warning(
+          at,
+          field,
+          message,
+          "questions about it are answered, but apply refuses it until the proxy serves it");
     }
   }
 

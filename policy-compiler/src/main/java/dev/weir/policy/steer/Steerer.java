@@ -20,6 +20,7 @@ import dev.weir.policy.plan.ProxyPlan;
 import dev.weir.policy.plan.ProxyPlan.WeightedBackend;
 import dev.weir.policy.plan.TlsKeyPair;
 import dev.weir.policy.source.Diagnostics;
+import dev.weir.policy.source.Purpose;
 import dev.weir.policy.steer.Steering.RouteCluster;
 import dev.weir.policy.steer.Steering.Target;
 import dev.weir.policy.steer.Steering.VirtualPort;
@@ -43,7 +44,6 @@ public final class Steerer {
   private final Cluster cluster;
   private final Diagnostics diagnostics;
   private final RuleIndex rules;
-  private final boolean secretsOptional;
   private final List<Service> services;
   private final Map<String, Integer> serviceIndex = new HashMap<>();
   private final List<HttpRoute> routes;
@@ -76,11 +76,9 @@ public final class Steerer {
   /** A route on its way to a parent, with backends by name until clusters have numbers. */
   private record Attached(HttpRoute route, List<String> hostnames) {}
 
-  private Steerer(
-      Cluster cluster, RuleIndex rules, boolean secretsOptional, Diagnostics diagnostics) {
+  private Steerer(Cluster cluster, RuleIndex rules, Diagnostics diagnostics) {
     this.cluster = cluster;
     this.rules = rules;
-    this.secretsOptional = secretsOptional;
     this.diagnostics = diagnostics;
     this.services = cluster.all(Service.class);
     for (int i = 0; i < services.size(); i++) {
@@ -98,14 +96,9 @@ public final class Steerer {
     this.grants = cluster.all(ReferenceGrant.class);
   }
 
-  /**
-   * Resolves services, routes and Gateways.
-   *
-   * @param secretsOptional a missing Secret is only a warning: for questions that it cannot change
-   */
-  public static Steering steer(
-      Cluster cluster, RuleIndex rules, boolean secretsOptional, Diagnostics diagnostics) {
-    return new Steerer(cluster, rules, secretsOptional, diagnostics).steer();
+  /** Resolves services, routes and Gateways. */
+  public static Steering steer(Cluster cluster, RuleIndex rules, Diagnostics diagnostics) {
+    return new Steerer(cluster, rules, diagnostics).steer();
   }
 
   private Steering steer() {
@@ -302,7 +295,7 @@ public final class Steerer {
                 + " -n "
                 + namespace
                 + " --cert=CHAIN --key=KEY --dry-run=client -o yaml";
-        if (secretsOptional) {
+        if (diagnostics.purpose() == Purpose.ASK) {
           diagnostics.warning(reference.at(), reference.field(), message, remedy);
         } else {
           diagnostics.error(reference.at(), reference.field(), message, remedy);
