@@ -135,9 +135,14 @@ final class Planner {
 
   Plan plan() {
     List<Backend> backends = new ArrayList<>();
-    backends.add(new Backend(new Address(0, 0), 0, 0));
+    backends.add(new Backend(new Address(0, 0), 0, 0, 0));
     for (Target target : steering.targets()) {
-      backends.add(new Backend(target.address(), target.port(), workloadPlace(target.workload())));
+      backends.add(
+          new Backend(
+              target.address(),
+              target.port(),
+              workloadPlace(target.workload()),
+              authorization.workloads().get(target.workload())));
     }
     List<PortOwner> ports =
         owners.values().stream()
@@ -267,7 +272,7 @@ final class Planner {
       }
     }
     virtualServices.sort(
-        Comparator.comparing(ProxyPlan.VirtualService::address)
+        Comparator.comparing((ProxyPlan.VirtualService s) -> s.addresses().getFirst())
             .thenComparingInt(ProxyPlan.VirtualService::port));
     return new ProxyPlan(
         steering.listeners(),
@@ -277,8 +282,12 @@ final class Planner {
                 c ->
                     new ProxyPlan.Cluster(
                         servicePlace(c.service()),
+                        c.port(),
                         c.name(),
-                        c.targets().stream().map(t -> t + 1).toList()))
+                        c.targets().stream().map(t -> t + 1).toList(),
+                        c.workloads().stream().map(this::workloadPlace).toList(),
+                        "",
+                        Optional.empty()))
             .toList());
   }
 }

@@ -139,7 +139,7 @@ final class Mesh implements AutoCloseable {
     boolean isolated = !verdicts.isEmpty();
     identities.add(new Identity("cart", isolated, false, isolated ? 2 : 0, 0));
     List<Backend> backends = new ArrayList<>();
-    backends.add(new Backend(Address.LOOPBACK4, 0, 0));
+    backends.add(new Backend(Address.LOOPBACK4, 0, 0, 0));
     List<Cluster> clusters = new ArrayList<>();
     for (int i = 0; i < ports.length; i++) {
       workloads.add(
@@ -153,8 +153,16 @@ final class Mesh implements AutoCloseable {
               "",
               "cart",
               "v" + (i + 1)));
-      backends.add(new Backend(Address.LOOPBACK4, ports[i], workloads.size() - 1));
-      clusters.add(new Cluster(7, "shop/cart:80", List.of(backends.size() - 1)));
+      backends.add(new Backend(Address.LOOPBACK4, ports[i], workloads.size() - 1, 10));
+      clusters.add(
+          new Cluster(
+              7,
+              80,
+              "shop/cart:80",
+              List.of(backends.size() - 1),
+              List.of(workloads.size() - 1),
+              "",
+              Optional.empty()));
     }
     Plan plan =
         new Plan(

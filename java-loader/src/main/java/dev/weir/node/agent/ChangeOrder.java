@@ -67,10 +67,11 @@ enum ChangeOrder {
   private static Map<Front, Set<String>> backendsByFront(Plan plan) {
     Map<Front, Set<String>> byFront = new HashMap<>();
     for (ProxyPlan.VirtualService service : plan.proxy().virtualServices()) {
-      byFront.put(
-          new Front(
-              plan.workloads().get(service.workload()).key(), service.address(), service.port()),
-          backends(plan, service.routes().stream()));
+      for (Address address : service.addresses()) {
+        byFront.put(
+            new Front(plan.workloads().get(service.workload()).key(), address, service.port()),
+            backends(plan, service.everyRoute()));
+      }
     }
     return byFront;
   }

@@ -269,7 +269,7 @@ record Generation(long number, Map<Table, Contents> contents) {
         to.address().put(out.values(), base, backend.address().bytes());
         to.workload().put(out.values(), base, workloads.get(backend.workload()));
         to.port().put(out.values(), base, backend.port());
-        to.identity().put(out.values(), base, identityOf(backend.workload()));
+        to.identity().put(out.values(), base, backend.identity());
       }
       return out;
     }
@@ -369,7 +369,7 @@ record Generation(long number, Map<Table, Contents> contents) {
         List.of(),
         List.of(),
         List.of(),
-        List.of(new Backend(new Address(0, 0), 0, 0)),
+        List.of(new Backend(new Address(0, 0), 0, 0, 0)),
         List.of(),
         List.of(),
         List.of(),

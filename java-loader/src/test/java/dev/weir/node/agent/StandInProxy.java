@@ -2,6 +2,7 @@
 package dev.weir.node.agent;
 
 import dev.weir.policy.plan.PlanFormatException;
+import dev.weir.policy.plan.ProxyPlan;
 import dev.weir.policy.plan.ProxyUpdate;
 import dev.weir.policy.plan.ProxyUpdateCodec;
 import java.io.IOException;
@@ -56,7 +57,7 @@ public final class StandInProxy {
       ProxyUpdate update = ProxyUpdateCodec.decode(request.payload());
       boolean refuse =
           update.plan().proxy().virtualServices().stream()
-              .flatMap(service -> service.routes().stream())
+              .flatMap(ProxyPlan.VirtualService::everyRoute)
               .anyMatch(route -> route.name().equals("shop/refuse-me"));
       if (refuse) {
         return Frame.of(FrameType.ERROR, "refused for the test");

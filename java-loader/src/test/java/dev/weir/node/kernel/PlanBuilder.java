@@ -64,7 +64,7 @@ final class PlanBuilder {
       identities.add(new Identity("reserved " + i, false, false, 0, 0));
     }
     rules.add(new Rule("Mesh", "", "(default)", "", "", 0));
-    backends.add(new Backend(new Address(0, 0), 0, 0));
+    backends.add(new Backend(new Address(0, 0), 0, 0, 0));
   }
 
   static Address address(String text) {
@@ -191,7 +191,9 @@ final class PlanBuilder {
 
   /** Index of a new backend. */
   int backend(String workload, String address, int port) {
-    backends.add(new Backend(address(address), port, index(workload)));
+    backends.add(
+        new Backend(
+            address(address), port, index(workload), workloads.get(index(workload)).identity()));
     return backends.size() - 1;
   }
 

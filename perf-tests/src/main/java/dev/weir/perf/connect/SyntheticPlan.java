@@ -91,8 +91,8 @@ public final class SyntheticPlan {
             1);
     List<Endpoint> endpoints = new ArrayList<>();
     List<Backend> backends = new ArrayList<>();
-    backends.add(new Backend(new Address(0, 0), 0, 0));
-    backends.add(new Backend(Address.LOOPBACK4, cartPort, cart));
+    backends.add(new Backend(new Address(0, 0), 0, 0, 0));
+    backends.add(new Backend(Address.LOOPBACK4, cartPort, cart, workloads.get(cart).identity()));
     List<Service> services = new ArrayList<>();
     services.add(service(index, 0, VIRTUAL_PORT, List.of(1)));
     for (int i = 2; i < WORKLOADS; i++) {
@@ -100,7 +100,7 @@ public final class SyntheticPlan {
       Address address = Address.ofV4(0x0a000000 | i); // 10.0.x.y, on other nodes
       endpoints.add(new Endpoint(address, workload, true));
       if (i <= 3 * SERVICES) {
-        backends.add(new Backend(address, 8080, workload));
+        backends.add(new Backend(address, 8080, workload, workloads.get(workload).identity()));
       }
     }
     for (int i = 1; i < SERVICES; i++) {

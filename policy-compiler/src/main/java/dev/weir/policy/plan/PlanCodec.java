@@ -2,19 +2,6 @@
 package dev.weir.policy.plan;
 
 import dev.weir.policy.plan.ProxyPlan.Cluster;
-import dev.weir.policy.plan.ProxyPlan.Filter;
-import dev.weir.policy.plan.ProxyPlan.Header;
-import dev.weir.policy.plan.ProxyPlan.HeaderEdit;
-import dev.weir.policy.plan.ProxyPlan.Listener;
-import dev.weir.policy.plan.ProxyPlan.Match;
-import dev.weir.policy.plan.ProxyPlan.PathEdit;
-import dev.weir.policy.plan.ProxyPlan.PathMatch;
-import dev.weir.policy.plan.ProxyPlan.Route;
-import dev.weir.policy.plan.ProxyPlan.RouteRule;
-import dev.weir.policy.plan.ProxyPlan.Tls;
-import dev.weir.policy.plan.ProxyPlan.ValueMatch;
-import dev.weir.policy.plan.ProxyPlan.VirtualService;
-import dev.weir.policy.plan.ProxyPlan.WeightedBackend;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.BitSet;
@@ -30,7 +17,7 @@ import java.util.List;
 public final class PlanCodec {
 
   /** Version of the format; grows with every change of a record of this package. */
-  public static final int VERSION = 1;
+  public static final int VERSION = 2;
 
   private static final byte[] MAGIC = "WEIRPLAN".getBytes(StandardCharsets.US_ASCII);
 
@@ -77,7 +64,7 @@ public final class PlanCodec {
     }
     for (Cluster cluster : plan.proxy().clusters()) {
       for (int backend : cluster.endpoints()) {
-        destinations.set(plan.workloads().get(plan.backends().get(backend).workload()).identity());
+        destinations.set(plan.backends().get(backend).identity());
       }
     }
     List<Verdict> verdicts =
@@ -109,10 +96,14 @@ public final class PlanCodec {
         named.set(identity.ingressRule());
       }
     }
-    plan.proxy().listeners().forEach(l -> l.routes().forEach(route -> named.set(route.rule())));
-    plan.proxy()
-        .virtualServices()
-        .forEach(s -> s.routes().forEach(route -> named.set(route.rule())));
+    for (ProxyPlan.Listener listener : plan.proxy().listeners()) {
+      listener.routes().forEach(route -> named.set(route.rule()));
+      listener.l4Routes().forEach(route -> named.set(route.rule()));
+    }
+    for (ProxyPlan.VirtualService service : plan.proxy().virtualServices()) {
+      service.everyRoute().forEach(route -> named.set(route.rule()));
+      service.everyL4Route().forEach(route -> named.set(route.rule()));
+    }
     List<Rule> rules = new ArrayList<>(plan.rules());
     for (int i = named.nextClearBit(0); i < rules.size(); i = named.nextClearBit(i + 1)) {
       rules.set(i, Rule.ELSEWHERE);
@@ -168,6 +159,7 @@ public final class PlanCodec {
           out.address(b.address());
           out.number(b.port());
           out.number(b.workload());
+          out.number(b.identity());
         });
     out.list(
         plan.services(),
@@ -202,7 +194,7 @@ public final class PlanCodec {
           out.number(p.port());
           out.number(p.workload());
         });
-    proxy(out, plan.proxy());
+    ProxyPlanCodec.write(out, plan.proxy());
   }
 
   private static void settings(BinaryWriter out, Settings settings) {
@@ -223,132 +215,6 @@ public final class PlanCodec {
     out.number(settings.metricsPort());
     out.number(settings.healthPort());
     out.text(settings.proxyCgroup());
-  }
-
-  private static void proxy(BinaryWriter out, ProxyPlan proxy) {
-    out.list(
-        proxy.clusters(),
-        c -> {
-          out.number(c.workload());
-          out.text(c.name());
-          out.numbers(c.endpoints());
-        });
-    out.list(
-        proxy.listeners(),
-        l -> {
-          out.text(l.gateway());
-          out.text(l.name());
-          out.optional(l.address(), out::address);
-          out.number(l.port());
-          out.text(l.hostname());
-          out.optional(l.tls(), t -> out.list(t.certificates(), out::text));
-          out.list(l.routes(), r -> route(out, r));
-        });
-    out.list(
-        proxy.virtualServices(),
-        v -> {
-          out.number(v.workload());
-          out.address(v.address());
-          out.number(v.port());
-          out.list(v.routes(), r -> route(out, r));
-        });
-  }
-
-  private static void route(BinaryWriter out, Route route) {
-    out.text(route.name());
-    out.number(route.rule());
-    out.list(route.hostnames(), out::text);
-    out.list(
-        route.rules(),
-        r -> {
-          out.list(r.matches(), m -> match(out, m));
-          out.list(r.filters(), f -> filter(out, f));
-          out.list(
-              r.backends(),
-              b -> {
-                out.number(b.cluster() + 1L);
-                out.number(b.weight());
-                out.list(b.filters(), f -> filter(out, f));
-              });
-          out.number(r.requestTimeoutMillis());
-          out.number(r.backendTimeoutMillis());
-        });
-  }
-
-  private static void match(BinaryWriter out, Match match) {
-    switch (match.path()) {
-      case PathMatch.Exact(String path) -> {
-        out.u8(0);
-        out.text(path);
-      }
-      case PathMatch.Prefix(String path) -> {
-        out.u8(1);
-        out.text(path);
-      }
-      case PathMatch.Regex(String pattern) -> {
-        out.u8(2);
-        out.text(pattern);
-      }
-    }
-    out.list(match.headers(), v -> valueMatch(out, v));
-    out.list(match.query(), v -> valueMatch(out, v));
-    out.optional(match.method(), out::text);
-  }
-
-  private static void valueMatch(BinaryWriter out, ValueMatch value) {
-    out.text(value.name());
-    out.text(value.value());
-    out.bool(value.regex());
-  }
-
-  private static void filter(BinaryWriter out, Filter filter) {
-    switch (filter) {
-      case Filter.RequestHeaders(HeaderEdit edit) -> {
-        out.u8(0);
-        headerEdit(out, edit);
-      }
-      case Filter.ResponseHeaders(HeaderEdit edit) -> {
-        out.u8(1);
-        headerEdit(out, edit);
-      }
-      case Filter.Redirect redirect -> {
-        out.u8(2);
-        out.optional(redirect.scheme(), out::text);
-        out.optional(redirect.hostname(), out::text);
-        out.optional(redirect.path(), p -> pathEdit(out, p));
-        out.optional(redirect.port(), p -> out.number(p));
-        out.number(redirect.status());
-      }
-      case Filter.Rewrite rewrite -> {
-        out.u8(3);
-        out.optional(rewrite.hostname(), out::text);
-        out.optional(rewrite.path(), p -> pathEdit(out, p));
-      }
-    }
-  }
-
-  private static void pathEdit(BinaryWriter out, PathEdit edit) {
-    switch (edit) {
-      case PathEdit.Full(String path) -> {
-        out.u8(0);
-        out.text(path);
-      }
-      case PathEdit.Prefix(String path) -> {
-        out.u8(1);
-        out.text(path);
-      }
-    }
-  }
-
-  private static void headerEdit(BinaryWriter out, HeaderEdit edit) {
-    out.list(edit.set(), h -> header(out, h));
-    out.list(edit.add(), h -> header(out, h));
-    out.list(edit.remove(), out::text);
-  }
-
-  private static void header(BinaryWriter out, Header header) {
-    out.text(header.name());
-    out.text(header.value());
   }
 
   static Plan read(BinaryReader in) throws PlanFormatException {
@@ -419,7 +285,13 @@ public final class PlanCodec {
         in.list(() -> new PortClass(in.integer(0xffff), in.integer(0xffff)));
     int people = workloads.size();
     List<Backend> backends =
-        in.list(() -> new Backend(in.address(), in.integer(0xffff), in.index(people)));
+        in.list(
+            () ->
+                new Backend(
+                    in.address(),
+                    in.integer(0xffff),
+                    in.index(people),
+                    in.index(identities.size())));
     if (backends.isEmpty()) {
       throw in.bad("no backend 0");
     }
@@ -443,7 +315,7 @@ public final class PlanCodec {
         in.list(
             () ->
                 new PortOwner(in.ordinal(Protocol.values()), in.integer(0xffff), in.index(people)));
-    ProxyPlan proxy = proxy(in, people, rules.size(), backends.size());
+    ProxyPlan proxy = ProxyPlanCodec.read(in, people, rules.size(), backends.size());
     return new Plan(
         settings,
         workloads,
@@ -491,102 +363,5 @@ public final class PlanCodec {
       throw in.bad("verdict row " + Long.toHexString(row));
     }
     return verdict;
-  }
-
-  private static ProxyPlan proxy(BinaryReader in, int workloads, int rules, int backends)
-      throws PlanFormatException {
-    List<Cluster> clusters =
-        in.list(
-            () -> new Cluster(in.index(workloads), in.text(), in.list(() -> in.index(backends))));
-    List<Listener> listeners =
-        in.list(
-            () ->
-                new Listener(
-                    in.text(),
-                    in.text(),
-                    in.optional(in::address),
-                    in.integer(0xffff),
-                    in.text(),
-                    in.optional(() -> new Tls(in.list(in::text))),
-                    in.list(() -> route(in, rules, clusters.size()))));
-    List<VirtualService> virtualServices =
-        in.list(
-            () ->
-                new VirtualService(
-                    in.index(workloads),
-                    in.address(),
-                    in.integer(0xffff),
-                    in.list(() -> route(in, rules, clusters.size()))));
-    return new ProxyPlan(listeners, virtualServices, clusters);
-  }
-
-  private static Route route(BinaryReader in, int rules, int clusters) throws PlanFormatException {
-    return new Route(
-        in.text(), in.index(rules), in.list(in::text), in.list(() -> routeRule(in, clusters)));
-  }
-
-  private static RouteRule routeRule(BinaryReader in, int clusters) throws PlanFormatException {
-    return new RouteRule(
-        in.list(() -> match(in)),
-        in.list(() -> filter(in)),
-        in.list(
-            () ->
-                new WeightedBackend(
-                    in.integer(clusters) - 1,
-                    in.integer(Integer.MAX_VALUE),
-                    in.list(() -> filter(in)))),
-        in.number(Long.MAX_VALUE),
-        in.number(Long.MAX_VALUE));
-  }
-
-  private static Match match(BinaryReader in) throws PlanFormatException {
-    int kind = in.u8();
-    PathMatch path =
-        switch (kind) {
-          case 0 -> new PathMatch.Exact(in.text());
-          case 1 -> new PathMatch.Prefix(in.text());
-          case 2 -> new PathMatch.Regex(in.text());
-          default -> throw in.bad("path match " + kind);
-        };
-    return new Match(
-        path, in.list(() -> valueMatch(in)), in.list(() -> valueMatch(in)), in.optional(in::text));
-  }
-
-  private static ValueMatch valueMatch(BinaryReader in) throws PlanFormatException {
-    return new ValueMatch(in.text(), in.text(), in.bool());
-  }
-
-  private static Filter filter(BinaryReader in) throws PlanFormatException {
-    int kind = in.u8();
-    return switch (kind) {
-      case 0 -> new Filter.RequestHeaders(headerEdit(in));
-      case 1 -> new Filter.ResponseHeaders(headerEdit(in));
-      case 2 ->
-          new Filter.Redirect(
-              in.optional(in::text),
-              in.optional(in::text),
-              in.optional(() -> pathEdit(in)),
-              in.optional(() -> in.integer(0xffff)),
-              in.integer(999));
-      case 3 -> new Filter.Rewrite(in.optional(in::text), in.optional(() -> pathEdit(in)));
-      default -> throw in.bad("filter " + kind);
-    };
-  }
-
-  private static PathEdit pathEdit(BinaryReader in) throws PlanFormatException {
-    int kind = in.u8();
-    return switch (kind) {
-      case 0 -> new PathEdit.Full(in.text());
-      case 1 -> new PathEdit.Prefix(in.text());
-      default -> throw in.bad("path edit " + kind);
-    };
-  }
-
-  private static HeaderEdit headerEdit(BinaryReader in) throws PlanFormatException {
-    return new HeaderEdit(in.list(() -> header(in)), in.list(() -> header(in)), in.list(in::text));
-  }
-
-  private static Header header(BinaryReader in) throws PlanFormatException {
-    return new Header(in.text(), in.text());
   }
 }

@@ -121,6 +121,15 @@ public final class RouteTable {
           case PathMatch.Exact(String path) ->
               exact.computeIfAbsent(path, p -> new ArrayList<>()).add(candidate);
           case PathMatch.Regex regex -> patterns.add(candidate);
+          case PathMatch.Grpc(String service, String method, boolean regex) -> {
+            if (regex || service.isEmpty() || method.isEmpty()) {
+              patterns.add(candidate);
+            } else {
+              exact
+                  .computeIfAbsent("/" + service + "/" + method, p -> new ArrayList<>())
+                  .add(candidate);
+            }
+          }
           case PathMatch.Prefix(String path) -> {
             String prefix = withoutTrailingSlash(path);
             if (prefix.isEmpty()) {
@@ -226,17 +235,31 @@ public final class RouteTable {
           Optional.of(result),
           match,
           order,
-          match.path() instanceof PathMatch.Regex(String pattern)
-              ? RegularExpression.compile(pattern)
-              : null,
+          pattern(match.path()),
           match.headers().stream().map(Value::of).toList(),
           match.query().stream().map(Value::of).toList());
+    }
+
+    private static @Nullable Pattern pattern(PathMatch path) {
+      return switch (path) {
+        case PathMatch.Exact exact -> null;
+        case PathMatch.Prefix prefix -> null;
+        case PathMatch.Regex(String pattern) -> RegularExpression.compile(pattern);
+        case PathMatch.Grpc(String service, String method, boolean regex) ->
+            RegularExpression.compile("/" + part(service, regex) + "/" + part(method, regex));
+      };
+    }
+
+    /** An element of a path: any, a pattern, or a text. */
+    private static String part(String text, boolean regex) {
+      return text.isEmpty() ? "[^/]+" : regex ? "(?:" + text + ")" : Pattern.quote(text);
     }
 
     private static int rank(PathMatch path) {
       return switch (path) {
         case PathMatch.Exact exact -> 0;
         case PathMatch.Regex regex -> 1;
+        case PathMatch.Grpc grpc -> 1;
         case PathMatch.Prefix prefix -> 2;
       };
     }
@@ -246,6 +269,10 @@ public final class RouteTable {
         case PathMatch.Exact(String text) -> text.length();
         case PathMatch.Regex(String text) -> text.length();
         case PathMatch.Prefix(String text) -> withoutTrailingSlash(text).length();
+        // The longer service decides, then the longer method (GRPCRouteSpec.rules); a name has at
+        // most 1024 characters.
+        case PathMatch.Grpc(String service, String method, boolean regex) ->
+            service.length() * 2048 + method.length();
       };
     }
 

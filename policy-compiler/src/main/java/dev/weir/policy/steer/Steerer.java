@@ -25,6 +25,7 @@ import dev.weir.policy.steer.Steering.RouteCluster;
 import dev.weir.policy.steer.Steering.Target;
 import dev.weir.policy.steer.Steering.VirtualPort;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Comparator;
 import java.util.HashMap;
 import java.util.List;
@@ -144,8 +145,10 @@ public final class Steerer {
       clusters.add(
           new RouteCluster(
               backing.service(),
+              services.get(backing.service()).ports().get(backing.port()).port(),
               name(backing),
               backing(backing).stream().map(numbers::get).sorted().toList(),
+              behind(backing),
               used.getOrDefault(backing, 0)));
     }
     List<VirtualPort> virtualPorts = new ArrayList<>();
@@ -564,6 +567,17 @@ public final class Steerer {
   private String name(Backing backing) {
     Service service = services.get(backing.service());
     return service.meta().qualifiedName() + ":" + service.ports().get(backing.port()).port();
+  }
+
+  /** The workloads behind a port of a service, wherever they are. */
+  private List<Integer> behind(Backing backing) {
+    Service service = services.get(backing.service());
+    if (service.selector().isEmpty() || service.externalName()) {
+      return List.of();
+    }
+    return Arrays.stream(cluster.select(service.meta().namespace(), service.selector()))
+        .boxed()
+        .toList();
   }
 
   private List<Target> backing(Backing backing) {

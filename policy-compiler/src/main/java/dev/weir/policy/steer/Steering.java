@@ -89,14 +89,23 @@ public record Steering(
    * A port of a service that routes lead to.
    *
    * @param service index
+   * @param port of the service
    * @param name {@code namespace/service:port}
-   * @param targets ascending
+   * @param targets what can be dialled, ascending
+   * @param workloads who is behind it, wherever they are; indexes of the cluster, ascending
    * @param rule the lowest rule of a route that leads to it
    */
-  public record RouteCluster(int service, String name, List<Integer> targets, int rule) {
-    /** Copies the list. */
+  public record RouteCluster(
+      int service,
+      int port,
+      String name,
+      List<Integer> targets,
+      List<Integer> workloads,
+      int rule) {
+    /** Copies the lists. */
     public RouteCluster {
       targets = List.copyOf(targets);
+      workloads = List.copyOf(workloads);
     }
   }
 

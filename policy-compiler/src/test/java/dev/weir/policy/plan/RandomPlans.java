@@ -1,16 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.weir.policy.plan;
 
+import dev.weir.policy.plan.ProxyPlan.BackendTls;
 import dev.weir.policy.plan.ProxyPlan.Cluster;
+import dev.weir.policy.plan.ProxyPlan.ConsumerRoutes;
 import dev.weir.policy.plan.ProxyPlan.Filter;
 import dev.weir.policy.plan.ProxyPlan.Header;
 import dev.weir.policy.plan.ProxyPlan.HeaderEdit;
+import dev.weir.policy.plan.ProxyPlan.L4Route;
 import dev.weir.policy.plan.ProxyPlan.Listener;
+import dev.weir.policy.plan.ProxyPlan.ListenerProtocol;
 import dev.weir.policy.plan.ProxyPlan.Match;
 import dev.weir.policy.plan.ProxyPlan.PathEdit;
 import dev.weir.policy.plan.ProxyPlan.PathMatch;
+import dev.weir.policy.plan.ProxyPlan.Retry;
 import dev.weir.policy.plan.ProxyPlan.Route;
+import dev.weir.policy.plan.ProxyPlan.RouteKind;
 import dev.weir.policy.plan.ProxyPlan.RouteRule;
+import dev.weir.policy.plan.ProxyPlan.SessionPersistence;
+import dev.weir.policy.plan.ProxyPlan.SubjectAltName;
 import dev.weir.policy.plan.ProxyPlan.Tls;
 import dev.weir.policy.plan.ProxyPlan.ValueMatch;
 import dev.weir.policy.plan.ProxyPlan.VirtualService;
@@ -51,7 +59,23 @@ final class RandomPlans {
         verdicts.put(verdict.key(), verdict);
       }
     }
-    List<Cluster> clusters = some(() -> new Cluster(workload(), text(), some(this::backend)));
+    List<Cluster> clusters =
+        some(
+            () ->
+                new Cluster(
+                    workload(),
+                    port(),
+                    text(),
+                    some(this::backend),
+                    some(this::workload),
+                    text(),
+                    maybe(
+                        () ->
+                            new BackendTls(
+                                text(),
+                                some(() -> new SubjectAltName(flag(), text())),
+                                flag(),
+                                some(this::text)))));
     return new Plan(
         new Settings(
             text(),
@@ -97,7 +121,8 @@ final class RandomPlans {
                     random.nextInt(identities),
                     flag(),
                     some(this::backend))),
-        exactly(backends, () -> new Backend(address(), port(), workload())),
+        exactly(
+            backends, () -> new Backend(address(), port(), workload(), random.nextInt(identities))),
         some(() -> new Endpoint(address(), workload(), flag())),
         some(() -> new Cidr(address(), random.nextInt(129), random.nextInt(identities))),
         some(() -> new PortOwner(one(Protocol.values()), port(), workload())),
@@ -110,12 +135,24 @@ final class RandomPlans {
                         maybe(this::address),
                         port(),
                         text(),
+                        one(ListenerProtocol.values()),
                         maybe(() -> new Tls(some(this::text))),
-                        some(() -> route(clusters.size())))),
+                        some(() -> route(clusters.size())),
+                        some(() -> l4Route(clusters.size())))),
             some(
                 () ->
                     new VirtualService(
-                        workload(), address(), port(), some(() -> route(clusters.size())))),
+                        workload(),
+                        some(this::address),
+                        port(),
+                        some(() -> route(clusters.size())),
+                        some(() -> l4Route(clusters.size())),
+                        some(
+                            () ->
+                                new ConsumerRoutes(
+                                    text(),
+                                    some(() -> route(clusters.size())),
+                                    some(() -> l4Route(clusters.size())))))),
             clusters));
   }
 
@@ -131,43 +168,74 @@ final class RandomPlans {
   }
 
   private Route route(int clusters) {
-    return new Route(text(), rule(), some(this::text), some(() -> routeRule(clusters)));
+    return new Route(
+        one(RouteKind.values()), text(), rule(), some(this::text), some(() -> routeRule(clusters)));
+  }
+
+  private L4Route l4Route(int clusters) {
+    return new L4Route(text(), rule(), some(this::text), some(() -> weighted(clusters)));
+  }
+
+  private WeightedBackend weighted(int clusters) {
+    return new WeightedBackend(
+        random.nextInt(clusters + 1) - 1, random.nextInt(1000), some(() -> filter(clusters)));
   }
 
   private RouteRule routeRule(int clusters) {
     return new RouteRule(
+        text(),
         some(
             () ->
                 new Match(
-                    switch (random.nextInt(3)) {
+                    switch (random.nextInt(4)) {
                       case 0 -> new PathMatch.Exact(text());
                       case 1 -> new PathMatch.Prefix(text());
+                      case 2 -> new PathMatch.Grpc(text(), text(), flag());
                       default -> new PathMatch.Regex(text());
                     },
                     some(() -> new ValueMatch(text(), text(), flag())),
                     some(() -> new ValueMatch(text(), text(), flag())),
                     maybe(this::text))),
-        some(this::filter),
-        some(
-            () ->
-                new WeightedBackend(
-                    random.nextInt(clusters + 1) - 1, random.nextInt(1000), some(this::filter))),
+        some(() -> filter(clusters)),
+        some(() -> weighted(clusters)),
         random.nextInt(100_000),
-        random.nextInt(100_000));
+        random.nextInt(100_000),
+        maybe(
+            () ->
+                new Retry(
+                    some(() -> random.nextInt(600)), random.nextInt(9), random.nextInt(9_000))),
+        maybe(
+            () ->
+                new SessionPersistence(
+                    one(SessionPersistence.Type.values()),
+                    text(),
+                    random.nextInt(9_000),
+                    random.nextInt(9_000),
+                    flag())));
   }
 
-  private Filter filter() {
+  private Filter filter(int clusters) {
     HeaderEdit edit =
         new HeaderEdit(
             some(() -> new Header(text(), text())),
             some(() -> new Header(text(), text())),
             some(this::text));
-    return switch (random.nextInt(4)) {
+    return switch (random.nextInt(6)) {
       case 0 -> new Filter.RequestHeaders(edit);
       case 1 -> new Filter.ResponseHeaders(edit);
       case 2 ->
           new Filter.Redirect(
               maybe(this::text), maybe(this::text), maybe(this::pathEdit), maybe(this::port), 301);
+      case 3 ->
+          new Filter.Mirror(random.nextInt(clusters + 1) - 1, random.nextInt(9), random.nextInt(9));
+      case 4 ->
+          new Filter.Cors(
+              some(this::text),
+              flag(),
+              some(this::text),
+              some(this::text),
+              some(this::text),
+              random.nextInt(9_000));
       default -> new Filter.Rewrite(maybe(this::text), maybe(this::pathEdit));
     };
   }

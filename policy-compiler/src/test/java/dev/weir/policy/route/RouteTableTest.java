@@ -75,11 +75,13 @@ final class RouteTableTest {
           case PathMatch.Exact exact -> 2;
           case PathMatch.Regex regex -> 1;
           case PathMatch.Prefix prefix -> 0;
+          case PathMatch.Grpc grpc -> throw new IllegalStateException("never made here");
         };
     int length =
         switch (placed.match.path()) {
           case PathMatch.Exact(String path) -> path.length();
           case PathMatch.Regex(String path) -> path.length();
+          case PathMatch.Grpc grpc -> throw new IllegalStateException("never made here");
           case PathMatch.Prefix(String path) ->
               path.endsWith("/") ? path.length() - 1 : path.length();
         };
@@ -107,6 +109,7 @@ final class RouteTableTest {
         switch (match.path()) {
           case PathMatch.Exact(String path) -> path.equals(request.path());
           case PathMatch.Regex(String path) -> request.path().matches(path);
+          case PathMatch.Grpc grpc -> throw new IllegalStateException("never made here");
           case PathMatch.Prefix(String path) -> {
             String prefix = path.endsWith("/") ? path.substring(0, path.length() - 1) : path;
             yield request.path().equals(prefix) || request.path().startsWith(prefix + "/");

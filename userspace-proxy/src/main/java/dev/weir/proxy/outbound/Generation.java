@@ -259,6 +259,7 @@ public final class Generation {
     }
 
     Generation compile() throws UpdateRefusedException {
+      Unserved.check(plan.proxy());
       List<Cluster> clusters = new ArrayList<>();
       for (ProxyPlan.Cluster cluster : plan.proxy().clusters()) {
         Workload workload = plan.workloads().get(cluster.workload());
@@ -272,7 +273,7 @@ public final class Generation {
       VerdictIndex verdicts = new VerdictIndex(plan);
       Map<Endpoint, Target> byEndpoint = targetsByEndpoint();
       Set<BindAddress> outbound = new LinkedHashSet<>();
-      if (!plan.proxy().virtualServices().isEmpty()) {
+      if (plan.proxy().virtualServices().stream().anyMatch(s -> !s.addresses().isEmpty())) {
         int port = plan.settings().outboundPort();
         outbound.add(new BindAddress(Optional.of(Address.LOOPBACK4), port));
         outbound.add(new BindAddress(Optional.of(Address.LOOPBACK6), port));
@@ -340,7 +341,7 @@ public final class Generation {
       return new Target(
           index,
           endpoint,
-          workload.identity(),
+          backend.identity(),
           backend.port(),
           peer(workload),
           workload.namespace() + "/" + workload.name());
@@ -350,14 +351,16 @@ public final class Generation {
       Map<BindAddress, Entrance> services = new HashMap<>();
       for (ProxyPlan.VirtualService service : plan.proxy().virtualServices()) {
         Workload workload = plan.workloads().get(service.workload());
-        BindAddress key = new BindAddress(Optional.of(service.address()), service.port());
-        services.put(
-            key,
-            new Entrance(
-                Cluster.ServiceName.of(workload.name(), workload.namespace()),
-                service.routes(),
-                clusters,
-                previous.flatMap(generation -> generation.service(key))));
+        for (Address address : service.addresses()) {
+          BindAddress key = new BindAddress(Optional.of(address), service.port());
+          services.put(
+              key,
+              new Entrance(
+                  Cluster.ServiceName.of(workload.name(), workload.namespace()),
+                  service.routes(),
+                  clusters,
+                  previous.flatMap(generation -> generation.service(key))));
+        }
       }
       return Map.copyOf(services);
     }

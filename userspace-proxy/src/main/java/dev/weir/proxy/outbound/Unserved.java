@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.weir.proxy.outbound;
+
+import dev.weir.policy.plan.ProxyPlan;
+import dev.weir.policy.plan.ProxyPlan.Filter;
+import dev.weir.policy.plan.ProxyPlan.Listener;
+import dev.weir.policy.plan.ProxyPlan.ListenerProtocol;
+import dev.weir.policy.plan.ProxyPlan.Route;
+import dev.weir.policy.plan.ProxyPlan.RouteKind;
+import dev.weir.policy.plan.ProxyPlan.RouteRule;
+import dev.weir.policy.plan.ProxyPlan.VirtualService;
+import java.util.stream.Stream;
+
+/**
+ * What a plan may say and this proxy cannot do. The compiler refuses such plans already; here they
+ * are refused once more, since leaving a part of a route out would be another route.
+ */
+final class Unserved {
+
+  private Unserved() {}
+
+  static void check(ProxyPlan plan) throws UpdateRefusedException {
+    for (Listener listener : plan.listeners()) {
+      boolean requests =
+          listener.protocol() == ListenerProtocol.HTTP
+              || listener.protocol() == ListenerProtocol.HTTPS;
+      if (!requests || !listener.l4Routes().isEmpty()) {
+        throw new UpdateRefusedException(
+            "listener "
+                + listener.gateway()
+                + "/"
+                + listener.name()
+                + ": this proxy serves no "
+                + listener.protocol()
+                + " listeners; remove it");
+      }
+    }
+    for (VirtualService service : plan.virtualServices()) {
+      if (!service.l4Routes().isEmpty() || !service.consumers().isEmpty()) {
+        throw new UpdateRefusedException(
+            "port "
+                + service.port()
+                + " of "
+                + service.addresses()
+                + ": this proxy serves no TLSRoutes and no routes of consumers; remove them");
+      }
+    }
+    if (plan.clusters().stream().anyMatch(cluster -> cluster.tls().isPresent())) {
+      throw new UpdateRefusedException(
+          "this proxy dials no backends with TLS; remove the BackendTLSPolicy");
+    }
+    Stream<Route> routes =
+        Stream.concat(
+            plan.listeners().stream().flatMap(listener -> listener.routes().stream()),
+            plan.virtualServices().stream().flatMap(VirtualService::everyRoute));
+    for (Route route : routes.toList()) {
+      if (route.kind() != RouteKind.HTTP || !route.rules().stream().allMatch(Unserved::served)) {
+        throw new UpdateRefusedException(
+            "route "
+                + route.name()
+                + ": this proxy serves no GRPCRoutes, mirrors, CORS, retries and session"
+                + " persistence; remove what asks for them");
+      }
+    }
+  }
+
+  private static boolean served(RouteRule rule) {
+    Stream<Filter> filters =
+        Stream.concat(
+            rule.filters().stream(), rule.backends().stream().flatMap(b -> b.filters().stream()));
+    return rule.retry().isEmpty()
+        && rule.session().isEmpty()
+        && filters.noneMatch(f -> f instanceof Filter.Mirror || f instanceof Filter.Cors);
+  }
+}
