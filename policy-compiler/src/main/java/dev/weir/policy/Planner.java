@@ -30,7 +30,6 @@ import java.util.Comparator;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
-import java.util.Optional;
 import java.util.TreeMap;
 
 /** Puts the parts together: indexes of cluster and steering become indexes of the plan. */
@@ -253,9 +252,9 @@ final class Planner {
   private List<Endpoint> endpoints() {
     List<Endpoint> result = new ArrayList<>();
     for (int w = 0; w < cluster.workloads().size(); w++) {
-      Optional<Located<Address>> address = cluster.workloads().get(w).address();
-      if (address.isPresent()) {
-        result.add(new Endpoint(address.get().value(), workloadPlace(w), false));
+      dev.weir.policy.model.Workload workload = cluster.workloads().get(w);
+      for (Located<Address> address : cluster.believedAddresses(workload)) {
+        result.add(new Endpoint(address.value(), workloadPlace(w), !workload.onThisNode()));
       }
     }
     result.sort(Comparator.comparing(Endpoint::address));

@@ -127,8 +127,26 @@ class BadFilesTest {
                 + " it in quotes)"),
         bad(POLICY + "  ingress: {}\n", "f:6:12: spec.ingress: is a mapping, but must be a list"),
         bad(
-            WORKLOAD.replace("cgroup: /t/w", "address: 10.0.0.1"),
+            WORKLOAD.replace("cgroup: /t/w", "ports: []"),
             "f:5:3: spec: does not say where it lives (write one of: cgroup:"),
+        bad(
+            WORKLOAD.replace("cgroup: /t/w", "address: 10.0.0.1\n  handsOutSockets: true"),
+            "f:6:20: spec.handsOutSockets: means nothing for a workload that runs elsewhere"),
+        bad(
+            MESH + "  trustDomain: Cluster.Local\n",
+            "f:5:16: spec.trustDomain: \"Cluster.Local\" is no trust domain (lower-case"),
+        bad(
+            MESH + "  rootNamespace: a.b\n",
+            "f:5:18: spec.rootNamespace: \"a.b\" is not a namespace"),
+        bad(
+            POLICY.replace("name: p", "name: p, annotations: {weir.dev/audit: \"yes\"}"),
+            "f:3:51: metadata.annotations.weir.dev/audit: is \"yes\" (\"true\" or \"false\", in"),
+        bad(
+            POLICY.replace("name: p", "name: p, annotations: {weir.dev/audit: true}"),
+            "f:3:51: metadata.annotations.weir.dev/audit: is true, but must be a string (write it"),
+        bad(
+            WORKLOAD.replace("name: w", "name: w, annotations: {weir.dev/audit: \"true\"}"),
+            "metadata.annotations.weir.dev/audit: a Workload has no audit mode (set it on"),
         bad(
             WORKLOAD + "  systemdUnit: w.service\n",
             "f:5:3: spec: has both cgroup and systemdUnit"),

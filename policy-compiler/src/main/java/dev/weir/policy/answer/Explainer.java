@@ -137,6 +137,11 @@ public final class Explainer {
     return service.ports().stream().anyMatch(p -> p.port() == port && p.protocol() == protocol);
   }
 
+  private boolean believes(Workload workload, Address address) {
+    return analysis.cluster().believedAddresses(workload).stream()
+        .anyMatch(a -> a.value().equals(address));
+  }
+
   private Party at(Address address, Protocol protocol, int port) {
     for (int s = 0; s < services.size(); s++) {
       for (Located<Address> virtual : services.get(s).addresses()) {
@@ -146,7 +151,7 @@ public final class Explainer {
       }
     }
     for (int w = 0; w < workloads.size(); w++) {
-      if (workloads.get(w).address().map(Located::value).equals(Optional.of(address))) {
+      if (believes(workloads.get(w), address)) {
         return new Party.Declared(w, workloads.get(w).meta().qualifiedName());
       }
     }

@@ -113,20 +113,18 @@ public final class Cluster {
     mesh.ifPresent(m -> homes.put(m.proxyCgroup().value(), m.proxyCgroup().at()));
     Map<Address, Position> addresses = new HashMap<>();
     for (Workload workload : workloads) {
-      if (workload.cgroup().isEmpty()) {
-        continue;
+      if (workload.cgroup().isPresent()) {
+        Located<String> cgroup = workload.cgroup().get();
+        Position home = homes.putIfAbsent(cgroup.value(), cgroup.at());
+        if (home != null) {
+          diagnostics.error(
+              cgroup.at(),
+              cgroup.field(),
+              cgroup.value() + " is also the cgroup declared at " + home,
+              "a cgroup is one workload");
+        }
       }
-      Located<String> cgroup = workload.cgroup().get();
-      Position home = homes.putIfAbsent(cgroup.value(), cgroup.at());
-      if (home != null) {
-        diagnostics.error(
-            cgroup.at(),
-            cgroup.field(),
-            cgroup.value() + " is also the cgroup declared at " + home,
-            "a cgroup is one workload");
-      }
-      if (workload.address().isPresent()) {
-        Located<Address> address = workload.address().get();
+      for (Located<Address> address : believedAddresses(workload)) {
         Position owner = addresses.putIfAbsent(address.value(), address.at());
         if (owner != null) {
           diagnostics.error(
@@ -147,6 +145,17 @@ public final class Cluster {
   /** Workloads by namespace and name. */
   public List<Workload> workloads() {
     return workloads;
+  }
+
+  /**
+   * Addresses by which a workload is known: those of what runs on this node, and those of what runs
+   * elsewhere when {@code Mesh.trustPodAddresses} says so. From every other address comes {@code
+   * outside}, since nothing of ours tells who sends from there.
+   */
+  public List<Located<Address>> believedAddresses(Workload workload) {
+    return workload.onThisNode() || mesh.map(Mesh::trustPodAddresses).orElse(false)
+        ? workload.addresses()
+        : List.of();
   }
 
   /** The settings of this node, if there are any. */

@@ -20,6 +20,12 @@ import java.util.Map;
  * @param proxyCgroup where the proxy lives
  * @param metricsPort the node's scrape port
  * @param healthPort the node's health port
+ * @param trustDomain first part of every principal, as {@code
+ *     cluster.local/ns/NAMESPACE/sa/ACCOUNT}
+ * @param rootNamespace whose AuthorizationPolicies and PeerAuthentications are about every
+ *     namespace
+ * @param trustPodAddresses whoever has the address of a pod elsewhere counts as that pod for
+ *     NetworkPolicies; it still has no principal by it
  */
 public record Mesh(
     Meta meta,
@@ -32,7 +38,10 @@ public record Mesh(
     Located<Integer> outboundPort,
     Located<String> proxyCgroup,
     Located<Integer> metricsPort,
-    Located<Integer> healthPort)
+    Located<Integer> healthPort,
+    String trustDomain,
+    String rootNamespace,
+    boolean trustPodAddresses)
     implements Resource {
   /** Default of {@code proxy.outboundPort}. */
   public static final int OUTBOUND_PORT = 15001;
@@ -45,6 +54,12 @@ public record Mesh(
 
   /** Default of {@code proxy.cgroup}. */
   public static final String PROXY_CGROUP = "/weir-proxy";
+
+  /** Default of {@code trustDomain}, Kubernetes' and Istio's. */
+  public static final String TRUST_DOMAIN = "cluster.local";
+
+  /** Default of {@code rootNamespace}, Istio's. */
+  public static final String ROOT_NAMESPACE = "istio-system";
 
   /** What holds when no file says anything. */
   public static Mesh defaults() {
@@ -60,7 +75,10 @@ public record Mesh(
         new Located<>(OUTBOUND_PORT, nowhere, ""),
         new Located<>(PROXY_CGROUP, nowhere, ""),
         new Located<>(METRICS_PORT, nowhere, ""),
-        new Located<>(HEALTH_PORT, nowhere, ""));
+        new Located<>(HEALTH_PORT, nowhere, ""),
+        TRUST_DOMAIN,
+        ROOT_NAMESPACE,
+        false);
   }
 
   /** Copies the lists. */

@@ -15,6 +15,7 @@ import java.util.Optional;
  * @param isolatesEgress {@code policyTypes}, defaults applied
  * @param ingress what may reach them
  * @param egress what they may reach
+ * @param audit it refuses nothing, what it would refuse is reported ({@code weir.dev/audit})
  */
 public record NetworkPolicy(
     Meta meta,
@@ -22,7 +23,8 @@ public record NetworkPolicy(
     boolean isolatesIngress,
     boolean isolatesEgress,
     List<Clause> ingress,
-    List<Clause> egress)
+    List<Clause> egress,
+    boolean audit)
     implements Resource {
   /** Copies the lists. */
   public NetworkPolicy {

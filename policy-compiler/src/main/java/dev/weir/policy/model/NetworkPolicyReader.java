@@ -38,6 +38,7 @@ final class NetworkPolicyReader {
   Resource read(Meta meta) {
     object.ignore("apiVersion", "kind", "metadata", "status");
     Optional<Fields> found = object.mapping("spec");
+    boolean audit = Annotations.audit(object);
     object.finish();
     if (found.isEmpty()) {
       // As the API has it: no spec selects every pod and isolates it for ingress.
@@ -47,7 +48,8 @@ final class NetworkPolicyReader {
           true,
           false,
           List.of(),
-          List.of());
+          List.of(),
+          audit);
     }
     Fields spec = found.get();
     LabelSelector pods =
@@ -76,7 +78,7 @@ final class NetworkPolicyReader {
           "ingress", "has no effect: policyTypes does not name Ingress", "add Ingress to it");
     }
     spec.finish();
-    return new NetworkPolicy(meta, pods, isolatesIngress, isolatesEgress, ingress, egress);
+    return new NetworkPolicy(meta, pods, isolatesIngress, isolatesEgress, ingress, egress, audit);
   }
 
   private static List<Clause> clauses(Fields spec, String key, String peersKey) {

@@ -23,6 +23,9 @@ final class NodeReader {
       Pattern.compile("[A-Za-z0-9:_.\\\\-]+(@[A-Za-z0-9:_.\\\\-]*)?\\.(service|scope|slice)");
   private static final Pattern SLICE = Pattern.compile("[A-Za-z0-9:_.\\\\-]+\\.slice");
 
+  /** SPIFFE ID, 2.1: the characters of a trust domain. */
+  private static final Pattern TRUST_DOMAIN = Pattern.compile("[a-z0-9._-]+");
+
   private NodeReader() {}
 
   static Optional<Resource> workload(Meta meta, Fields object) {
@@ -34,8 +37,9 @@ final class NodeReader {
       return Optional.empty();
     }
     Fields spec = found.get();
-    Optional<Located<String>> cgroup = home(spec);
-    Optional<Located<Address>> address = Optional.empty();
+    boolean remote = !spec.has("cgroup") && !spec.has("systemdUnit") && spec.has("address");
+    Optional<Located<String>> cgroup = remote ? Optional.empty() : home(spec);
+    List<Located<Address>> addresses = new ArrayList<>();
     Optional<Located<String>> text = spec.string("address");
     if (text.isPresent()) {
       Optional<Address> parsed = Address.parse(text.get().value());
@@ -45,20 +49,34 @@ final class NodeReader {
             "\"" + text.get().value() + "\" is not an address of its own",
             "leave it out for a workload on this node's loopback");
       } else {
-        address = Optional.of(new Located<>(parsed.get(), text.get().at(), text.get().field()));
+        addresses.add(new Located<>(parsed.get(), text.get().at(), text.get().field()));
       }
     }
-    spec.unsupported("node", "declare only what runs on this node");
+    if (remote && spec.has("slice")) {
+      spec.error("slice", "means nothing without systemdUnit", "remove it");
+    }
+    spec.unsupported("node", "a workload without cgroup and systemdUnit runs elsewhere");
     List<Workload.Port> ports = ports(spec);
     String serviceAccount = spec.text("serviceAccountName", "");
     boolean handsOut = spec.bool("handsOutSockets", false);
     spec.finish();
-    if (cgroup.isEmpty()) {
+    if (cgroup.isEmpty() && !remote) {
       return Optional.empty();
+    }
+    if (remote && handsOut) {
+      spec.error(
+          "handsOutSockets", "means nothing for a workload that runs elsewhere", "remove it");
     }
     return Optional.of(
         new Workload(
-            meta, "Workload", Optional.empty(), serviceAccount, cgroup, address, ports, handsOut));
+            meta,
+            "Workload",
+            Optional.empty(),
+            serviceAccount,
+            cgroup,
+            addresses,
+            ports,
+            handsOut));
   }
 
   private static Optional<Located<String>> home(Fields spec) {
@@ -71,7 +89,8 @@ final class NodeReader {
     if (spec.has("cgroup") == spec.has("systemdUnit")) {
       spec.error(
           spec.has("cgroup") ? "has both cgroup and systemdUnit" : "does not say where it lives",
-          "write one of: cgroup: /path from the cgroup2 root, or systemdUnit: name.service");
+          "write one of: cgroup: /path from the cgroup2 root, or systemdUnit: name.service; only"
+              + " address: for what runs elsewhere");
       return Optional.empty();
     }
     if (unit.isEmpty()) {
@@ -205,6 +224,21 @@ final class NodeReader {
     proxy.finish();
     Located<Integer> metrics = port(spec, "metricsPort", Mesh.METRICS_PORT);
     Located<Integer> health = port(spec, "healthPort", Mesh.HEALTH_PORT);
+    String trustDomain = spec.text("trustDomain", Mesh.TRUST_DOMAIN);
+    if (trustDomain.length() > 253 || !TRUST_DOMAIN.matcher(trustDomain).matches()) {
+      spec.error(
+          "trustDomain",
+          "\"" + trustDomain + "\" is no trust domain",
+          "lower-case letters, digits, '-', '_' and '.', at most 253");
+    }
+    String rootNamespace = spec.text("rootNamespace", Mesh.ROOT_NAMESPACE);
+    if (!ResourceReader.isNamespace(rootNamespace)) {
+      spec.error(
+          "rootNamespace",
+          "\"" + rootNamespace + "\" is not a namespace",
+          "lower-case letters, digits and '-', at most 63");
+    }
+    boolean trustPodAddresses = spec.bool("trustPodAddresses", false);
     spec.finish();
     return new Mesh(
         meta,
@@ -217,7 +251,10 @@ final class NodeReader {
         outbound,
         proxyCgroup,
         metrics,
-        health);
+        health,
+        trustDomain,
+        rootNamespace,
+        trustPodAddresses);
   }
 
   private static Located<Integer> port(Fields fields, String key, int otherwise) {

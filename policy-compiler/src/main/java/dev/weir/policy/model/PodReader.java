@@ -81,7 +81,7 @@ final class PodReader {
         controller,
         spec.text("serviceAccountName", spec.text("serviceAccount", "default")),
         Optional.empty(),
-        Optional.empty(),
+        List.of(),
         ports,
         false);
   }

@@ -117,7 +117,9 @@ public final class ResourceReader {
       items(fields, path, path.isEmpty(), items);
       return;
     }
-    read(fields, group, version, kind).ifPresent(this::add);
+    Optional<Resource> resource = read(fields, group, version, kind);
+    resource.ifPresent(r -> Annotations.check(fields, r.kind()));
+    resource.ifPresent(this::add);
   }
 
   private void items(Fields fields, String path, boolean outermost, Optional<TypedList> list) {
@@ -215,6 +217,11 @@ public final class ResourceReader {
     return false;
   }
 
+  /** Whether a text can be the name of a namespace. */
+  static boolean isNamespace(String text) {
+    return text.length() <= 63 && NAMESPACE.matcher(text).matches();
+  }
+
   private Optional<Meta> meta(Fields fields, boolean namespaced) {
     Optional<Fields> found = fields.mapping("metadata");
     if (found.isEmpty()) {
@@ -258,7 +265,7 @@ public final class ResourceReader {
           "lower-case letters, digits, '-' and '.', at most 253");
       return Optional.empty();
     }
-    if (namespaced && (namespace.length() > 63 || !NAMESPACE.matcher(namespace).matches())) {
+    if (namespaced && !isNamespace(namespace)) {
       metadata.error(
           "namespace",
           "\"" + namespace + "\" is not a namespace",

@@ -17,7 +17,9 @@ import java.util.Optional;
  * @param controller who made it; empty when nobody did
  * @param serviceAccount empty when none
  * @param cgroup path from the cgroup2 root; empty when it has no place on this node
- * @param address its own; empty when it lives on this node's loopback or not on this node
+ * @param addresses its own, of one or two families; empty when it lives on this node's loopback, or
+ *     elsewhere and nothing says where. Addresses of what runs elsewhere are only believed when
+ *     {@code Mesh.trustPodAddresses} says so
  * @param ports it listens on
  * @param handsOutSockets other workloads may use sockets it made
  */
@@ -27,13 +29,19 @@ public record Workload(
     Optional<Controller> controller,
     String serviceAccount,
     Optional<Located<String>> cgroup,
-    Optional<Located<Address>> address,
+    List<Located<Address>> addresses,
     List<Port> ports,
     boolean handsOutSockets)
     implements Resource {
-  /** Copies the list. */
+  /** Copies the lists. */
   public Workload {
+    addresses = List.copyOf(addresses);
     ports = List.copyOf(ports);
+  }
+
+  /** The first of its own addresses. */
+  public Optional<Located<Address>> address() {
+    return addresses.stream().findFirst();
   }
 
   /** Whether anything says that it runs on this node. */
