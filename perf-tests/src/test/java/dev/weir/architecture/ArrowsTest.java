@@ -65,6 +65,7 @@ final class ArrowsTest {
               "java..",
               "org.jspecify..",
               "org.snakeyaml..",
+              "com.fasterxml.jackson.core..",
               "picocli..",
               "com.google.re2j..");
 
@@ -84,15 +85,23 @@ final class ArrowsTest {
                   .or(assignableTo("java.lang.Thread"))
                   .or(assignableTo("java.util.concurrent.Executor")));
 
-  // The agent reads the JSON that its socket speaks with the same parser: JSON is YAML.
   @ArchTest
   static final ArchRule onlySourceReadsYaml =
       noClasses()
           .that()
-          .resideOutsideOfPackages("dev.weir.policy.source..", "dev.weir.node.agent..")
+          .resideOutsideOfPackage("dev.weir.policy.source..")
           .should()
           .dependOnClassesThat()
           .resideInAPackage("org.snakeyaml..");
+
+  @ArchTest
+  static final ArchRule oneJsonForAll =
+      noClasses()
+          .that()
+          .resideOutsideOfPackage("dev.weir.policy.json..")
+          .should()
+          .dependOnClassesThat()
+          .resideInAPackage("com.fasterxml..");
 
   @ArchTest
   static final ArchRule onlyCommandLinesKnowPicocli =
@@ -195,6 +204,7 @@ final class ArrowsTest {
               "java.lang.foreign..",
               "org.bouncycastle..",
               "org.snakeyaml..",
+              "com.fasterxml..",
               "picocli..");
 
   @ArchTest

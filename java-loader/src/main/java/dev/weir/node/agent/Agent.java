@@ -10,6 +10,8 @@ import dev.weir.node.kernel.NodeException;
 import dev.weir.node.telemetry.Exposition;
 import dev.weir.node.telemetry.Names;
 import dev.weir.node.telemetry.RefusalLog;
+import dev.weir.policy.json.Json;
+import dev.weir.policy.json.JsonObject;
 import dev.weir.policy.plan.Plan;
 import dev.weir.policy.plan.PlanCodec;
 import dev.weir.policy.plan.ProxyUpdate;
@@ -395,7 +397,7 @@ public final class Agent implements AutoCloseable {
 
   private ControlServer.Reply answer(Frame request) {
     return switch (request.type()) {
-      case STATUS -> new ControlServer.Reply(Frame.of(FrameType.JSON, Json.write(status())));
+      case STATUS -> new ControlServer.Reply(Frame.of(FrameType.JSON, Json.line(status())));
       case METRICS -> new ControlServer.Reply(Frame.of(FrameType.TEXT, metrics()));
       case APPLY -> new ControlServer.Reply(apply(request));
       case CONFIRM -> {
@@ -424,7 +426,7 @@ public final class Agent implements AutoCloseable {
   }
 
   private Frame apply(Frame request) {
-    Map<String, Object> object = Json.readObject(request.text());
+    Map<String, Object> object = JsonObject.parse(request.text(), "request").toMap();
     Path where = Path.of(String.valueOf(object.get("directory")));
     Duration confirmWithin =
         object.get("confirm_within_seconds") instanceof Number seconds
@@ -444,7 +446,7 @@ public final class Agent implements AutoCloseable {
             });
     Map<String, Object> result =
         Operations.result(applied, good, confirmWithin, proxyState(good.plan()));
-    return Frame.of(FrameType.JSON, Json.write(result));
+    return Frame.of(FrameType.JSON, Json.line(result));
   }
 
   /** {@code not needed}, {@code ready}, or what became of it. */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.weir.node.agent;
 
+import dev.weir.policy.json.Json;
 import java.io.PrintStream;
 import java.time.Clock;
 import java.time.Instant;
@@ -70,7 +71,7 @@ public final class Log {
       line.put("level", level);
       line.put("message", message);
       line.putAll(fields);
-      out.println(Json.write(line));
+      out.println(Json.line(line));
     } else {
       String mark = level.equals("info") ? "" : level + ": ";
       out.println(now + " weir: " + mark + message.strip().replace("\n", "\n    "));

@@ -11,6 +11,7 @@ import dev.weir.node.kernel.Snapshot.Refusal;
 import dev.weir.node.telemetry.Exposition;
 import dev.weir.node.telemetry.KernelMetrics;
 import dev.weir.node.telemetry.Names;
+import dev.weir.policy.json.JsonObject;
 import dev.weir.policy.plan.Plan;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -199,7 +200,7 @@ public record NodeHealth(Map<String, Object> json, String text, List<String> pro
         Frame reply =
             ControlClient.call(
                 Agent.socket(places.runDir()), Frame.of(FrameType.STATUS), ANSWER_LIMIT);
-        Map<String, Object> status = Json.readObject(reply.text());
+        Map<String, Object> status = JsonObject.parse(reply.text(), "reply").toMap();
         member.put("state", "running");
         member.putAll(status);
         line("agent", "process " + pid + ", follows " + status.get("directory"));
@@ -253,7 +254,7 @@ public record NodeHealth(Map<String, Object> json, String text, List<String> pro
 
     private static Optional<Map<String, Object>> object(Frame frame) {
       try {
-        return Optional.of(Json.readObject(frame.text()));
+        return Optional.of(JsonObject.parse(frame.text(), "frame").toMap());
       } catch (IllegalArgumentException e) {
         return Optional.empty();
       }

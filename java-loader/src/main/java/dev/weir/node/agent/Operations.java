@@ -6,6 +6,8 @@ import dev.weir.node.kernel.Current;
 import dev.weir.node.kernel.KernelNode;
 import dev.weir.node.kernel.NodeException;
 import dev.weir.node.kernel.Places;
+import dev.weir.policy.json.Json;
+import dev.weir.policy.json.JsonObject;
 import dev.weir.policy.plan.PlanCodec;
 import dev.weir.policy.plan.ProxyUpdate;
 import dev.weir.policy.plan.ProxyUpdateCodec;
@@ -41,14 +43,14 @@ public final class Operations {
   public static Optional<Map<String, Object>> apply(
       Places places, Path directory, Duration confirmWithin) throws IOException {
     String request =
-        Json.write(
+        Json.line(
             Map.of(
                 "directory",
                 directory.toString(),
                 "confirm_within_seconds",
                 confirmWithin.toSeconds()));
     return call(places, Frame.of(FrameType.APPLY, request), APPLY_LIMIT)
-        .map(reply -> Json.readObject(reply.text()));
+        .map(reply -> JsonObject.parse(reply.text(), "reply").toMap());
   }
 
   /**

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.weir.node.cli;
 
-import dev.weir.node.agent.Json;
 import dev.weir.node.bpf.BpfException;
 import dev.weir.node.kernel.KernelNode;
 import dev.weir.node.kernel.NodeException;
 import dev.weir.node.kernel.Places;
+import dev.weir.policy.json.Json;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.nio.file.Files;
@@ -130,7 +130,7 @@ final class NodeOptions {
 
   /** Answers: one line of JSON, or text. */
   void print(Map<String, ?> json, String text) {
-    out().println(json() ? Json.write(json) : text);
+    out().println(json() ? Json.line(json) : text);
     out().flush();
   }
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.weir.node.cli;
 
-import dev.weir.node.agent.Json;
 import dev.weir.node.agent.PolicyRefusedException;
 import dev.weir.node.bpf.BpfException;
 import dev.weir.node.kernel.NodeException;
@@ -10,6 +9,7 @@ import dev.weir.policy.cli.CheckCommand;
 import dev.weir.policy.cli.CompileCommand;
 import dev.weir.policy.cli.DiffCommand;
 import dev.weir.policy.cli.ExplainCommand;
+import dev.weir.policy.json.Json;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.AccessDeniedException;
@@ -102,7 +102,7 @@ public final class Weir implements Runnable {
     String message =
         missing.isEmpty() ? message(e) : String.valueOf(new MissingException(missing).getMessage());
     if (wantsJson(result)) {
-      line.getOut().println(Json.write(Map.of("error", message)));
+      line.getOut().println(Json.line(Map.of("error", message)));
       line.getOut().flush();
     }
     line.getErr().println("weir: " + message.strip());

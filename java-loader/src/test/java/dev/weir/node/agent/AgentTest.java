@@ -8,6 +8,7 @@ import dev.weir.node.kernel.Current;
 import dev.weir.node.kernel.KernelTest;
 import dev.weir.node.kernel.NodeException;
 import dev.weir.node.kernel.Places;
+import dev.weir.policy.json.JsonObject;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.PrintStream;
@@ -257,7 +258,7 @@ final class AgentTest {
   /** What the proxy says it does; 0 when it does not answer. */
   private long proxyGeneration() {
     return ProxySupervisor.ask(ProxySupervisor.socket(kernel.places().runDir()), FrameType.STATUS)
-        .map(frame -> Json.readObject(frame.text()).get("generation"))
+        .map(frame -> JsonObject.parse(frame.text(), "frame").toMap().get("generation"))
         .map(value -> value instanceof Number number ? number.longValue() : 0L)
         .orElse(0L);
   }

@@ -9,7 +9,6 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Clock;
-import java.util.Map;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.jar.JarEntry;
@@ -38,8 +37,7 @@ public final class StandInProxy {
                   case UPDATE -> new ControlServer.Reply(update(request, generation));
                   case STATUS ->
                       new ControlServer.Reply(
-                          Frame.of(
-                              FrameType.JSON, Json.write(Map.of("generation", generation.get()))));
+                          Frame.of(FrameType.JSON, "{\"generation\":" + generation + "}"));
                   case METRICS ->
                       new ControlServer.Reply(
                           Frame.of(FrameType.TEXT, "stand_in_generation " + generation + "\n"));
@@ -78,8 +76,7 @@ public final class StandInProxy {
         Path root = Path.of(entry);
         if (Files.isDirectory(root)) {
           add(jar, root);
-        } else if (entry.endsWith(".jar")
-            && (entry.contains("policy-compiler") || entry.contains("snakeyaml"))) {
+        } else if (entry.endsWith(".jar") && entry.contains("policy-compiler")) {
           Files.copy(root, library.resolve(root.getFileName()));
         }
       }

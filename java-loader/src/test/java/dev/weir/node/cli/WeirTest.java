@@ -3,7 +3,7 @@ package dev.weir.node.cli;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
-import dev.weir.node.agent.Json;
+import dev.weir.policy.json.JsonObject;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.io.StringWriter;
@@ -101,7 +101,7 @@ final class WeirTest {
   void anErrorIsAnObjectForPrograms() throws IOException {
     Files.writeString(directory.resolve("bad.yaml"), "apiVersion: v1\nkind: [\n");
     assertThat(runElsewhere("apply", directory.toString(), "-o", "json")).isNotZero();
-    Map<String, Object> object = Json.readObject(out.toString());
+    Map<String, Object> object = JsonObject.parse(out.toString(), "out").toMap();
     assertThat(object).containsOnlyKeys("error");
     assertThat(err.toString()).startsWith("weir: ");
   }

@@ -1,18 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.weir.perf.measure;
 
+import dev.weir.policy.json.Json;
+import dev.weir.policy.json.JsonException;
+import dev.weir.policy.json.JsonObject;
 import java.io.IOException;
+import java.io.Reader;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.time.Instant;
+import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.OptionalDouble;
-import org.snakeyaml.engine.v2.api.Load;
-import org.snakeyaml.engine.v2.api.LoadSettings;
-import org.snakeyaml.engine.v2.exceptions.YamlEngineException;
 
 /**
  * Figures of earlier runs on this machine, one JSON line per run.
@@ -55,14 +57,14 @@ public record History(Path file) {
     Map<String, Object> values = new LinkedHashMap<>();
     figures.forEach(figure -> values.put(figure.id(), figure.value()));
     Map<String, Object> run = new LinkedHashMap<>();
-    run.put("time", at);
+    run.put("time", at.toString());
     run.put("commit", commit);
     run.put("machine", machine.key());
     run.put("quick", quick);
     run.put("figures", values);
     try {
       Files.writeString(
-          file, Json.of(run) + "\n", StandardOpenOption.CREATE, StandardOpenOption.APPEND);
+          file, Json.line(run) + "\n", StandardOpenOption.CREATE, StandardOpenOption.APPEND);
     } catch (IOException e) {
       throw new MeasureException("cannot write " + file + ": " + e.getMessage(), e);
     }
@@ -72,14 +74,11 @@ public record History(Path file) {
     if (!Files.exists(file)) {
       return List.of();
     }
-    // JSON is YAML 1.2, and the compiler brings a reader of that.
-    Load load = new Load(LoadSettings.builder().build());
-    try {
-      return Files.readAllLines(file).stream()
-          .filter(line -> !line.isBlank())
-          .<Map<?, ?>>map(line -> (Map<?, ?>) load.loadFromString(line))
-          .toList();
-    } catch (IOException | YamlEngineException | ClassCastException e) {
+    try (Reader in = Files.newBufferedReader(file)) {
+      List<Map<?, ?>> lines = new ArrayList<>();
+      JsonObject.forEach(in, file.toString(), line -> lines.add(line.toMap()));
+      return lines;
+    } catch (IOException | JsonException e) {
       throw new MeasureException(
           "cannot read " + file + ": " + e.getMessage() + "; remove it to begin a new history", e);
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.weir.perf.measure;
 
+import dev.weir.policy.json.Json;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -179,7 +180,7 @@ public record Report(
     where.put("load", machine.load());
     Map<String, Object> all = new LinkedHashMap<>();
     all.put("format", 1);
-    all.put("time", at);
+    all.put("time", at.toString());
     all.put("commit", commit);
     all.put("quick", quick);
     all.put("machine", where);
@@ -187,7 +188,7 @@ public record Report(
     all.put("figures", figures().stream().map(this::figure).toList());
     all.put("sections", sections.stream().map(Report::section).toList());
     all.put("failures", failures);
-    return Json.of(all);
+    return Json.line(all);
   }
 
   private Map<String, Object> figure(Figure figure) {

@@ -5,6 +5,7 @@ import dev.weir.policy.Analysis;
 import dev.weir.policy.Compilation;
 import dev.weir.policy.PolicyCompiler;
 import dev.weir.policy.connectivity.Connectivity;
+import dev.weir.policy.json.JsonRows;
 import dev.weir.policy.source.SourceTree;
 import java.io.PrintWriter;
 import java.util.LinkedHashMap;

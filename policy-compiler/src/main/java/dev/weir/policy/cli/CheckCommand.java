@@ -4,6 +4,7 @@ package dev.weir.policy.cli;
 import dev.weir.policy.Compilation;
 import dev.weir.policy.PolicyCompiler;
 import dev.weir.policy.source.SourceTree;
+import dev.weir.policy.json.Json;
 import java.util.List;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
@@ -37,7 +38,7 @@ public final class CheckCommand implements Callable<Integer> {
       return input.refuse(refused);
     }
     if (input.json()) {
-      input.out().print(JsonWriter.write(Reports.diagnostics(List.of(), compilation.warnings())));
+      input.out().print(Json.pretty(Reports.diagnostics(List.of(), compilation.warnings())));
     } else {
       compilation.warnings().forEach(w -> input.print("warning", w));
       int warnings = compilation.warnings().size();

@@ -3,6 +3,7 @@ package dev.weir.policy.cli;
 
 import dev.weir.policy.Compilation;
 import dev.weir.policy.PolicyCompiler;
+import dev.weir.policy.json.Json;
 import dev.weir.policy.plan.Plan;
 import dev.weir.policy.plan.PlanCodec;
 import dev.weir.policy.plan.Service;
@@ -61,7 +62,7 @@ public final class CompileCommand implements Callable<Integer> {
       }
     }
     if (input.json()) {
-      input.out().print(JsonWriter.write(Reports.plan(plan)));
+      input.out().print(Json.pretty(Reports.plan(plan)));
     } else {
       compiled.warnings().forEach(w -> input.print("warning", w));
       for (Map.Entry<String, Object> size : Reports.sizes(plan).entrySet()) {

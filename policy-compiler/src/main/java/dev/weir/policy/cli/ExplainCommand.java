@@ -8,6 +8,7 @@ import dev.weir.policy.answer.Explainer;
 import dev.weir.policy.answer.Explanation;
 import dev.weir.policy.answer.Explanation.Finding;
 import dev.weir.policy.answer.Party;
+import dev.weir.policy.json.Json;
 import dev.weir.policy.plan.Protocol;
 import dev.weir.policy.source.SourceTree;
 import java.util.Locale;
@@ -92,7 +93,7 @@ public final class ExplainCommand implements Callable<Integer> {
       throw new ParameterException(spec.commandLine(), String.valueOf(e.getMessage()), e);
     }
     if (input.json()) {
-      input.out().print(JsonWriter.write(Reports.explanation(explanation)));
+      input.out().print(Json.pretty(Reports.explanation(explanation)));
     } else {
       print(explanation, "");
     }

@@ -2,6 +2,7 @@
 package dev.weir.policy.cli;
 
 import dev.weir.policy.Compilation;
+import dev.weir.policy.json.Json;
 import dev.weir.policy.source.Diagnostic;
 import java.io.PrintWriter;
 import java.nio.file.Path;
@@ -54,7 +55,7 @@ final class PolicyInput {
   /** Says why the files were refused. */
   int refuse(Compilation.Refused refused) {
     if (json()) {
-      out().print(JsonWriter.write(Reports.diagnostics(refused.errors(), refused.warnings())));
+      out().print(Json.pretty(Reports.diagnostics(refused.errors(), refused.warnings())));
     } else {
       refused.warnings().forEach(w -> print("warning", w));
       refused.errors().forEach(e -> print("error", e));

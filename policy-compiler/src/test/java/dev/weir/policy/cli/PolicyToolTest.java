@@ -7,9 +7,6 @@ import java.io.PrintWriter;
 import java.io.StringWriter;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.LinkedHashMap;
-import java.util.List;
-import java.util.Map;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -85,22 +82,5 @@ class PolicyToolTest {
   void everyCommandHasHelp(String command) {
     assertThat(run(command, "--help")).isEqualTo(ExitCodes.OK);
     assertThat(out.toString()).contains("Usage:", "Exit codes:");
-  }
-
-  @Test
-  void jsonEscapesWhatItMust() {
-    Map<String, Object> value = new LinkedHashMap<>();
-    value.put("a\"b", List.of("\n\u0001\\", 1, true));
-    assertThat(JsonWriter.write(value))
-        .isEqualTo(
-            """
-            {
-              "a\\"b": [
-                "\\n\\u0001\\\\",
-                1,
-                true
-              ]
-            }
-            """);
   }
 }
