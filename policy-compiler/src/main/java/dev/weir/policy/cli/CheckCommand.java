@@ -3,8 +3,8 @@ package dev.weir.policy.cli;
 
 import dev.weir.policy.Compilation;
 import dev.weir.policy.PolicyCompiler;
-import dev.weir.policy.source.SourceTree;
 import dev.weir.policy.json.Json;
+import dev.weir.policy.source.SourceTree;
 import java.util.List;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
