@@ -75,8 +75,8 @@ class BadFilesTest {
             "apiVersion: networking.k8s.io/v1beta1\nkind: NetworkPolicy\nmetadata: {name: p}\n",
             "f:1:13: apiVersion: version v1beta1 is not known (use networking.k8s.io/v1)"),
         bad(
-            "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: p}\n",
-            "f:2:7: kind: AuthorizationPolicy is not honoured yet ("),
+            "apiVersion: security.istio.io/v1\nkind: RequestAuthentication\nmetadata: {name: p}\n",
+            "f:2:7: kind: tokens of requests are not verified"),
         bad(
             "apiVersion: gateway.networking.k8s.io/v1\nkind: GRPCRoute\nmetadata: {name: p}\n",
             "f:2:7: kind: GRPCRoute is not honoured yet"),

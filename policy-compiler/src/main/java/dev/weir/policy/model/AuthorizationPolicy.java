@@ -75,6 +75,7 @@ public record AuthorizationPolicy(
    * @param requestPrincipals {@code issuer/subject} of a verified token
    * @param namespaces of the authenticated principal
    * @param serviceAccounts {@code NAMESPACE/ACCOUNT}, or {@code ACCOUNT} of the policy's namespace
+   * @param trustDomains of the authenticated principal
    * @param ipBlocks address of the peer
    * @param remoteIpBlocks address of the original client, as trusted proxies say
    */
@@ -83,6 +84,7 @@ public record AuthorizationPolicy(
       Patterns requestPrincipals,
       Patterns namespaces,
       Patterns serviceAccounts,
+      Patterns trustDomains,
       Patterns ipBlocks,
       Patterns remoteIpBlocks) {}
 

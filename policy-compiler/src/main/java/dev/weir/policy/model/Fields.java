@@ -63,6 +63,21 @@ final class Fields {
     diagnostics.error(mapping.at(), path, message, remedy);
   }
 
+  /** Notes an error about a value that was read. */
+  void error(Located<?> value, String message, String remedy) {
+    diagnostics.error(value.at(), value.field(), message, remedy);
+  }
+
+  /** Notes a warning about this mapping as a whole. */
+  void warning(String message, String remedy) {
+    diagnostics.warning(mapping.at(), path, message, remedy);
+  }
+
+  /** Notes something well said that this version does not serve yet. */
+  void unserved(String key, String message) {
+    diagnostics.unserved(at(key), path(key), message);
+  }
+
   /** Whether the field is there and not null. */
   boolean has(String key) {
     return node(key).isPresent();

@@ -32,7 +32,7 @@ public final class ResourceReader {
 
   /** Groups whose kinds decide about traffic, so that an unknown one of them cannot be left out. */
   private static final Set<String> GROUPS_THAT_MATTER =
-      Set.of("weir.dev", "networking.k8s.io", "policy.networking.k8s.io");
+      Set.of("weir.dev", "networking.k8s.io", "policy.networking.k8s.io", "security.istio.io");
 
   private static final Set<String> HARMLESS =
       Set.of(
@@ -56,11 +56,6 @@ public final class ResourceReader {
         List.of(
             "GRPCRoute", "TCPRoute", "TLSRoute", "UDPRoute", "BackendTLSPolicy", "ListenerSet")) {
       kinds.put("gateway.networking.k8s.io/" + kind, "leave it out until it is");
-    }
-    for (String kind :
-        List.of("AuthorizationPolicy", "PeerAuthentication", "RequestAuthentication")) {
-      kinds.put(
-          "security.istio.io/" + kind, "say it as NetworkPolicy, or leave it out until it is");
     }
     for (String kind :
         List.of("VirtualService", "DestinationRule", "ServiceEntry", "Sidecar", "EnvoyFilter")) {
@@ -165,6 +160,18 @@ public final class ResourceReader {
           version(fields, group, version, "v1", "v1beta1", "v1alpha2")
               ? meta(fields, true).map(m -> GatewayReader.grant(m, fields))
               : Optional.empty();
+      case "security.istio.io/AuthorizationPolicy" ->
+          version(fields, group, version, "v1", "v1beta1")
+              ? meta(fields, true).map(m -> AuthorizationPolicyReader.read(m, fields))
+              : Optional.empty();
+      case "security.istio.io/PeerAuthentication" ->
+          version(fields, group, version, "v1", "v1beta1")
+              ? meta(fields, true).map(m -> PeerAuthenticationReader.read(m, fields))
+              : Optional.empty();
+      case "security.istio.io/RequestAuthentication" -> {
+        PeerAuthenticationReader.requestAuthentication(fields);
+        yield Optional.empty();
+      }
       case "networking.k8s.io/Ingress" ->
           version(fields, group, version, "v1")
               ? meta(fields, true).map(m -> IngressReader.read(m, fields))

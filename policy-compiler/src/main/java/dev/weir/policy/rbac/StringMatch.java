@@ -30,11 +30,12 @@ public record StringMatch(Kind kind, String text) {
     if (pattern.equals("*")) {
       return new StringMatch(Kind.PRESENCE, "");
     }
-    if (pattern.endsWith("*")) {
-      return new StringMatch(Kind.PREFIX, pattern.substring(0, pattern.length() - 1));
+    if (pattern.startsWith("*")) {
+      // First, as Istio has it: "*a*" ends with "a*".
+      return new StringMatch(Kind.SUFFIX, pattern.substring(1));
     }
-    return pattern.startsWith("*")
-        ? new StringMatch(Kind.SUFFIX, pattern.substring(1))
+    return pattern.endsWith("*")
+        ? new StringMatch(Kind.PREFIX, pattern.substring(0, pattern.length() - 1))
         : new StringMatch(Kind.EXACT, pattern);
   }
 
