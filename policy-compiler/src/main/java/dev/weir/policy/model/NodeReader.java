@@ -37,21 +37,12 @@ final class NodeReader {
       return Optional.empty();
     }
     Fields spec = found.get();
-    boolean remote = !spec.has("cgroup") && !spec.has("systemdUnit") && spec.has("address");
+    boolean remote =
+        !spec.has("cgroup")
+            && !spec.has("systemdUnit")
+            && (spec.has("address") || spec.has("addresses"));
     Optional<Located<String>> cgroup = remote ? Optional.empty() : home(spec);
-    List<Located<Address>> addresses = new ArrayList<>();
-    Optional<Located<String>> text = spec.string("address");
-    if (text.isPresent()) {
-      Optional<Address> parsed = Address.parse(text.get().value());
-      if (parsed.isEmpty() || parsed.get().isLoopback()) {
-        spec.error(
-            "address",
-            "\"" + text.get().value() + "\" is not an address of its own",
-            "leave it out for a workload on this node's loopback");
-      } else {
-        addresses.add(new Located<>(parsed.get(), text.get().at(), text.get().field()));
-      }
-    }
+    List<Located<Address>> addresses = addresses(spec);
     if (remote && spec.has("slice")) {
       spec.error("slice", "means nothing without systemdUnit", "remove it");
     }
@@ -77,6 +68,28 @@ final class NodeReader {
             addresses,
             ports,
             handsOut));
+  }
+
+  /** {@code address}, or {@code addresses} of one or two families. */
+  private static List<Located<Address>> addresses(Fields spec) {
+    List<Located<Address>> addresses = new ArrayList<>();
+    Optional<Located<String>> single = spec.string("address");
+    List<Located<String>> several = spec.strings("addresses");
+    if (single.isPresent() && !several.isEmpty()) {
+      spec.error("addresses", "stands beside address", "write one of the two");
+    }
+    for (Located<String> text : single.map(List::of).orElse(several)) {
+      Optional<Address> parsed = Address.parse(text.value());
+      if (parsed.isEmpty() || parsed.get().isLoopback()) {
+        spec.error(
+            single.isPresent() ? "address" : "addresses",
+            "\"" + text.value() + "\" is not an address of its own",
+            "leave it out for a workload on this node's loopback");
+      } else {
+        addresses.add(new Located<>(parsed.get(), text.at(), text.field()));
+      }
+    }
+    return addresses;
   }
 
   private static Optional<Located<String>> home(Fields spec) {
@@ -232,7 +245,7 @@ final class NodeReader {
           "lower-case letters, digits, '-', '_' and '.', at most 253");
     }
     String rootNamespace = spec.text("rootNamespace", Mesh.ROOT_NAMESPACE);
-    if (!ResourceReader.isNamespace(rootNamespace)) {
+    if (!ResourceReader.isLabel(rootNamespace)) {
       spec.error(
           "rootNamespace",
           "\"" + rootNamespace + "\" is not a namespace",

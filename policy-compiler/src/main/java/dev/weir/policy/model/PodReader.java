@@ -66,14 +66,15 @@ final class PodReader {
       Meta meta, String kind, Optional<Controller> controller, Fields spec) {
     List<Workload.Port> ports = new ArrayList<>();
     Set<String> seen = new HashSet<>();
+    for (Fields container : spec.mappings("containers")) {
+      ports(container, seen, ports);
+    }
+    // As Kubernetes looks a port's name up: sidecars after the containers. Other init containers
+    // have ended when the pod is reached.
     for (Fields container : spec.mappings("initContainers")) {
-      // Only a sidecar still runs when the pod is reached.
       if (container.text("restartPolicy", "").equals("Always")) {
         ports(container, seen, ports);
       }
-    }
-    for (Fields container : spec.mappings("containers")) {
-      ports(container, seen, ports);
     }
     return new Workload(
         meta,

@@ -4,6 +4,8 @@ package dev.weir.policy.model;
 /** An object of a kind that says something about traffic. */
 public sealed interface Resource
     permits AuthorizationPolicy,
+        ConfigMap,
+        EndpointSlice,
         Gateway,
         HttpRoute,
         Ingress,

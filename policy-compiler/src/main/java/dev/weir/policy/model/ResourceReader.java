@@ -50,8 +50,6 @@ public final class ResourceReader {
 
   private static Map<String, String> notYet() {
     Map<String, String> kinds = new HashMap<>();
-    kinds.put("/Endpoints", "give the Service a selector");
-    kinds.put("discovery.k8s.io/EndpointSlice", "give the Service a selector");
     for (String kind :
         List.of(
             "GRPCRoute", "TCPRoute", "TLSRoute", "UDPRoute", "BackendTLSPolicy", "ListenerSet")) {
@@ -144,6 +142,18 @@ public final class ResourceReader {
           version(fields, group, version, "v1")
               ? meta(fields, true).flatMap(m -> SecretReader.read(m, fields))
               : Optional.empty();
+      case "/ConfigMap" ->
+          ConfigMapReader.certificates(fields).isPresent()
+              ? meta(fields, true).flatMap(m -> ConfigMapReader.read(m, fields))
+              : Optional.empty();
+      case "/Endpoints" ->
+          version(fields, group, version, "v1")
+              ? meta(fields, true).flatMap(m -> EndpointSliceReader.endpoints(m, fields))
+              : Optional.empty();
+      case "discovery.k8s.io/EndpointSlice" ->
+          version(fields, group, version, "v1")
+              ? meta(fields, true).flatMap(m -> EndpointSliceReader.slice(m, fields))
+              : Optional.empty();
       case "networking.k8s.io/NetworkPolicy" ->
           version(fields, group, version, "v1")
               ? meta(fields, true).map(m -> new NetworkPolicyReader(fields).read(m))
@@ -224,8 +234,8 @@ public final class ResourceReader {
     return false;
   }
 
-  /** Whether a text can be the name of a namespace. */
-  static boolean isNamespace(String text) {
+  /** Whether a text is an RFC 1123 label, as names of namespaces and of ports of Services are. */
+  static boolean isLabel(String text) {
     return text.length() <= 63 && NAMESPACE.matcher(text).matches();
   }
 
@@ -272,7 +282,7 @@ public final class ResourceReader {
           "lower-case letters, digits, '-' and '.', at most 253");
       return Optional.empty();
     }
-    if (namespaced && !isNamespace(namespace)) {
+    if (namespaced && !isLabel(namespace)) {
       metadata.error(
           "namespace",
           "\"" + namespace + "\" is not a namespace",

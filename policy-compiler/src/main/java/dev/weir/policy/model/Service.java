@@ -18,6 +18,7 @@ import java.util.Optional;
  * @param selector labels of its backends; empty when it has none and others say who is behind it
  * @param ports virtual ports
  * @param clientIpAffinity {@code sessionAffinity: ClientIP}
+ * @param publishNotReadyAddresses endpoints that are not ready count as ready
  */
 public record Service(
     Meta meta,
@@ -26,7 +27,8 @@ public record Service(
     boolean headless,
     Map<String, String> selector,
     List<Port> ports,
-    Optional<Located<String>> clientIpAffinity)
+    Optional<Located<String>> clientIpAffinity,
+    boolean publishNotReadyAddresses)
     implements Resource {
   /** Copies the parts. */
   public Service {
@@ -47,9 +49,17 @@ public record Service(
    * @param port number
    * @param protocol transport
    * @param target where it leads
+   * @param appProtocol what is spoken there, as {@code http}, {@code kubernetes.io/h2c}; empty when
+   *     nothing is said
    * @param at where
    * @param field path, for messages
    */
   public record Port(
-      String name, int port, Protocol protocol, PortReference target, Position at, String field) {}
+      String name,
+      int port,
+      Protocol protocol,
+      PortReference target,
+      String appProtocol,
+      Position at,
+      String field) {}
 }

@@ -31,7 +31,6 @@ final class ServiceReader {
     spec.ignore(
         "ipFamilies",
         "ipFamilyPolicy",
-        "publishNotReadyAddresses",
         "internalTrafficPolicy",
         "externalTrafficPolicy",
         "allocateLoadBalancerNodePorts",
@@ -40,8 +39,7 @@ final class ServiceReader {
         "loadBalancerIP",
         "loadBalancerSourceRanges",
         "sessionAffinityConfig",
-        "trafficDistribution",
-        "externalName");
+        "trafficDistribution");
     String type =
         spec.choice(
                 "type",
@@ -51,6 +49,18 @@ final class ServiceReader {
                     "LoadBalancer", "LoadBalancer",
                     "ExternalName", "ExternalName"))
             .orElse("ClusterIP");
+    if (type.equals("NodePort") || type.equals("LoadBalancer")) {
+      spec.warning(
+          "type",
+          "is " + type + ": node ports and load balancers are not served, only cluster addresses",
+          "to serve it to the outside, put a Gateway in front of it");
+    }
+    if (type.equals("ExternalName")) {
+      spec.required("externalName");
+    } else {
+      spec.ignore("externalName");
+    }
+    boolean notReady = spec.bool("publishNotReadyAddresses", false);
     if (!spec.strings("externalIPs").isEmpty()) {
       spec.warning("externalIPs", "only the cluster addresses are served", "");
     }
@@ -71,7 +81,14 @@ final class ServiceReader {
     object.finish();
     return Optional.of(
         new Service(
-            meta, type.equals("ExternalName"), addresses, headless, selector, ports, affinity));
+            meta,
+            type.equals("ExternalName"),
+            addresses,
+            headless,
+            selector,
+            ports,
+            affinity,
+            notReady));
   }
 
   /** Returns whether the service is headless. */
@@ -106,7 +123,7 @@ final class ServiceReader {
     Set<String> numbers = new HashSet<>();
     List<Fields> items = spec.mappings("ports");
     for (Fields item : items) {
-      item.ignore("nodePort", "appProtocol");
+      item.ignore("nodePort");
       String name = item.text("name", "");
       if (name.isEmpty() && items.size() > 1) {
         item.warning("name", "is missing", "an API server refuses several ports without names");
@@ -130,7 +147,14 @@ final class ServiceReader {
             reference(item, "targetPort")
                 .orElse(new PortReference.Numbers(port.get().value(), port.get().value()));
         ports.add(
-            new Service.Port(name, port.get().value(), protocol, target, item.at(), item.path()));
+            new Service.Port(
+                name,
+                port.get().value(),
+                protocol,
+                target,
+                item.text("appProtocol", ""),
+                item.at(),
+                item.path()));
       }
       item.finish();
     }

@@ -609,10 +609,14 @@ public final class Steerer {
         continue;
       }
       Address loopback = v4.orElse(true) ? Address.LOOPBACK4 : Address.LOOPBACK6;
-      Address address = workload.address().map(Located::value).orElse(loopback);
-      if (strict && v4.isPresent() && address.isV4() != v4.get()) {
+      List<Address> ownAddresses = workload.addresses().stream().map(Located::value).toList();
+      Optional<Address> ofFamily =
+          ownAddresses.stream().filter(a -> v4.isEmpty() || a.isV4() == v4.get()).findFirst();
+      if (strict && !ownAddresses.isEmpty() && ofFamily.isEmpty()) {
         continue;
       }
+      Address address =
+          ofFamily.orElse(ownAddresses.isEmpty() ? loopback : ownAddresses.getFirst());
       switch (port.target()) {
         case PortReference.Numbers numbers -> targets.add(new Target(address, numbers.first(), w));
         case PortReference.Named named -> {
@@ -630,7 +634,7 @@ public final class Steerer {
   private void checkVirtualPorts() {
     Map<Address, String> workloadAddresses = new HashMap<>();
     for (Workload workload : cluster.workloads()) {
-      workload.address().ifPresent(a -> workloadAddresses.put(a.value(), workload.id()));
+      workload.addresses().forEach(a -> workloadAddresses.put(a.value(), workload.id()));
     }
     Map<Address, Service> owners = new HashMap<>();
     for (Service service : services) {
