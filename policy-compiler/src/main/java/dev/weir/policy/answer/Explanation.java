@@ -5,6 +5,7 @@ import dev.weir.policy.plan.Protocol;
 import dev.weir.policy.plan.Rule;
 import dev.weir.policy.plan.Verdict.Decision;
 import java.util.List;
+import java.util.Optional;
 
 /**
  * Why a connection is allowed or not.
@@ -19,6 +20,7 @@ import java.util.List;
  * @param why in a sentence
  * @param findings every clause that decided or nearly did, those that decided first
  * @param backends when {@code to} is a service: the same question about each backend
+ * @param remedy when it is refused, or would be: what would have it allowed
  */
 public record Explanation(
     String from,
@@ -30,7 +32,8 @@ public record Explanation(
     String tier,
     String why,
     List<Finding> findings,
-    List<Explanation> backends) {
+    List<Explanation> backends,
+    Optional<Remedy> remedy) {
   /** Copies the lists. */
   public Explanation {
     findings = List.copyOf(findings);

@@ -4,10 +4,12 @@ package dev.weir.policy.cli;
 import dev.weir.policy.Analysis;
 import dev.weir.policy.Compilation;
 import dev.weir.policy.PolicyCompiler;
+import dev.weir.policy.answer.Change;
 import dev.weir.policy.answer.Explainer;
 import dev.weir.policy.answer.Explanation;
 import dev.weir.policy.answer.Explanation.Finding;
 import dev.weir.policy.answer.Party;
+import dev.weir.policy.answer.Remedy;
 import dev.weir.policy.json.Json;
 import dev.weir.policy.plan.Protocol;
 import dev.weir.policy.source.SourceTree;
@@ -140,6 +142,17 @@ public final class ExplainCommand implements Callable<Integer> {
     }
     for (Explanation backend : explanation.backends()) {
       print(backend, indent + "    ");
+    }
+    if (indent.isEmpty()) {
+      explanation.remedy().ifPresent(this::print);
+    }
+  }
+
+  private void print(Remedy remedy) {
+    input.out().println("  to allow it: " + remedy.note());
+    for (Change change : remedy.changes()) {
+      input.out().println("    " + change.describe() + ":");
+      change.yaml().lines().forEach(line -> input.out().println("      " + line));
     }
   }
 }

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.weir.policy.cli;
 
+import dev.weir.policy.answer.Change;
 import dev.weir.policy.answer.Explanation;
 import dev.weir.policy.answer.Explanation.Finding;
+import dev.weir.policy.answer.Remedy;
 import dev.weir.policy.plan.Plan;
 import dev.weir.policy.plan.PlanCodec;
 import dev.weir.policy.plan.Rule;
@@ -74,6 +76,30 @@ public final class Reports {
     }
     report.put("rules", findings);
     report.put("backends", explanation.backends().stream().map(Reports::explanation).toList());
+    report.put("remedy", explanation.remedy().map(Reports::remedy));
+    return report;
+  }
+
+  private static Map<String, Object> remedy(Remedy remedy) {
+    Map<String, Object> report = new LinkedHashMap<>();
+    report.put("note", remedy.note());
+    report.put("changes", remedy.changes().stream().map(Reports::change).toList());
+    return report;
+  }
+
+  private static Map<String, Object> change(Change change) {
+    Map<String, Object> report = new LinkedHashMap<>();
+    report.put("kind", change.kind());
+    report.put("namespace", change.namespace());
+    report.put("name", change.name());
+    report.put("file", change.file());
+    report.put("line", change.line());
+    Map<String, Object> patch = new LinkedHashMap<>();
+    patch.put("op", "add");
+    patch.put("path", change.path());
+    patch.put("value", change.value());
+    report.put("patch", List.of(patch));
+    report.put("yaml", change.yaml());
     return report;
   }
 

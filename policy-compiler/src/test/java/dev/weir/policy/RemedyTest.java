@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.weir.policy;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import dev.weir.policy.answer.Change;
+import dev.weir.policy.answer.Explainer;
+import dev.weir.policy.answer.Explanation;
+import dev.weir.policy.answer.Party;
+import dev.weir.policy.answer.Remedy;
+import dev.weir.policy.json.Json;
+import dev.weir.policy.plan.Protocol;
+import dev.weir.policy.source.SourceTree;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.stream.Collectors;
+import net.jqwik.api.ForAll;
+import net.jqwik.api.Property;
+import org.junit.jupiter.api.Test;
+import org.snakeyaml.engine.v2.api.Load;
+import org.snakeyaml.engine.v2.api.LoadSettings;
+
+/** What {@code explain} says would allow a connection is put into the files, and allows it. */
+class RemedyTest {
+
+  private static Analysis analyse(String yaml) {
+    return PolicyCompiler.analyse(SourceTree.of("f.yaml", yaml));
+  }
+
+  private static Explanation explain(String yaml, String from, String to, int port)
+      throws Explainer.UnclearException {
+    Analysis analysis = analyse(yaml);
+    assertThat(analysis.compilation()).as(yaml).isInstanceOf(Compilation.Compiled.class);
+    Explainer explainer = new Explainer(analysis, (Compilation.Compiled) analysis.compilation());
+    Party source = explainer.party(from, Protocol.TCP, 0);
+    return explainer.explain(source, explainer.party(to, Protocol.TCP, port), Protocol.TCP, port);
+  }
+
+  /** The files after a change, as any tool that knows JSON Patch would make it. */
+  private static String apply(String yaml, List<Change> changes) {
+    List<Object> documents = new ArrayList<>();
+    new Load(LoadSettings.builder().build()).loadAllFromString(yaml).forEach(documents::add);
+    for (Change change : changes) {
+      if (change.path().isEmpty()) {
+        documents.add(change.value());
+        continue;
+      }
+      for (Object document : documents) {
+        Map<?, ?> metadata = (Map<?, ?>) ((Map<?, ?>) document).get("metadata");
+        if (change.kind().equals(((Map<?, ?>) document).get("kind"))
+            && change.name().equals(metadata.get("name"))
+            && change.namespace().equals(text(metadata.get("namespace"), change))) {
+          add(document, change.path().substring(1).split("/"), change.value());
+        }
+      }
+    }
+    return documents.stream().map(Json::pretty).collect(Collectors.joining("---\n"));
+  }
+
+  private static String text(Object namespace, Change change) {
+    return namespace == null
+        ? change.kind().equals("Mesh") ? change.namespace() : "default"
+        : namespace.toString();
+  }
+
+  @SuppressWarnings("unchecked")
+  private static void add(Object document, String[] path, Object value) {
+    Object at = document;
+    for (int i = 0; i < path.length - 1; i++) {
+      at =
+          at instanceof List<?> list
+              ? list.get(Integer.parseInt(path[i]))
+              : ((Map<?, ?>) at).get(path[i]);
+    }
+    String last = path[path.length - 1];
+    if (at instanceof List<?> list) {
+      assertThat(last).isEqualTo("-");
+      ((List<Object>) list).add(value);
+    } else {
+      ((Map<String, Object>) at).put(last, value);
+    }
+  }
+
+  @Property(tries = 60)
+  void theSmallestChangeAllowsTheConnection(@ForAll long seed) throws Exception {
+    String yaml = RandomPolicies.yaml(seed);
+    Analysis analysis = analyse(yaml);
+    List<String> parties =
+        new ArrayList<>(
+            analysis.cluster().workloads().stream()
+                .map(w -> "workload/" + w.meta().qualifiedName())
+                .toList());
+    parties.addAll(List.of("10.1.2.3", "2001:db8::5"));
+    for (String from : parties) {
+      for (String to : parties) {
+        for (int port : List.of(80, 9000)) {
+          Explanation explanation = explain(yaml, from, to, port);
+          assertThat(explanation.remedy().isPresent()).isNotEqualTo(explanation.made());
+          if (explanation.remedy().isPresent()) {
+            List<Change> changes = explanation.remedy().get().changes();
+            String changed = apply(yaml, changes);
+            assertThat(explain(changed, from, to, port).made())
+                .as("%s -> %s %d: %s in%n%s", from, to, port, changes, yaml)
+                .isTrue();
+          }
+        }
+      }
+    }
+  }
+
+  private static final String SHOP =
+      """
+      apiVersion: weir.dev/v1alpha1
+      kind: Workload
+      metadata: {name: web, namespace: shop, labels: {app: web, tier: front}}
+      spec: {cgroup: /web}
+      ---
+      apiVersion: weir.dev/v1alpha1
+      kind: Workload
+      metadata: {name: cart, namespace: shop, labels: {app: cart, tier: front}}
+      spec: {cgroup: /cart}
+      ---
+      apiVersion: weir.dev/v1alpha1
+      kind: Workload
+      metadata: {name: orders, namespace: shop, labels: {app: orders}}
+      spec: {cgroup: /orders, ports: [{port: 8080}]}
+      ---
+      apiVersion: networking.k8s.io/v1
+      kind: NetworkPolicy
+      metadata: {name: orders, namespace: shop}
+      spec:
+        podSelector: {matchLabels: {app: orders}}
+        ingress:
+          - from: [{podSelector: {matchLabels: {app: cart}}}]
+            ports: [{port: 8080}]
+      """;
+
+  private static Change only(Explanation explanation) {
+    Remedy remedy = explanation.remedy().orElseThrow();
+    assertThat(remedy.changes()).hasSize(1);
+    return remedy.changes().getFirst();
+  }
+
+  @Test
+  void aClauseForThisPortAloneGetsTheSourceByItsOwnLabel() throws Exception {
+    Change change = only(explain(SHOP, "web", "orders", 8080));
+    assertThat(change.describe())
+        .isEqualTo("add to NetworkPolicy shop/orders spec.ingress[0].from (f.yaml:22)");
+    assertThat(change.yaml())
+        .isEqualTo(
+            """
+            - podSelector:
+                matchLabels:
+                  app: web
+            """);
+  }
+
+  @Test
+  void aClauseForThisSourceAloneGetsThePort() throws Exception {
+    Change change = only(explain(SHOP, "cart", "orders", 9090));
+    assertThat(change.path()).isEqualTo("/spec/ingress/0/ports/-");
+    assertThat(change.yaml()).isEqualTo("- port: 9090\n  protocol: TCP\n");
+  }
+
+  @Test
+  void aClauseThatWouldOpenMoreIsLeftAlone() throws Exception {
+    Change change = only(explain(SHOP, "web", "orders", 9090));
+    assertThat(change.path()).isEqualTo("/spec/ingress/-");
+  }
+
+  @Test
+  void anAddressOutsideIsNamedByItself() throws Exception {
+    Change change = only(explain(SHOP, "192.0.2.7", "orders", 8080));
+    assertThat(change.value()).isEqualTo(Map.of("ipBlock", Map.of("cidr", "192.0.2.7/32")));
+  }
+
+  @Test
+  void whatDefaultDenyIsolatesGetsAPolicy() throws Exception {
+    String mesh =
+        "\n---\n{apiVersion: weir.dev/v1alpha1, kind: Mesh, metadata: {name: m},"
+            + " spec: {defaultDeny: true}}\n";
+    Explanation explanation = explain(SHOP + mesh, "web", "orders", 8080);
+    assertThat(explanation.remedy().orElseThrow().changes())
+        .extracting(Change::describe)
+        .containsExactly(
+            "make a NetworkPolicy shop/web-to-shop-orders",
+            "add to NetworkPolicy shop/orders spec.ingress[0].from (f.yaml:22)");
+    assertThat(
+            explain(
+                    apply(SHOP + mesh, explanation.remedy().orElseThrow().changes()),
+                    "web",
+                    "orders",
+                    8080)
+                .made())
+        .isTrue();
+  }
+
+  @Test
+  void aGovernedHostIsLetThroughByMesh() throws Exception {
+    String mesh =
+        "\n---\n{apiVersion: weir.dev/v1alpha1, kind: Mesh, metadata: {name: m}, spec: {host:"
+            + " {governed: true, management: [{direction: Ingress, protocol: TCP, port: 22}]}}}\n";
+    Explanation explanation = explain(SHOP + mesh, "host", "orders", 8080);
+    assertThat(explanation.made()).isFalse();
+    assertThat(
+            explain(
+                    apply(SHOP + mesh, explanation.remedy().orElseThrow().changes()),
+                    "host",
+                    "orders",
+                    8080)
+                .made())
+        .isTrue();
+  }
+
+  @Test
+  void whatNobodyDeclaredCannotBeNamed() throws Exception {
+    Remedy remedy = explain(SHOP, "unknown", "orders", 8080).remedy().orElseThrow();
+    assertThat(remedy.changes()).isEmpty();
+    assertThat(remedy.note()).contains("declare a Workload");
+  }
+
+  @Test
+  void whatIsAllowedNeedsNoRemedy() throws Exception {
+    assertThat(explain(SHOP, "cart", "orders", 8080).remedy()).isEmpty();
+  }
+
+  @Test
+  void yamlQuotesWhatWouldMeanSomethingElse() {
+    Map<String, Object> value = new LinkedHashMap<>();
+    value.put("a", "true");
+    value.put("b", "10");
+    value.put("c", Map.of());
+    assertThat(new Change("K", "n", "x", "", 0, "/spec", value).yaml())
+        .isEqualTo("a: \"true\"\nb: \"10\"\nc: {}\n");
+  }
+}
