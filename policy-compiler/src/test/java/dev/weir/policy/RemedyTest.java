@@ -15,6 +15,7 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.stream.Collectors;
 import net.jqwik.api.ForAll;
 import net.jqwik.api.Property;
@@ -48,10 +49,16 @@ class RemedyTest {
         continue;
       }
       for (Object document : documents) {
-        Map<?, ?> metadata = (Map<?, ?>) ((Map<?, ?>) document).get("metadata");
-        if (change.kind().equals(((Map<?, ?>) document).get("kind"))
-            && change.name().equals(metadata.get("name"))
-            && change.namespace().equals(text(metadata.get("namespace"), change))) {
+        Map<?, ?> metadata = (Map<?, ?>) member(document, "metadata");
+        if (change.kind().equals(member(document, "kind"))
+            && change.name().equals(member(metadata, "name"))
+            && (change.kind().equals("Mesh")
+                || change
+                    .namespace()
+                    .equals(
+                        metadata.containsKey("namespace")
+                            ? member(metadata, "namespace")
+                            : "default"))) {
           add(document, change.path().substring(1).split("/"), change.value());
         }
       }
@@ -59,10 +66,8 @@ class RemedyTest {
     return documents.stream().map(Json::pretty).collect(Collectors.joining("---\n"));
   }
 
-  private static String text(Object namespace, Change change) {
-    return namespace == null
-        ? change.kind().equals("Mesh") ? change.namespace() : "default"
-        : namespace.toString();
+  private static Object member(Object map, String key) {
+    return Objects.requireNonNull(((Map<?, ?>) map).get(key), key);
   }
 
   @SuppressWarnings("unchecked")
@@ -71,15 +76,15 @@ class RemedyTest {
     for (int i = 0; i < path.length - 1; i++) {
       at =
           at instanceof List<?> list
-              ? list.get(Integer.parseInt(path[i]))
-              : ((Map<?, ?>) at).get(path[i]);
+              ? Objects.requireNonNull(list.get(Integer.parseInt(path[i])))
+              : member(at, path[i]);
     }
     String last = path[path.length - 1];
     if (at instanceof List<?> list) {
       assertThat(last).isEqualTo("-");
       ((List<Object>) list).add(value);
     } else {
-      ((Map<String, Object>) at).put(last, value);
+      ((Map<String, Object>) Objects.requireNonNull(at)).put(last, value);
     }
   }
 
