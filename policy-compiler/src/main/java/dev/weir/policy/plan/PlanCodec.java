@@ -17,7 +17,7 @@ import java.util.List;
 public final class PlanCodec {
 
   /** Version of the format; grows with every change of a record of this package. */
-  public static final int VERSION = 2;
+  public static final int VERSION = 3;
 
   private static final byte[] MAGIC = "WEIRPLAN".getBytes(StandardCharsets.US_ASCII);
 
@@ -62,18 +62,21 @@ public final class PlanCodec {
     for (Service service : services) {
       destinations.set(service.identity());
     }
+    BitSet workloads = new BitSet();
     for (Cluster cluster : plan.proxy().clusters()) {
       for (int backend : cluster.endpoints()) {
         destinations.set(plan.backends().get(backend).identity());
+        workloads.set(plan.backends().get(backend).workload());
       }
     }
     List<Verdict> verdicts =
         plan.verdicts().stream().filter(v -> destinations.get(v.destination())).toList();
+    AccessPlan access = plan.proxy().access().about(workloads);
     return new Plan(
         plan.settings(),
         plan.workloads().stream().map(Workload::withoutCgroups).toList(),
         plan.identities(),
-        named(plan, verdicts, destinations),
+        named(plan, verdicts, destinations, access),
         verdicts,
         plan.portClasses(),
         services,
@@ -81,13 +84,18 @@ public final class PlanCodec {
         List.of(),
         plan.cidrs(),
         List.of(),
-        plan.proxy());
+        plan.proxy().with(access));
   }
 
   /** The rules, those blotted out that no answer about these verdicts and destinations can name. */
-  private static List<Rule> named(Plan plan, List<Verdict> verdicts, BitSet destinations) {
+  private static List<Rule> named(
+      Plan plan, List<Verdict> verdicts, BitSet destinations, AccessPlan access) {
     BitSet named = new BitSet();
     named.set(0);
+    for (AccessPlan.Policy policy : access.policies()) {
+      named.set(policy.rule());
+      policy.clauses().forEach(clause -> named.set(clause.rule()));
+    }
     verdicts.forEach(verdict -> named.set(verdict.rule()));
     for (int i = 0; i < plan.identities().size(); i++) {
       Identity identity = plan.identities().get(i);

@@ -11,9 +11,13 @@ import java.util.stream.Stream;
  * @param listeners ports it terminates for {@code Gateway}s
  * @param virtualServices services whose connections lead to the proxy
  * @param clusters where routes lead; {@link WeightedBackend#cluster} is an index
+ * @param access what AuthorizationPolicies say of requests
  */
 public record ProxyPlan(
-    List<Listener> listeners, List<VirtualService> virtualServices, List<Cluster> clusters) {
+    List<Listener> listeners,
+    List<VirtualService> virtualServices,
+    List<Cluster> clusters,
+    AccessPlan access) {
 
   /** Nothing to do: no proxy is needed. */
   public static final ProxyPlan NONE = new ProxyPlan(List.of(), List.of(), List.of());
@@ -23,6 +27,17 @@ public record ProxyPlan(
     listeners = List.copyOf(listeners);
     virtualServices = List.copyOf(virtualServices);
     clusters = List.copyOf(clusters);
+  }
+
+  /** With no AuthorizationPolicy. */
+  public ProxyPlan(
+      List<Listener> listeners, List<VirtualService> virtualServices, List<Cluster> clusters) {
+    this(listeners, virtualServices, clusters, AccessPlan.NONE);
+  }
+
+  /** The same with other AuthorizationPolicies. */
+  public ProxyPlan with(AccessPlan other) {
+    return new ProxyPlan(listeners, virtualServices, clusters, other);
   }
 
   /** Whether a proxy has to run. */

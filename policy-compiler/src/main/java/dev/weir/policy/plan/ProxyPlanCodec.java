@@ -71,6 +71,7 @@ final class ProxyPlanCodec {
                 out.list(c.l4Routes(), r -> l4Route(out, r));
               });
         });
+    AccessPlanCodec.write(out, proxy.access());
   }
 
   private static void backendTls(BinaryWriter out, BackendTls tls) {
@@ -269,7 +270,8 @@ final class ProxyPlanCodec {
                                 in.text(),
                                 in.list(() -> route(in, rules, clusters.size())),
                                 in.list(() -> l4Route(in, rules, clusters.size()))))));
-    return new ProxyPlan(listeners, virtualServices, clusters);
+    return new ProxyPlan(
+        listeners, virtualServices, clusters, AccessPlanCodec.read(in, workloads, rules));
   }
 
   private static Route route(BinaryReader in, int rules, int clusters) throws PlanFormatException {

@@ -61,6 +61,27 @@ class PlanCodecTest {
     }
   }
 
+  @Property(tries = 100)
+  void aPlanCutForTheProxyNamesTheRulesOfItsAuthorizationPolicies(@ForAll long seed) {
+    Plan plan = RandomPlans.plan(seed);
+    Plan cut = PlanCodec.forProxy(plan);
+    for (AccessPlan.Policy policy : cut.proxy().access().policies()) {
+      assertThat(cut.rules().get(policy.rule())).isEqualTo(plan.rules().get(policy.rule()));
+    }
+    for (AccessPlan.Guard guard : cut.proxy().access().guards()) {
+      assertThat(plan.proxy().access().guards())
+          .filteredOn(g -> g.workload() == guard.workload())
+          .extracting(g -> policies(plan, g))
+          .contains(policies(cut, guard));
+    }
+  }
+
+  private static List<AccessPlan.Policy> policies(Plan plan, AccessPlan.Guard guard) {
+    return guard.policies().stream()
+        .map(b -> plan.proxy().access().policies().get(b.policy()))
+        .toList();
+  }
+
   @Test
   void aLargePlanIsSmallForTheProxy() {
     Plan plan = RandomPlans.plan(1);

@@ -153,7 +153,50 @@ final class RandomPlans {
                                     text(),
                                     some(() -> route(clusters.size())),
                                     some(() -> l4Route(clusters.size())))))),
-            clusters));
+            clusters,
+            access()));
+  }
+
+  private AccessPlan access() {
+    List<AccessPlan.Policy> policies =
+        some(
+            () ->
+                new AccessPlan.Policy(
+                    rule(),
+                    one(AccessPlan.Action.values()),
+                    flag(),
+                    some(
+                        () ->
+                            new AccessPlan.Clause(
+                                rule(), some(this::term), some(this::term), term()))));
+    if (policies.isEmpty()) {
+      return AccessPlan.NONE;
+    }
+    return new AccessPlan(
+        text(),
+        policies,
+        some(
+            () ->
+                new AccessPlan.Guard(
+                    workload(),
+                    some(
+                        () ->
+                            new AccessPlan.Bound(
+                                random.nextInt(policies.size()), some(this::port))))),
+        some(
+            () ->
+                new AccessPlan.GatewayGuard(text(), some(() -> random.nextInt(policies.size())))));
+  }
+
+  private AccessPlan.Term term() {
+    return new AccessPlan.Term(
+        some(
+            () ->
+                new AccessPlan.Condition(
+                    one(AccessPlan.Attribute.values()),
+                    some(this::text),
+                    some(this::text),
+                    some(this::text))));
   }
 
   private Verdict verdict() {
