@@ -299,7 +299,7 @@ class BadFilesTest {
     assertThat(compilation).isInstanceOf(Compilation.Compiled.class);
     assertThat(compilation.warnings())
         .singleElement()
-        .hasToString("f:6:3: spec.cgruop: is not a field of this kind");
+        .hasToString("f:6:3: spec.cgruop: is not a field of this kind (did you mean cgroup?)");
   }
 
   @Test

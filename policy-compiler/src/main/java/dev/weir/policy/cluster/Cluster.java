@@ -49,7 +49,7 @@ public final class Cluster {
                     .thenComparing(r -> r.meta().namespace())
                     .thenComparing(r -> r.meta().name()))
             .toList();
-    this.workloads = all(Workload.class);
+    this.workloads = Owners.resolve(all(Workload.class));
     List<Mesh> meshes = all(Mesh.class);
     this.mesh = meshes.stream().findFirst();
     for (Mesh other : meshes.subList(Math.min(1, meshes.size()), meshes.size())) {

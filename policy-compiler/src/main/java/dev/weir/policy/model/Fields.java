@@ -251,7 +251,32 @@ final class Fields {
     for (Entry entry : mapping.entries()) {
       if (!known.contains(entry.key().text())) {
         diagnostics.warning(
-            entry.key().at(), path(entry.key().text()), "is not a field of this kind", "");
+            entry.key().at(),
+            path(entry.key().text()),
+            "is not a field of this kind",
+            Spelling.nearest(entry.key().text(), known)
+                .map(name -> "did you mean " + name + "?")
+                .orElse(""));
+      }
+    }
+  }
+
+  /**
+   * Warns of fields that look like a mistyped one of these, for mappings whose other fields make no
+   * difference here and are too many to be known.
+   */
+  void warnOfLookalikes(String... names) {
+    for (Entry entry : mapping.entries()) {
+      String key = entry.key().text();
+      if (!known.contains(key) && !List.of(names).contains(key)) {
+        Spelling.nearest(key, List.of(names))
+            .ifPresent(
+                name ->
+                    diagnostics.warning(
+                        entry.key().at(),
+                        path(key),
+                        "is not a field of this kind",
+                        "did you mean " + name + "?"));
       }
     }
   }

@@ -67,7 +67,8 @@ final class NodeReader {
             cgroup,
             addresses,
             ports,
-            handsOut));
+            handsOut,
+            false));
   }
 
   /** {@code address}, or {@code addresses} of one or two families. */

@@ -2,6 +2,7 @@
 package dev.weir.policy.model;
 
 import dev.weir.policy.model.Workload.Controller;
+import dev.weir.policy.plan.Address;
 import dev.weir.policy.plan.Protocol;
 import java.util.ArrayList;
 import java.util.HashSet;
@@ -15,15 +16,26 @@ import java.util.Set;
  */
 final class PodReader {
 
+  /** Phases of a Pod whose containers have all ended and will not be started again. */
+  private static final Set<String> ENDED = Set.of("Succeeded", "Failed");
+
   private PodReader() {}
 
-  static Resource read(Meta meta, String kind, Fields object) {
-    object.ignore("apiVersion", "kind", "status");
+  /** Empty when nobody runs or will run: a Pod that has ended, a ReplicaSet rolled over. */
+  static Optional<Resource> read(Meta meta, String kind, Fields object) {
+    object.ignore("apiVersion", "kind");
     Fields spec = object.mapping("spec").orElseGet(() -> object.empty("spec"));
-    object.finish();
+    Optional<Controller> controller = controller(object);
     if (kind.equals("Pod")) {
-      return pod(meta, kind, controller(object), spec);
+      Fields status = object.mapping("status").orElseGet(() -> object.empty("status"));
+      object.finish();
+      if (ENDED.contains(status.text("phase", ""))) {
+        return Optional.empty();
+      }
+      return Optional.of(pod(meta, kind, controller, spec, addresses(status)));
     }
+    object.ignore("status");
+    object.finish();
     Fields job =
         kind.equals("CronJob") ? part(part(spec, "jobTemplate", kind), "spec", kind) : spec;
     Fields template = part(job, "template", kind);
@@ -36,7 +48,37 @@ final class PodReader {
             meta.annotations(),
             meta.created(),
             meta.at());
-    return pod(labelled, kind, Optional.empty(), part(template, "spec", kind));
+    metadata.warnOfLookalikes("labels");
+    Fields podSpec = part(template, "spec", kind);
+    if (kind.equals("ReplicaSet") && controller.isPresent() && none(spec)) {
+      // What a Deployment keeps to roll back to. Its labels may be those of long ago.
+      return Optional.empty();
+    }
+    return Optional.of(pod(labelled, kind, controller, podSpec, List.of()));
+  }
+
+  private static boolean none(Fields spec) {
+    return spec.integer("replicas", 0, Integer.MAX_VALUE).map(n -> n.value() == 0).orElse(false);
+  }
+
+  /**
+   * What the kubelet says. Whether it is believed is not decided here; what is no address is none.
+   */
+  private static List<Located<Address>> addresses(Fields status) {
+    List<Located<String>> texts = new ArrayList<>();
+    for (Fields item : status.mappings("podIPs")) {
+      item.string("ip").ifPresent(texts::add);
+    }
+    if (texts.isEmpty()) {
+      status.string("podIP").ifPresent(texts::add);
+    }
+    List<Located<Address>> addresses = new ArrayList<>();
+    for (Located<String> text : texts) {
+      Address.parse(text.value())
+          .filter(a -> !a.isLoopback())
+          .ifPresent(a -> addresses.add(new Located<>(a, text.at(), text.field())));
+    }
+    return addresses;
   }
 
   private static Fields part(Fields fields, String key, String kind) {
@@ -63,7 +105,12 @@ final class PodReader {
   }
 
   private static Workload pod(
-      Meta meta, String kind, Optional<Controller> controller, Fields spec) {
+      Meta meta,
+      String kind,
+      Optional<Controller> controller,
+      Fields spec,
+      List<Located<Address>> addresses) {
+    boolean hostNetwork = spec.bool("hostNetwork", false);
     List<Workload.Port> ports = new ArrayList<>();
     Set<String> seen = new HashSet<>();
     for (Fields container : spec.mappings("containers")) {
@@ -76,18 +123,23 @@ final class PodReader {
         ports(container, seen, ports);
       }
     }
+    spec.warnOfLookalikes(
+        "serviceAccountName", "hostNetwork", "containers", "initContainers");
     return new Workload(
         meta,
         kind,
         controller,
         spec.text("serviceAccountName", spec.text("serviceAccount", "default")),
         Optional.empty(),
-        List.of(),
+        // With hostNetwork it is the node's address, which says nothing about this pod.
+        hostNetwork ? List.of() : addresses,
         ports,
-        false);
+        false,
+        hostNetwork);
   }
 
   private static void ports(Fields container, Set<String> seen, List<Workload.Port> ports) {
+    container.warnOfLookalikes("ports");
     for (Fields item : container.mappings("ports")) {
       item.ignore("hostPort", "hostIP");
       String name = item.text("name", "");

@@ -188,15 +188,15 @@ public final class ResourceReader {
               : Optional.empty();
       case "/Pod", "/ReplicationController" ->
           version(fields, group, version, "v1")
-              ? meta(fields, true).map(m -> PodReader.read(m, kind, fields))
+              ? meta(fields, true).flatMap(m -> PodReader.read(m, kind, fields))
               : Optional.empty();
       case "apps/Deployment", "apps/ReplicaSet", "apps/StatefulSet", "apps/DaemonSet" ->
           version(fields, group, version, "v1")
-              ? meta(fields, true).map(m -> PodReader.read(m, kind, fields))
+              ? meta(fields, true).flatMap(m -> PodReader.read(m, kind, fields))
               : Optional.empty();
       case "batch/Job", "batch/CronJob" ->
           version(fields, group, version, "v1")
-              ? meta(fields, true).map(m -> PodReader.read(m, kind, fields))
+              ? meta(fields, true).flatMap(m -> PodReader.read(m, kind, fields))
               : Optional.empty();
       case "weir.dev/Workload" ->
           version(fields, group, version, "v1alpha1")

@@ -22,6 +22,8 @@ import java.util.Optional;
  *     {@code Mesh.trustPodAddresses} says so
  * @param ports it listens on
  * @param handsOutSockets other workloads may use sockets it made
+ * @param hostNetwork a pod in its node's network namespace: it has no address of its own, and
+ *     nobody but who looks at cgroups can tell it from its node
  */
 public record Workload(
     Meta meta,
@@ -31,12 +33,27 @@ public record Workload(
     Optional<Located<String>> cgroup,
     List<Located<Address>> addresses,
     List<Port> ports,
-    boolean handsOutSockets)
+    boolean handsOutSockets,
+    boolean hostNetwork)
     implements Resource {
   /** Copies the lists. */
   public Workload {
     addresses = List.copyOf(addresses);
     ports = List.copyOf(ports);
+  }
+
+  /** The same with another controller. */
+  public Workload ownedBy(Optional<Controller> owner) {
+    return new Workload(
+        meta,
+        kind,
+        owner,
+        serviceAccount,
+        cgroup,
+        addresses,
+        ports,
+        handsOutSockets,
+        hostNetwork);
   }
 
   /** The first of its own addresses. */

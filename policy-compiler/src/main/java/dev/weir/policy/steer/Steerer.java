@@ -3,6 +3,7 @@ package dev.weir.policy.steer;
 
 import dev.weir.policy.cluster.Cluster;
 import dev.weir.policy.cluster.Selectors;
+import dev.weir.policy.model.EndpointSlice;
 import dev.weir.policy.model.Gateway;
 import dev.weir.policy.model.Gateway.AllowedRoutes;
 import dev.weir.policy.model.HttpRoute;
@@ -28,9 +29,11 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Comparator;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.TreeMap;
 import java.util.TreeSet;
 
@@ -636,6 +639,11 @@ public final class Steerer {
     for (Workload workload : cluster.workloads()) {
       workload.addresses().forEach(a -> workloadAddresses.put(a.value(), workload.id()));
     }
+    boolean anybodyHere = cluster.workloads().stream().anyMatch(Workload::onThisNode);
+    Set<String> withEndpoints = new HashSet<>();
+    for (EndpointSlice slice : cluster.all(EndpointSlice.class)) {
+      withEndpoints.add(slice.meta().namespace() + "/" + slice.service());
+    }
     Map<Address, Service> owners = new HashMap<>();
     for (Service service : services) {
       for (Located<Address> address : service.addresses()) {
@@ -660,14 +668,18 @@ public final class Steerer {
               "give the Service an address of its own");
         }
       }
-      if (service.addresses().isEmpty() && !service.headless() && !service.externalName()) {
+      if (service.addresses().isEmpty()
+          && !service.headless()
+          && !service.externalName()
+          && anybodyHere) {
         diagnostics.warning(
             service.meta().at(),
             "spec.clusterIP",
             "is missing: " + service.id() + " has no virtual address",
             "give it one; without a cluster nobody else does");
       }
-      if (service.selector().isEmpty() && !service.externalName()) {
+      boolean written = withEndpoints.contains(service.meta().qualifiedName());
+      if (service.selector().isEmpty() && !service.externalName() && !written) {
         diagnostics.warning(
             service.meta().at(),
             "spec.selector",
@@ -676,7 +688,7 @@ public final class Steerer {
         continue;
       }
       for (Service.Port port : service.ports()) {
-        if (!service.externalName() && targets(service, port, Optional.empty(), false).isEmpty()) {
+        if (!service.externalName() && !written && !anybodyBehind(service, port)) {
           diagnostics.warning(
               port.at(),
               port.field(),
@@ -685,5 +697,20 @@ public final class Steerer {
         }
       }
     }
+  }
+
+  /**
+   * Whether the files know of a backend, here or elsewhere: manifests of a whole cluster say much
+   * about pods that never run on this node.
+   */
+  private boolean anybodyBehind(Service service, Service.Port port) {
+    for (int w : cluster.select(service.meta().namespace(), service.selector())) {
+      if (!(port.target() instanceof PortReference.Named named)
+          || cluster.workloads().get(w).ports().stream()
+              .anyMatch(p -> p.name().equals(named.name()) && p.protocol() == port.protocol())) {
+        return true;
+      }
+    }
+    return false;
   }
 }
