@@ -21,7 +21,8 @@ final class Owners {
 
   private Owners(List<Workload> workloads) {
     for (Workload workload : workloads) {
-      byName.put(key(workload.meta().namespace(), workload.kind(), workload.meta().name()), workload);
+      byName.put(
+          key(workload.meta().namespace(), workload.kind(), workload.meta().name()), workload);
     }
   }
 

@@ -123,8 +123,7 @@ final class PodReader {
         ports(container, seen, ports);
       }
     }
-    spec.warnOfLookalikes(
-        "serviceAccountName", "hostNetwork", "containers", "initContainers");
+    spec.warnOfLookalikes("serviceAccountName", "hostNetwork", "containers", "initContainers");
     return new Workload(
         meta,
         kind,

@@ -45,15 +45,7 @@ public record Workload(
   /** The same with another controller. */
   public Workload ownedBy(Optional<Controller> owner) {
     return new Workload(
-        meta,
-        kind,
-        owner,
-        serviceAccount,
-        cgroup,
-        addresses,
-        ports,
-        handsOutSockets,
-        hostNetwork);
+        meta, kind, owner, serviceAccount, cgroup, addresses, ports, handsOutSockets, hostNetwork);
   }
 
   /** The first of its own addresses. */
