@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 .DEFAULT_GOAL := help
-.PHONY: help setup build test demo bench format clean
+.PHONY: help setup build test demo bench fuzz format clean
 
 SOURCES := $(shell find pom.xml scripts/build scripts/train scripts/training bpf-programs policy-compiler java-loader \
 	userspace-proxy -path '*/target' -prune -o -path '*/src/test' -prune -o -type f -print)
@@ -28,6 +28,10 @@ demo: build ## run the example shop on this machine's own kernel (needs root)
 bench: build ## measure Weir beside nginx, HAProxy and Envoy (needs root)
 	@scripts/setup --with bench
 	@perf-tests/bench.sh
+
+fuzz: ## ask the policy compiler random questions for DURATION seconds (60)
+	@scripts/setup --with test
+	@scripts/fuzz $(or $(DURATION),60)
 
 format: ## format the Java and C sources
 	@scripts/setup

@@ -3,7 +3,6 @@ package dev.weir.policy;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
-import dev.weir.policy.ReferenceEvaluator.Side;
 import dev.weir.policy.connectivity.Connections;
 import dev.weir.policy.connectivity.Connectivity;
 import dev.weir.policy.connectivity.Difference;
@@ -11,6 +10,9 @@ import dev.weir.policy.model.ResourceReader;
 import dev.weir.policy.model.Workload;
 import dev.weir.policy.plan.Address;
 import dev.weir.policy.plan.Protocol;
+import dev.weir.policy.reference.Outcome;
+import dev.weir.policy.reference.Party;
+import dev.weir.policy.reference.ReferenceEvaluator;
 import dev.weir.policy.source.Diagnostics;
 import dev.weir.policy.source.SourceTree;
 import java.util.ArrayList;
@@ -39,7 +41,7 @@ class AllowedSemanticsTest {
 
   @Property
   void whatIsListedIsWhatTheApiAllows(@ForAll long seed) {
-    String yaml = RandomPolicies.yaml(seed);
+    String yaml = RandomClusters.yaml(seed);
     Analysis analysis = analyse(yaml);
     ReferenceEvaluator reference =
         new ReferenceEvaluator(
@@ -51,14 +53,35 @@ class AllowedSemanticsTest {
     for (Workload a : workloads) {
       for (Workload b : workloads) {
         if (!a.equals(b)) {
-          check(reference, rows, Side.of(a), a.peerName(), Side.of(b), b.peerName(), yaml);
+          check(
+              reference,
+              rows,
+              new Party.Declared(a),
+              a.peerName(),
+              new Party.Declared(b),
+              b.peerName(),
+              yaml);
         }
       }
-      for (String text : RandomPolicies.OUTSIDE) {
+      for (String text : RandomClusters.OUTSIDE) {
         Address address = Address.parse(text).orElseThrow();
         if (six || address.isV4()) {
-          check(reference, rows, Side.of(a), a.peerName(), Side.of(address), text, yaml);
-          check(reference, rows, Side.of(address), text, Side.of(a), a.peerName(), yaml);
+          check(
+              reference,
+              rows,
+              new Party.Declared(a),
+              a.peerName(),
+              new Party.Outside(address),
+              text,
+              yaml);
+          check(
+              reference,
+              rows,
+              new Party.Outside(address),
+              text,
+              new Party.Declared(a),
+              a.peerName(),
+              yaml);
         }
       }
     }
@@ -67,9 +90,9 @@ class AllowedSemanticsTest {
   private static void check(
       ReferenceEvaluator reference,
       List<Connectivity.Row> rows,
-      Side from,
+      Party from,
       String source,
-      Side to,
+      Party to,
       String destination,
       String yaml) {
     Connections listed = Connections.NONE;
@@ -79,10 +102,10 @@ class AllowedSemanticsTest {
       }
     }
     for (Protocol protocol : List.of(Protocol.TCP, Protocol.UDP, Protocol.SCTP)) {
-      for (int port : RandomPolicies.PORTS) {
+      for (int port : RandomClusters.PORTS) {
         assertThat(!listed.and(Connections.of(protocol, port, port)).isEmpty())
             .as("%s -> %s %s %d\n%s", source, destination, protocol, port, yaml)
-            .isEqualTo(reference.allowed(from, to, protocol, port));
+            .isEqualTo(reference.connection(from, to, protocol, port) == Outcome.ALLOW);
       }
     }
   }
@@ -196,7 +219,7 @@ class AllowedSemanticsTest {
 
   @Test
   void theDifferenceOfFilesThatMeanTheSameIsNothing() {
-    String one = RandomPolicies.yaml(7);
+    String one = RandomClusters.yaml(7);
     List<Difference.Row> rows = new ArrayList<>();
     assertThat(Difference.between(analyse(one).cluster(), analyse(one).cluster(), rows::add))
         .isEqualTo(Difference.Direction.EQUAL);

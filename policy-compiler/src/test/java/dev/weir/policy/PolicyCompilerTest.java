@@ -149,13 +149,13 @@ class PolicyCompilerTest {
 
   @Property(tries = 50)
   void compilingTwiceGivesTheSameBytes(@ForAll long seed) {
-    String yaml = RandomPolicies.yaml(seed);
+    String yaml = RandomClusters.yaml(seed);
     assertThat(PlanCodec.encode(plan(yaml))).isEqualTo(PlanCodec.encode(plan(yaml)));
   }
 
   @Property(tries = 50)
   void theOrderOfDocumentsChangesNothingButLines(@ForAll long seed) {
-    List<String> documents = new ArrayList<>(List.of(RandomPolicies.yaml(seed).split("---\n")));
+    List<String> documents = new ArrayList<>(List.of(RandomClusters.yaml(seed).split("---\n")));
     Plan before = plan(String.join("---\n", documents));
     Collections.shuffle(documents, new Random(seed));
     Plan after = plan(String.join("---\n", documents));

@@ -90,7 +90,7 @@ class RemedyTest {
 
   @Property(tries = 60)
   void theSmallestChangeAllowsTheConnection(@ForAll long seed) throws Exception {
-    String yaml = RandomPolicies.yaml(seed);
+    String yaml = RandomClusters.yaml(seed);
     Analysis analysis = analyse(yaml);
     List<String> parties =
         new ArrayList<>(

@@ -1,0 +1,335 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.weir.policy;
+
+import dev.weir.policy.answer.Explainer;
+import dev.weir.policy.answer.Explanation;
+import dev.weir.policy.model.Resource;
+import dev.weir.policy.model.ResourceReader;
+import dev.weir.policy.model.Workload;
+import dev.weir.policy.plan.Address;
+import dev.weir.policy.plan.Backend;
+import dev.weir.policy.plan.Plan;
+import dev.weir.policy.plan.Protocol;
+import dev.weir.policy.plan.ProxyPlan;
+import dev.weir.policy.plan.Reserved;
+import dev.weir.policy.plan.Service;
+import dev.weir.policy.plan.Verdict.Decision;
+import dev.weir.policy.plan.VerdictIndex;
+import dev.weir.policy.reference.Outcome;
+import dev.weir.policy.reference.Party;
+import dev.weir.policy.reference.ReferenceEvaluator;
+import dev.weir.policy.source.Diagnostics;
+import dev.weir.policy.source.Purpose;
+import dev.weir.policy.source.SourceTree;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import java.util.Random;
+import java.util.Set;
+import java.util.TreeSet;
+
+/**
+ * One cluster, asked three times: what the plan says in the kernel's order of look-ups, what {@code
+ * explain} says, and what the reference evaluator says.
+ */
+final class Oracle {
+
+  private static final List<Protocol> PROTOCOLS =
+      List.of(Protocol.TCP, Protocol.UDP, Protocol.SCTP);
+
+  /**
+   * Two of them disagree, or the compiler failed.
+   *
+   * @param kind a word, so that a smaller cluster counts only if it fails alike
+   * @param message about what
+   */
+  record Disagreement(String kind, String message) {
+    @Override
+    public String toString() {
+      return kind + ": " + message;
+    }
+  }
+
+  /** What came of it. */
+  record Result(int questions, Optional<Disagreement> disagreement) {}
+
+  /** As few documents as the disagreement needs. */
+  record Shrunk(List<String> documents, Disagreement disagreement) {}
+
+  private static final class Found extends RuntimeException {
+    private static final long serialVersionUID = 1;
+    final transient Disagreement disagreement;
+
+    Found(String kind, String message) {
+      super(kind + ": " + message);
+      this.disagreement = new Disagreement(kind, message);
+    }
+  }
+
+  /** One side, as the three know it. */
+  record Side(
+      Party party, Optional<dev.weir.policy.answer.Party> named, int identity, boolean source) {}
+
+  final Analysis analysis;
+  final Plan plan;
+  final VerdictIndex index;
+  final List<Workload> workloads;
+  final ReferenceEvaluator reference;
+  private final Explainer explainer;
+  private final Random random;
+  private final boolean everything;
+  private final List<Side> sides = new ArrayList<>();
+  private int questions;
+
+  private Oracle(List<String> documents, long seed, boolean everything) {
+    this.everything = everything;
+    SourceTree tree = SourceTree.of("random.yaml", String.join("---\n", documents));
+    random = new Random(seed);
+    analysis = PolicyCompiler.analyse(tree);
+    if (!(analysis.compilation() instanceof Compilation.Compiled compiled)) {
+      throw new Found("refused", analysis.compilation().toString());
+    }
+    plan = compiled.plan();
+    index = new VerdictIndex(plan);
+    workloads = analysis.cluster().workloads();
+    List<Resource> resources = ResourceReader.read(tree, new Diagnostics(Purpose.ASK));
+    reference = new ReferenceEvaluator(resources);
+    explainer = new Explainer(analysis, compiled);
+    sides();
+  }
+
+  /** Asks some of the possible questions, the same ones for the same seed. */
+  static Result ask(List<String> documents, long seed) {
+    return ask(documents, seed, false);
+  }
+
+  @SuppressWarnings("IllegalCatch") // whatever the compiler throws is what is looked for
+  private static Result ask(List<String> documents, long seed, boolean everything) {
+    try {
+      Oracle oracle = new Oracle(documents, seed, everything);
+      oracle.connections();
+      oracle.services();
+      oracle.proxy();
+      return new Result(oracle.questions, Optional.empty());
+    } catch (Found e) {
+      return new Result(0, Optional.of(e.disagreement));
+    } catch (RuntimeException | StackOverflowError e) {
+      String at = e.getStackTrace().length == 0 ? "" : " at " + e.getStackTrace()[0];
+      return new Result(0, Optional.of(new Disagreement("exception", e + at)));
+    }
+  }
+
+  /** Drops documents as long as there is a disagreement of the same kind. */
+  static Shrunk shrink(List<String> documents, long seed, Disagreement found) {
+    List<String> rest = new ArrayList<>(documents);
+    Disagreement last = found;
+    boolean smaller = true;
+    while (smaller) {
+      smaller = false;
+      for (int i = rest.size() - 1; i >= 0; i--) {
+        List<String> without = new ArrayList<>(rest);
+        without.remove(i);
+        Optional<Disagreement> still = ask(without, seed, true).disagreement();
+        if (still.isPresent() && still.get().kind().equals(found.kind())) {
+          rest = without;
+          last = still.get();
+          smaller = true;
+        }
+      }
+    }
+    return new Shrunk(rest, last);
+  }
+
+  int identity(Workload workload) {
+    return plan.workloads().stream()
+        .filter(
+            w ->
+                w.kind().equals(workload.kind())
+                    && w.namespace().equals(workload.meta().namespace())
+                    && w.name().equals(workload.meta().name()))
+        .findFirst()
+        .orElseThrow()
+        .identity();
+  }
+
+  private void sides() {
+    for (int w = 0; w < workloads.size(); w++) {
+      Workload workload = workloads.get(w);
+      sides.add(
+          new Side(
+              new Party.Declared(workload),
+              Optional.of(
+                  new dev.weir.policy.answer.Party.Declared(w, workload.meta().qualifiedName())),
+              identity(workload),
+              true));
+    }
+    for (String text : RandomClusters.OUTSIDE) {
+      Address address = Address.parse(text).orElseThrow();
+      sides.add(
+          new Side(
+              new Party.Outside(address),
+              Optional.of(new dev.weir.policy.answer.Party.Outside(address)),
+              index.outside(address),
+              true));
+    }
+    sides.add(
+        new Side(
+            new Party.Unknown(),
+            Optional.of(new dev.weir.policy.answer.Party.Unknown()),
+            Reserved.UNKNOWN.index(),
+            true));
+    sides.add(
+        new Side(
+            new Party.Host(),
+            Optional.of(new dev.weir.policy.answer.Party.Host()),
+            Reserved.HOST.index(),
+            true));
+  }
+
+  /** Every pair: the plan on every port, {@code explain} on some. */
+  private void connections() {
+    for (Side from : sides) {
+      for (Side to : sides) {
+        if (from.equals(to)) {
+          continue;
+        }
+        for (Protocol protocol : PROTOCOLS) {
+          for (int port : RandomClusters.PORTS) {
+            if (everything || random.nextInt(12) == 0) {
+              connection(from, to, protocol, port);
+            }
+          }
+        }
+      }
+    }
+  }
+
+  private void connection(Side from, Side to, Protocol protocol, int port) {
+    Outcome expected = reference.connection(from.party(), to.party(), protocol, port);
+    questions++;
+    VerdictIndex.Answer answer = index.lookup(from.identity(), to.identity(), protocol, port);
+    if (!answer.decision().name().equals(expected.name())) {
+      throw new Found(
+          "verdict", question(from, to, protocol, port) + differ(answer.decision(), expected));
+    }
+    if ((everything || random.nextInt(3) == 0)
+        && from.named().isPresent()
+        && to.named().isPresent()) {
+      Explanation explanation =
+          explainer.explain(from.named().get(), to.named().get(), protocol, port);
+      questions++;
+      if (!explanation.decision().name().equals(expected.name())
+          || explanation.why().contains("disagree")) {
+        throw new Found(
+            "explain",
+            question(from, to, protocol, port)
+                + differ(explanation.decision(), expected)
+                + ", because "
+                + explanation.why());
+      }
+    }
+  }
+
+  private static String question(Side from, Side to, Protocol protocol, int port) {
+    return from.party() + " -> " + to.party() + " " + protocol + " " + port;
+  }
+
+  private static String differ(Object weir, Outcome reference) {
+    return ": Weir says " + weir + ", the reference " + reference;
+  }
+
+  /** Whoever may reach one of a routed service's backends may reach the proxy in its name. */
+  private void services() {
+    for (Service service : plan.services()) {
+      if (service.tier() == Service.Tier.PROXY) {
+        Set<Integer> backends = routed(service);
+        for (Side from : sides) {
+          if (!(from.party() instanceof Party.Outside)) {
+            service(service, backends, from);
+          }
+        }
+      }
+    }
+  }
+
+  private void service(Service service, Set<Integer> backends, Side from) {
+    boolean may = backends.isEmpty() && free(from) || plan.settings().audit();
+    for (int backend : backends) {
+      Backend to = plan.backends().get(backend);
+      Party.Declared party = new Party.Declared(workload(to.workload()));
+      if (party.equals(from.party())) {
+        // Itself it reaches directly; through the proxy it is one of its identity, which no policy
+        // tells apart. Refusing is the safe side.
+        return;
+      }
+      may |= reference.connection(from.party(), party, Protocol.TCP, to.port()) != Outcome.REFUSE;
+    }
+    questions++;
+    VerdictIndex.Answer answer =
+        index.lookup(from.identity(), service.identity(), Protocol.TCP, service.port());
+    // With Mesh.audit everybody may, and it is reported who would not.
+    boolean made = plan.settings().audit() ? answer.made() : answer.decision() == Decision.INSPECT;
+    if (made != may) {
+      throw new Found(
+          "service",
+          from.party()
+              + " -> "
+              + plan.workloads().get(service.workload()).name()
+              + ": "
+              + answer
+              + ", though it may "
+              + (may ? "" : "not ")
+              + "reach a backend");
+    }
+  }
+
+  private boolean free(Side from) {
+    return !plan.identities().get(from.identity()).egressIsolated();
+  }
+
+  private Set<Integer> routed(Service service) {
+    Set<Integer> backends = new TreeSet<>();
+    for (ProxyPlan.VirtualService virtual : plan.proxy().virtualServices()) {
+      if (virtual.workload() != service.workload() || virtual.port() != service.port()) {
+        continue;
+      }
+      for (ProxyPlan.Route route : virtual.routes()) {
+        for (ProxyPlan.RouteRule rule : route.rules()) {
+          for (ProxyPlan.WeightedBackend backend : rule.backends()) {
+            if (backend.cluster() >= 0) {
+              backends.addAll(plan.proxy().clusters().get(backend.cluster()).endpoints());
+            }
+          }
+        }
+      }
+    }
+    return backends;
+  }
+
+  private Workload workload(int place) {
+    return workloads.get(place - (plan.workloads().size() - workloads.size()));
+  }
+
+  /** The proxy may dial the backends of routes, and nothing else. */
+  private void proxy() {
+    Set<String> backends = new TreeSet<>();
+    for (ProxyPlan.Cluster cluster : plan.proxy().clusters()) {
+      for (int endpoint : cluster.endpoints()) {
+        Backend backend = plan.backends().get(endpoint);
+        backends.add(plan.workloads().get(backend.workload()).identity() + " " + backend.port());
+      }
+    }
+    for (Workload workload : workloads) {
+      for (int port : RandomClusters.PORTS) {
+        questions++;
+        int identity = identity(workload);
+        boolean made = index.lookup(Reserved.PROXY.index(), identity, Protocol.TCP, port).made();
+        if (made != (backends.contains(identity + " " + port) || plan.settings().audit())) {
+          throw new Found(
+              "proxy",
+              "the proxy -> " + workload.meta().qualifiedName() + " " + port + ": " + made);
+        }
+      }
+    }
+  }
+}
