@@ -2,6 +2,7 @@
 package dev.weir.policy.authorize;
 
 import dev.weir.policy.plan.Protocol;
+import java.util.Arrays;
 
 /** Protocol and port class of a row in one number: port in bits 0-15, protocol above. */
 final class PortCodes {
@@ -25,17 +26,15 @@ final class PortCodes {
     return code & 0xffff;
   }
 
-  /** What both allow, or -1. */
-  static int both(int a, int b) {
-    if (a == b || b == EVERYTHING) {
-      return a;
-    }
-    if (a == EVERYTHING) {
-      return b;
-    }
-    if (a >>> 16 != b >>> 16) {
-      return -1;
-    }
-    return port(a) == 0 ? b : port(b) == 0 ? a : -1;
+  /**
+   * Whether one of them means the code, or all of its protocol, or everything.
+   *
+   * @param codes ascending
+   */
+  static boolean covers(int[] codes, int code) {
+    return codes.length > 0
+        && (codes[0] == EVERYTHING
+            || Arrays.binarySearch(codes, code) >= 0
+            || Arrays.binarySearch(codes, code & ~0xffff) >= 0);
   }
 }

@@ -2,6 +2,7 @@
 package dev.weir.policy.model;
 
 import dev.weir.policy.plan.Address;
+import java.util.Optional;
 
 /**
  * A block of addresses.
@@ -10,6 +11,25 @@ import dev.weir.policy.plan.Address;
  * @param length of the prefix in the canonical 128 bits, so an IPv4 /24 is 120
  */
 public record Block(Address address, int length) {
+
+  /** CIDR notation; bits behind the prefix are cut off, as the API does. */
+  public static Optional<Block> parse(String text) {
+    int slash = text.indexOf('/');
+    if (slash < 0 || !text.substring(slash + 1).matches("0|[1-9][0-9]{0,2}")) {
+      return Optional.empty();
+    }
+    Optional<Address> address = Address.parse(text.substring(0, slash));
+    int length = Integer.parseInt(text.substring(slash + 1));
+    if (address.isEmpty()) {
+      return Optional.empty();
+    }
+    boolean v4 = address.get().isV4() && !text.contains(":");
+    if (length > (v4 ? 32 : 128)) {
+      return Optional.empty();
+    }
+    int canonical = v4 ? length + 96 : length;
+    return Optional.of(new Block(address.get().prefix(canonical), canonical));
+  }
 
   /** Whether an address lies in it. An IPv6 block, however large, holds no IPv4 address. */
   public boolean contains(Address other) {

@@ -138,14 +138,14 @@ final class NetworkPolicyReader {
 
   private static Optional<Peer> addresses(Fields fields) {
     Located<String> cidr = fields.required("cidr");
-    Optional<Block> block = cidr.value().isEmpty() ? Optional.empty() : block(cidr.value());
+    Optional<Block> block = cidr.value().isEmpty() ? Optional.empty() : Block.parse(cidr.value());
     if (block.isEmpty() && !cidr.value().isEmpty()) {
       fields.error(
           "cidr", "\"" + cidr.value() + "\" is no address block", "as 10.0.0.0/8 or fd00::/8");
     }
     List<Block> except = new ArrayList<>();
     for (Located<String> text : fields.strings("except")) {
-      Optional<Block> hole = block(text.value());
+      Optional<Block> hole = Block.parse(text.value());
       if (hole.isEmpty()) {
         fields.error(
             "except", "\"" + text.value() + "\" is no address block", "as 10.0.0.0/8 or fd00::/8");
@@ -160,25 +160,6 @@ final class NetworkPolicyReader {
     }
     fields.finish();
     return block.map(b -> new Peer.Addresses(b, except, fields.at()));
-  }
-
-  /** CIDR notation; bits behind the prefix are cut off, as the API does. */
-  static Optional<Block> block(String text) {
-    int slash = text.indexOf('/');
-    if (slash < 0 || !text.substring(slash + 1).matches("0|[1-9][0-9]{0,2}")) {
-      return Optional.empty();
-    }
-    Optional<Address> address = Address.parse(text.substring(0, slash));
-    int length = Integer.parseInt(text.substring(slash + 1));
-    if (address.isEmpty()) {
-      return Optional.empty();
-    }
-    boolean v4 = address.get().isV4() && !text.contains(":");
-    if (length > (v4 ? 32 : 128)) {
-      return Optional.empty();
-    }
-    int canonical = v4 ? length + 96 : length;
-    return Optional.of(new Block(address.get().prefix(canonical), canonical));
   }
 
   private static Optional<Port> port(Fields fields) {

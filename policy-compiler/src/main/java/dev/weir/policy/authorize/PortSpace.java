@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.weir.policy.authorize;
+
+import dev.weir.policy.cluster.Cluster;
+import dev.weir.policy.model.NetworkPolicy;
+import dev.weir.policy.model.NetworkPolicy.Clause;
+import dev.weir.policy.model.NetworkPolicy.Port;
+import dev.weir.policy.model.PortReference;
+import dev.weir.policy.model.Workload;
+import dev.weir.policy.plan.PortClass;
+import java.util.HashMap;
+import java.util.IdentityHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.TreeSet;
+
+/** Ports as rules name them, and as rows do. */
+final class PortSpace {
+
+  private static final int[] EVERYTHING = {PortCodes.EVERYTHING};
+
+  private final Cluster cluster;
+  private final IdentityPartition identities;
+  private final PortPartition partition = new PortPartition();
+
+  /** Codes of lists without names, which are the same towards everybody. */
+  private final IdentityHashMap<List<Port>, int[]> numbers = new IdentityHashMap<>();
+
+  /** Names that a NetworkPolicy uses. */
+  private final Set<String> names = new TreeSet<>();
+
+  PortSpace(Cluster cluster, List<NetworkPolicy> policies, IdentityPartition identities) {
+    this.cluster = cluster;
+    this.identities = identities;
+    for (NetworkPolicy policy : policies) {
+      collect(policy.ingress());
+      collect(policy.egress());
+    }
+    // What a policy calls by a name that is another port elsewhere is told apart.
+    Map<List<Object>, IntList> byName = new HashMap<>();
+    for (int w = 0; w < cluster.workloads().size(); w++) {
+      for (Workload.Port port : cluster.workloads().get(w).ports()) {
+        if (names.contains(port.name())) {
+          partition.single(port.port());
+          byName
+              .computeIfAbsent(
+                  List.of(port.name(), port.protocol(), port.port()), k -> new IntList())
+              .add(w);
+        }
+      }
+    }
+    identities.tellApart(byName);
+  }
+
+  private void collect(List<Clause> clauses) {
+    for (Clause clause : clauses) {
+      for (Port port : clause.ports()) {
+        if (port.port().isPresent()) {
+          switch (port.port().get()) {
+            case PortReference.Named named -> names.add(named.name());
+            case PortReference.Numbers range -> {
+              if (!everyPort(range)) {
+                partition.range(range.first(), range.last());
+              }
+            }
+          }
+        }
+      }
+    }
+  }
+
+  /** Something names this port. */
+  void single(int port) {
+    partition.single(port);
+  }
+
+  /** The number under which rows know a port. */
+  int classOf(int port) {
+    return partition.classOf(port);
+  }
+
+  /** Classes of more than one port, ascending. */
+  List<PortClass> classes() {
+    return partition.classes();
+  }
+
+  private static boolean everyPort(PortReference.Numbers range) {
+    return range.first() <= 1 && range.last() == 65535;
+  }
+
+  /** Whether a name is among them, so that they mean something else towards each destination. */
+  static boolean named(List<Port> ports) {
+    for (Port port : ports) {
+      if (port.port().isPresent() && port.port().get() instanceof PortReference.Named) {
+        return true;
+      }
+    }
+    return false;
+  }
+
+  /** What a clause's ports are towards a destination, as codes, ascending. */
+  int[] codes(List<Port> wanted, int destination) {
+    if (wanted.isEmpty()) {
+      return EVERYTHING;
+    }
+    int[] known = numbers.get(wanted);
+    if (known != null) {
+      return known;
+    }
+    IntList codes = new IntList();
+    boolean named = false;
+    for (Port port : wanted) {
+      if (port.port().isEmpty()) {
+        codes.add(PortCodes.code(port.protocol(), 0));
+        continue;
+      }
+      switch (port.port().get()) {
+        case PortReference.Numbers range -> {
+          if (everyPort(range)) {
+            codes.add(PortCodes.code(port.protocol(), 0));
+          } else {
+            for (int number : partition.classesOf(range.first(), range.last())) {
+              codes.add(PortCodes.code(port.protocol(), number));
+            }
+          }
+        }
+        case PortReference.Named name -> {
+          named = true;
+          if (identities.holds(destination)) {
+            // Every workload of a class means the same by a name that policies use.
+            Workload workload =
+                cluster.workloads().get(identities.representative(destination));
+            for (Workload.Port own : workload.ports()) {
+              if (own.name().equals(name.name()) && own.protocol() == port.protocol()) {
+                codes.add(PortCodes.code(own.protocol(), partition.classOf(own.port())));
+              }
+            }
+          }
+        }
+      }
+    }
+    int[] result = codes.toSet();
+    if (!named) {
+      numbers.put(wanted, result);
+    }
+    return result;
+  }
+}
