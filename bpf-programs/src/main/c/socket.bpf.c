@@ -54,7 +54,8 @@ WEIR_FUNCTION int weir_may_create(__u32 workload, __u32 slot, int type, int prot
 		table = WEIR_TABLE_OF(identities, &view);
 		if (table)
 			identity = bpf_map_lookup_elem(table, &index);
-		if (identity && !(identity->flags & WEIR_EGRESS_ISOLATED))
+		if (identity && (!(identity->flags & WEIR_EGRESS_ISOLATED) ||
+				 identity->flags & WEIR_EGRESS_AUDIT))
 			return 1;
 		error = -EACCES;
 	}

@@ -109,10 +109,17 @@ static struct weir_answer oracle(int source, int destination, int protocol, int 
 			answer.reason = WEIR_REASON_POLICY;
 		return answer;
 	}
-	answer.verdict = WEIR_REFUSE;
+	int there = ingress && !(identities[destination].flags & WEIR_INGRESS_AUDIT);
+	int here = egress && !(identities[source].flags & WEIR_EGRESS_AUDIT);
+
+	answer.verdict = there || here ? WEIR_REFUSE : WEIR_AUDIT;
 	answer.reason = WEIR_REASON_DEFAULT_DENY;
-	answer.rule =
-		ingress ? identities[destination].ingress_rule : identities[source].egress_rule;
+	if (there || !egress)
+		answer.rule = identities[destination].ingress_rule;
+	else if (here || !ingress)
+		answer.rule = identities[source].egress_rule;
+	else
+		answer.rule = identities[destination].ingress_rule;
 	if (!answer.rule)
 		answer.rule = generation.mesh_rule;
 	return answer;
@@ -139,6 +146,14 @@ static void test_order(void)
 	check(ask(8, 9, WEIR_TCP, 80).rule == 21, "both isolated: the destination's is named");
 	check(says(ask(8, 10, WEIR_TCP, 80), WEIR_REFUSE, WEIR_REASON_DEFAULT_DENY, 22),
 	      "only the source isolated: the source's is named");
+	identities[9].flags |= WEIR_INGRESS_AUDIT;
+	check(says(ask(7, 9, WEIR_TCP, 80), WEIR_AUDIT, WEIR_REASON_DEFAULT_DENY, 21),
+	      "isolated in audit: made, and reported in the policy's name");
+	check(says(ask(8, 9, WEIR_TCP, 80), WEIR_REFUSE, WEIR_REASON_DEFAULT_DENY, 22),
+	      "one side in audit does not open the other, which is named");
+	identities[8].flags |= WEIR_EGRESS_AUDIT;
+	check(says(ask(8, 9, WEIR_TCP, 80), WEIR_AUDIT, WEIR_REASON_DEFAULT_DENY, 21),
+	      "both in audit: made, and reported");
 
 	reset();
 	identities[9].flags = WEIR_INGRESS_ISOLATED;
@@ -206,7 +221,7 @@ static void test_oracle(void)
 		reset();
 		for (int i = 0; i < 12; i++)
 			identities[i] =
-				(struct weir_identity){rand() % 4, rand() % 3, rand() % 3, 0};
+				(struct weir_identity){rand() % 16, rand() % 3, rand() % 3, 0};
 		for (int i = 0; i < 300; i++) {
 			int source = rand() % 12, destination = rand() % 12, protocol = rand() % 4;
 

@@ -69,6 +69,9 @@ enum weir_generation_flags {
 enum weir_identity_flags {
 	WEIR_INGRESS_ISOLATED = 1 << 0, /* only what a row allows may reach it */
 	WEIR_EGRESS_ISOLATED = 1 << 1,  /* it may reach only what a row allows */
+	/* Isolated by policies in audit alone: what no row allows is made, and reported. */
+	WEIR_INGRESS_AUDIT = 1 << 2,
+	WEIR_EGRESS_AUDIT = 1 << 3,
 };
 
 enum weir_workload_flags {

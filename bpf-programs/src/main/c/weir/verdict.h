@@ -12,7 +12,8 @@
  *   (S, D, protocol, port) (S, D, protocol, 0) (S, D, ANY, 0)
  *   S not isolated for egress: (ANY, D, protocol, port) (ANY, D, protocol, 0) (ANY, D, ANY, 0)
  *   D not isolated for ingress: (S, ANY, protocol, port) (S, ANY, protocol, 0) (S, ANY, ANY, 0)
- *   none                                                 REFUSE, DEFAULT_DENY
+ *   none: one side is isolated, and not in audit          REFUSE, DEFAULT_DENY
+ *   none: every side that is isolated is so in audit      AUDIT, DEFAULT_DENY
  *
  * A row with ANY on one side speaks for that side alone, so it may decide only when the other side
  * has nothing to say. Where both are isolated the compiler has combined the two into exact rows.
@@ -162,6 +163,7 @@ WEIR_FUNCTION void weir_judge(const struct weir_verdict_tables *tables,
 	/* An identity nobody described has no rights and gives none. */
 	_Bool egress_isolated = !from || (from->flags & WEIR_EGRESS_ISOLATED);
 	_Bool ingress_isolated = !to || (to->flags & WEIR_INGRESS_ISOLATED);
+	_Bool refused_there, refused_here;
 	__u64 seed = generation->verdict_seed, row;
 	__u32 mask = generation->verdict_mask;
 	__u8 protocol = question->protocol;
@@ -189,11 +191,14 @@ WEIR_FUNCTION void weir_judge(const struct weir_verdict_tables *tables,
 			answer->reason = WEIR_REASON_POLICY;
 		return;
 	}
-	if (ingress_isolated)
+	/* In whose name: of who refuses, else of who would; the destination before the source. */
+	refused_there = ingress_isolated && !(to && (to->flags & WEIR_INGRESS_AUDIT));
+	refused_here = egress_isolated && !(from && (from->flags & WEIR_EGRESS_AUDIT));
+	if (refused_there || (ingress_isolated && !refused_here))
 		rule = to ? to->ingress_rule : 0;
 	else
 		rule = from ? from->egress_rule : 0;
-	answer->verdict = WEIR_REFUSE;
+	answer->verdict = refused_there || refused_here ? WEIR_REFUSE : WEIR_AUDIT;
 	answer->reason = WEIR_REASON_DEFAULT_DENY;
 	answer->rule = rule ? rule : generation->mesh_rule;
 }

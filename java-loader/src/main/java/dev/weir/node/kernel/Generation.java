@@ -40,6 +40,8 @@ record Generation(long number, Map<Table, Contents> contents) {
 
   private static final int INGRESS_ISOLATED = 1;
   private static final int EGRESS_ISOLATED = 1 << 1;
+  private static final int INGRESS_AUDIT = 1 << 2;
+  private static final int EGRESS_AUDIT = 1 << 3;
   private static final int HANDS_OUT_SOCKETS = 1;
   private static final int SERVICE_PROXY = 1;
   private static final int SERVICE_AFFINITY = 1 << 1;
@@ -190,7 +192,9 @@ record Generation(long number, Map<Table, Contents> contents) {
                 out.values(),
                 base,
                 (identity.ingressIsolated() ? INGRESS_ISOLATED : 0)
-                    | (identity.egressIsolated() ? EGRESS_ISOLATED : 0));
+                    | (identity.egressIsolated() ? EGRESS_ISOLATED : 0)
+                    | (identity.ingressAudit() ? INGRESS_AUDIT : 0)
+                    | (identity.egressAudit() ? EGRESS_AUDIT : 0));
         to.ingressRule().put(out.values(), base, identity.ingressRule());
         to.egressRule().put(out.values(), base, identity.egressRule());
       }

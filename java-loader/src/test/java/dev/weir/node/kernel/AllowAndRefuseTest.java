@@ -223,6 +223,24 @@ final class AllowAndRefuseTest {
   }
 
   @Test
+  void whatAPolicyInAuditWouldRefuseIsMadeAndCountedInItsName() {
+    kernel.apply(onlyWebMayReachDb().auditIngress("db").build());
+    serveDb();
+    assertThat(kernel.ask("web", "127.0.0.1", PORT)).isEqualTo("db");
+    assertThat(kernel.node().telemetry().refusals()).isEmpty();
+    assertThat(kernel.ask("stranger", "127.0.0.1", PORT)).isEqualTo("db");
+    assertThat(kernel.node().telemetry().refusals())
+        .singleElement()
+        .satisfies(
+            refusal -> {
+              assertThat(refusal.audited()).isTrue();
+              assertThat(refusal.reason()).isEqualTo(Reason.DEFAULT_DENY);
+              assertThat(kernel.node().ruleKey(refusal.rule()))
+                  .hasValueSatisfying(key -> assertThat(key).contains("audit-ingress-db"));
+            });
+  }
+
+  @Test
   void meshMayChooseTheErrno() {
     kernel.apply(onlyWebMayReachDb().refuseWithEperm().build());
     serveDb();

@@ -153,6 +153,24 @@ final class PlanBuilder {
     return this;
   }
 
+  /** Isolated by a policy in audit alone. */
+  PlanBuilder auditIngress(String workload) {
+    int at = identity(workload);
+    Identity old = identities.get(at);
+    identities.set(
+        at,
+        new Identity(
+            old.description(),
+            true,
+            old.egressIsolated(),
+            true,
+            old.egressAudit(),
+            rule("audit-ingress-" + workload),
+            old.egressRule(),
+            List.of()));
+    return this;
+  }
+
   PlanBuilder verdict(
       String source, String destination, Protocol protocol, int port, Verdict.Decision decision) {
     verdicts.add(

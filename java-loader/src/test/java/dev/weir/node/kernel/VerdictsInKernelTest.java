@@ -58,8 +58,11 @@ final class VerdictsInKernelTest {
               "identity " + i,
               ingress,
               egress,
+              random.nextInt(4) == 0,
+              random.nextInt(4) == 0,
               ingress ? random.nextInt(200) : 0,
-              egress ? random.nextInt(200) : 0));
+              egress ? random.nextInt(200) : 0,
+              List.of()));
     }
     Map<Long, Verdict> verdicts = new TreeMap<>();
     for (int i = 0; i < 6000; i++) {

@@ -65,8 +65,7 @@ final class AccessPolicies {
 
   AccessPolicies(Cluster cluster, RuleTable rules) {
     this.cluster = cluster;
-    this.rootNamespace =
-        cluster.mesh().map(Mesh::rootNamespace).orElse(Mesh.ROOT_NAMESPACE);
+    this.rootNamespace = cluster.mesh().map(Mesh::rootNamespace).orElse(Mesh.ROOT_NAMESPACE);
     this.sets = new SourceSets(cluster);
     Map<String, Service> services = new HashMap<>();
     cluster.all(Service.class).forEach(s -> services.put(s.meta().qualifiedName(), s));
@@ -114,8 +113,7 @@ final class AccessPolicies {
     }
     TreeMap<Integer, IntList> ports = new TreeMap<>();
     for (Reference target : policy.targets()) {
-      Service service =
-          services.get(target.namespace().orElse(namespace) + "/" + target.name());
+      Service service = services.get(target.namespace().orElse(namespace) + "/" + target.name());
       if (target.kind().equals("Service") && service != null && !service.selector().isEmpty()) {
         for (int w : cluster.select(service.meta().namespace(), service.selector())) {
           codes(service, cluster.workloads().get(w), ports.computeIfAbsent(w, k -> new IntList()));
@@ -178,6 +176,7 @@ final class AccessPolicies {
           Attribute.SERVICE_ACCOUNT,
           accounts(source.serviceAccounts(), policy.meta().namespace()),
           fields);
+      field(Attribute.TRUST_DOMAIN, source.trustDomains(), fields);
       field(Attribute.ADDRESS, source.ipBlocks(), fields);
       clauses.add(
           new SourcePart.Clause(
@@ -195,9 +194,7 @@ final class AccessPolicies {
         case "source.principal" -> field(Attribute.PRINCIPAL, values, conditions);
         case "source.serviceAccount" ->
             field(
-                Attribute.SERVICE_ACCOUNT,
-                accounts(values, policy.meta().namespace()),
-                conditions);
+                Attribute.SERVICE_ACCOUNT, accounts(values, policy.meta().namespace()), conditions);
         case "source.trustDomain" -> field(Attribute.TRUST_DOMAIN, values, conditions);
         case "destination.ip" ->
             destinations.add(
@@ -294,12 +291,9 @@ final class AccessPolicies {
 
   /** Every port that a rule treats unlike those it does not name. */
   static IntStream rulePorts(AccessRule rule) {
-    return Stream.concat(
-            rule.ports().stream(), rule.to().stream().map(AccessRule.Operation::ports))
+    return Stream.concat(rule.ports().stream(), rule.to().stream().map(AccessRule.Operation::ports))
         .flatMapToInt(
-            p ->
-                IntStream.concat(
-                    Arrays.stream(p.values()), Arrays.stream(p.notValues())))
+            p -> IntStream.concat(Arrays.stream(p.values()), Arrays.stream(p.notValues())))
         .filter(p -> p > 0 && p < 65536);
   }
 

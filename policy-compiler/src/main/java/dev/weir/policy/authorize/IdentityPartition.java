@@ -49,8 +49,7 @@ final class IdentityPartition {
   void cut() {
     Map<Members, Integer> byKey = new HashMap<>();
     for (int w = 0; w < classOf.length; w++) {
-      int index =
-          byKey.computeIfAbsent(new Members(signatures[w].toArray()), k -> classes.size());
+      int index = byKey.computeIfAbsent(new Members(signatures[w].toArray()), k -> classes.size());
       if (index == classes.size()) {
         classes.add(new IntList());
       }

@@ -123,8 +123,7 @@ final class IngressRows {
     }
     if (!hostGoverned && base.has(Decision.INSPECT)) {
       // Nobody judges the node's own processes, so the proxy must not either.
-      rows.put(
-          Reserved.HOST.index(), destination, PortCodes.EVERYTHING, Decision.ALLOW, 0);
+      rows.put(Reserved.HOST.index(), destination, PortCodes.EVERYTHING, Decision.ALLOW, 0);
     }
   }
 
@@ -487,12 +486,7 @@ final class IngressRows {
   }
 
   private void put(int source, int destination, int code, int outcome) {
-    rows.put(
-        source,
-        destination,
-        code,
-        PortFunction.decision(outcome),
-        PortFunction.rule(outcome));
+    rows.put(source, destination, code, PortFunction.decision(outcome), PortFunction.rule(outcome));
   }
 
   /** Rows of a pair whose source is isolated: only they are asked for. */

@@ -39,8 +39,7 @@ final class OutsideBlocks {
    */
   OutsideBlocks(Collection<Peer.Addresses> blocks, int first) {
     List<Peer.Addresses> distinct =
-        List.copyOf(
-            new LinkedHashSet<>(blocks.stream().map(OutsideBlocks::placeless).toList()));
+        List.copyOf(new LinkedHashSet<>(blocks.stream().map(OutsideBlocks::placeless).toList()));
     TreeSet<Block> prefixes = new TreeSet<>(ORDER);
     for (Peer.Addresses block : distinct) {
       prefixes.add(block.block());

@@ -129,8 +129,7 @@ final class PortSpace {
           named = true;
           if (identities.holds(destination)) {
             // Every workload of a class means the same by a name that policies use.
-            Workload workload =
-                cluster.workloads().get(identities.representative(destination));
+            Workload workload = cluster.workloads().get(identities.representative(destination));
             for (Workload.Port own : workload.ports()) {
               if (own.name().equals(name.name()) && own.protocol() == port.protocol()) {
                 codes.add(PortCodes.code(own.protocol(), partition.classOf(own.port())));

@@ -63,25 +63,28 @@ final class RowTable {
     return rows[slot(rows, Verdict.key(source, destination, protocol, port))] != 0;
   }
 
-  /** Whether a row for these two allows the port, were it asked for. */
-  boolean covers(int source, int destination, Protocol protocol, int port) {
-    return port != 0 && has(source, destination, protocol, port)
-        || has(source, destination, protocol, 0)
-        || has(source, destination, Protocol.ANY, 0);
+  /**
+   * The row for these two that the kernel would find, from the narrow one to the wide one, or 0.
+   */
+  long find(int source, int destination, Protocol protocol, int port) {
+    long row = rows[slot(rows, Verdict.key(source, destination, protocol, port))];
+    if (row == 0) {
+      row = rows[slot(rows, Verdict.key(source, destination, protocol, 0))];
+    }
+    return row == 0 ? rows[slot(rows, Verdict.key(source, destination, Protocol.ANY, 0))] : row;
   }
 
   /**
    * The rows, sorted, without those that change nothing because a wider one stands behind them.
    *
-   * @param egressIsolated by identity
-   * @param ingressIsolated by identity
+   * @param sides of the identities
    */
-  List<Verdict> verdicts(boolean[] egressIsolated, boolean[] ingressIsolated) {
+  List<Verdict> verdicts(Sides sides) {
     List<Verdict> result = new ArrayList<>(size);
     for (long row : rows) {
       if (row != 0) {
         Verdict verdict = Verdict.ofRow(row);
-        if (!redundant(verdict, egressIsolated, ingressIsolated)) {
+        if (!redundant(verdict, sides)) {
           result.add(verdict);
         }
       }
@@ -90,21 +93,20 @@ final class RowTable {
     return result;
   }
 
-  private boolean redundant(Verdict verdict, boolean[] egressIsolated, boolean[] ingressIsolated) {
+  /** Only rows of what a source may reach are more than needed, and they all allow. */
+  private boolean redundant(Verdict verdict, Sides sides) {
     int source = verdict.source();
     int destination = verdict.destination();
     Protocol protocol = verdict.protocol();
     int any = Reserved.ANY.index();
+    if (destination != any && sides.ingressIsolated(destination)) {
+      return false;
+    }
     if (protocol != Protocol.ANY
         && (has(source, destination, Protocol.ANY, 0)
             || verdict.port() != 0 && has(source, destination, protocol, 0))) {
       return true;
     }
-    return source != any
-            && !egressIsolated[source]
-            && covers(any, destination, protocol, verdict.port())
-        || destination != any
-            && !ingressIsolated[destination]
-            && covers(source, any, protocol, verdict.port());
+    return destination != any && find(source, any, protocol, verdict.port()) != 0;
   }
 }

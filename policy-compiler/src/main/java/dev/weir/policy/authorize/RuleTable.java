@@ -2,11 +2,13 @@
 package dev.weir.policy.authorize;
 
 import dev.weir.policy.cluster.Cluster;
+import dev.weir.policy.model.AuthorizationPolicy;
 import dev.weir.policy.model.Gateway;
 import dev.weir.policy.model.HttpRoute;
 import dev.weir.policy.model.Mesh;
 import dev.weir.policy.model.NetworkPolicy;
 import dev.weir.policy.model.NetworkPolicy.Clause;
+import dev.weir.policy.model.PeerAuthentication;
 import dev.weir.policy.model.Resource;
 import dev.weir.policy.plan.Rule;
 import dev.weir.policy.source.Diagnostics;
@@ -40,11 +42,21 @@ public final class RuleTable {
     for (NetworkPolicy policy : cluster.all(NetworkPolicy.class)) {
       clauses += 1 + policy.ingress().size() + policy.egress().size();
     }
+    for (AuthorizationPolicy policy : cluster.all(AuthorizationPolicy.class)) {
+      clauses += 1 + policy.rules().size();
+    }
     long others =
         1L
             + cluster.all(HttpRoute.class).size()
+            + cluster.all(PeerAuthentication.class).size()
             + cluster.all(Gateway.class).stream().mapToLong(g -> 1 + g.listeners().size()).sum();
     boolean whole = others + clauses > MAX;
+    for (AuthorizationPolicy policy : cluster.all(AuthorizationPolicy.class)) {
+      add(policy, "", policy.meta().at());
+      for (int i = 0; i < policy.rules().size() && !whole; i++) {
+        add(policy, "rules[" + i + "]", policy.rules().get(i).at());
+      }
+    }
     for (Gateway gateway : cluster.all(Gateway.class)) {
       add(gateway, "", gateway.meta().at());
       for (Gateway.Listener listener : gateway.listeners()) {
@@ -60,6 +72,9 @@ public final class RuleTable {
         addAll(policy, "ingress", policy.ingress());
         addAll(policy, "egress", policy.egress());
       }
+    }
+    for (PeerAuthentication policy : cluster.all(PeerAuthentication.class)) {
+      add(policy, "", policy.meta().at());
     }
     if (rules.size() > MAX) {
       diagnostics.error(
@@ -108,6 +123,11 @@ public final class RuleTable {
   /** The rule that stands for a listener. */
   public int of(Gateway gateway, Gateway.Listener listener) {
     return byId.getOrDefault(gateway.id() + " " + clause(listener), of(gateway));
+  }
+
+  /** The rule that stands for a rule of a policy, by its index in it. */
+  public int of(AuthorizationPolicy policy, int index) {
+    return byId.getOrDefault(policy.id() + " rules[" + index + "]", of(policy));
   }
 
   /**

@@ -145,7 +145,7 @@ final class Sides {
               .filter(p -> !enforced || !p.audit())
               .min(
                   Comparator.comparing(AccessPolicies.AccessPolicy::deny)
-                      .thenComparing(AccessPolicies.AccessPolicy::rule))
+                      .thenComparingInt(AccessPolicies.AccessPolicy::rule))
               .map(AccessPolicies.AccessPolicy::rule)
               .orElse(0);
     }

@@ -121,8 +121,7 @@ final class SourceSets {
 
   private String value(Attribute attribute, Account account) {
     return switch (attribute) {
-      case PRINCIPAL ->
-          trustDomain + "/ns/" + account.namespace() + "/sa/" + account.name();
+      case PRINCIPAL -> trustDomain + "/ns/" + account.namespace() + "/sa/" + account.name();
       case NAMESPACE -> account.namespace();
       case SERVICE_ACCOUNT -> account.namespace() + "/" + account.name();
       case TRUST_DOMAIN -> trustDomain;
@@ -147,8 +146,7 @@ final class SourceSets {
 
   /** An address or a block of them. */
   private static Optional<Block> block(String text) {
-    return Block.parse(text)
-        .or(() -> Address.parse(text).map(address -> new Block(address, 128)));
+    return Block.parse(text).or(() -> Address.parse(text).map(address -> new Block(address, 128)));
   }
 
   /**

@@ -336,10 +336,7 @@ final class AuthorizationPolicyReader {
 
   private static final Check ADDRESS =
       check(
-          v ->
-              v.contains("/")
-                  ? NetworkPolicyReader.block(v).isPresent()
-                  : Address.parse(v).isPresent(),
+          v -> v.contains("/") ? Block.parse(v).isPresent() : Address.parse(v).isPresent(),
           "is no address and no block of addresses",
           "as 10.1.2.3, 10.0.0.0/8 or fd00::/8");
 

@@ -6,7 +6,6 @@ import dev.weir.policy.model.LabelSelector.Requirement;
 import dev.weir.policy.model.NetworkPolicy.Clause;
 import dev.weir.policy.model.NetworkPolicy.Peer;
 import dev.weir.policy.model.NetworkPolicy.Port;
-import dev.weir.policy.plan.Address;
 import dev.weir.policy.plan.Protocol;
 import java.util.ArrayList;
 import java.util.List;

@@ -102,6 +102,7 @@ public final class PlanCodec {
       named.set(identity.egressRule());
       if (destinations.get(i)) {
         named.set(identity.ingressRule());
+        identity.strict().forEach(s -> named.set(s.rule()));
       }
     }
     for (ProxyPlan.Listener listener : plan.proxy().listeners()) {
@@ -140,8 +141,17 @@ public final class PlanCodec {
           out.text(i.description());
           out.bool(i.ingressIsolated());
           out.bool(i.egressIsolated());
+          out.bool(i.ingressAudit());
+          out.bool(i.egressAudit());
           out.number(i.ingressRule());
           out.number(i.egressRule());
+          out.list(
+              i.strict(),
+              s -> {
+                out.number(s.first());
+                out.number(s.last());
+                out.number(s.rule());
+              });
         });
     out.list(
         plan.rules(),
@@ -244,7 +254,17 @@ public final class PlanCodec {
         in.list(
             () ->
                 new Identity(
-                    in.text(), in.bool(), in.bool(), in.integer(0xffff), in.integer(0xffff)));
+                    in.text(),
+                    in.bool(),
+                    in.bool(),
+                    in.bool(),
+                    in.bool(),
+                    in.integer(0xffff),
+                    in.integer(0xffff),
+                    in.list(
+                        () ->
+                            new Identity.StrictPorts(
+                                in.integer(0xffff), in.integer(0xffff), in.integer(0xffff)))));
     List<Rule> rules =
         in.list(
             () -> {
@@ -278,7 +298,9 @@ public final class PlanCodec {
       }
     }
     for (Identity identity : identities) {
-      if (identity.ingressRule() >= rules.size() || identity.egressRule() >= rules.size()) {
+      if (identity.ingressRule() >= rules.size()
+          || identity.egressRule() >= rules.size()
+          || identity.strict().stream().anyMatch(s -> s.rule() >= rules.size())) {
         throw in.bad(
             "identity " + identity.description() + " isolated by a rule that is not there");
       }

@@ -2,8 +2,14 @@
 package dev.weir.policy.plan;
 
 import dev.weir.policy.plan.Verdict.Decision;
+import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.BitSet;
+import java.util.Comparator;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
 
 /**
  * Answers as the kernel does, from a plan: the same rows, the same order of look-ups ({@link
@@ -19,6 +25,8 @@ public final class VerdictIndex {
 
   private static final int INGRESS_ISOLATED = 1;
   private static final int EGRESS_ISOLATED = 2;
+  private static final int INGRESS_AUDIT = 4;
+  private static final int EGRESS_AUDIT = 8;
 
   private final long[] rows;
   private final int mask;
@@ -29,7 +37,8 @@ public final class VerdictIndex {
   private final char[] classLast;
   private final boolean hostGoverned;
   private final boolean audit;
-  private final List<Cidr> cidrs;
+  private final List<Identity> identities;
+  private final Outside outside;
 
   /**
    * What happens, and in whose name.
@@ -56,16 +65,19 @@ public final class VerdictIndex {
       }
       rows[at] = verdict.row();
     }
-    int identities = plan.identities().size();
-    isolation = new byte[identities];
-    ingressRules = new char[identities];
-    egressRules = new char[identities];
-    for (int i = 0; i < identities; i++) {
+    identities = plan.identities();
+    int count = identities.size();
+    isolation = new byte[count];
+    ingressRules = new char[count];
+    egressRules = new char[count];
+    for (int i = 0; i < count; i++) {
       Identity identity = plan.identities().get(i);
       isolation[i] =
           (byte)
               ((identity.ingressIsolated() ? INGRESS_ISOLATED : 0)
-                  | (identity.egressIsolated() ? EGRESS_ISOLATED : 0));
+                  | (identity.egressIsolated() ? EGRESS_ISOLATED : 0)
+                  | (identity.ingressAudit() ? INGRESS_AUDIT : 0)
+                  | (identity.egressAudit() ? EGRESS_AUDIT : 0));
       ingressRules[i] = (char) identity.ingressRule();
       egressRules[i] = (char) identity.egressRule();
     }
@@ -78,7 +90,7 @@ public final class VerdictIndex {
     }
     hostGoverned = plan.settings().hostGoverned();
     audit = plan.settings().audit();
-    cidrs = plan.cidrs();
+    outside = new Outside(plan.cidrs());
   }
 
   private static int hash(long key) {
@@ -87,7 +99,8 @@ public final class VerdictIndex {
   }
 
   /**
-   * May {@code source} reach {@code destination}?
+   * May {@code source} reach {@code destination}? Whoever is no process of this node comes over a
+   * wire, in plain text: where PeerAuthentication demands mutual TLS, that is refused.
    *
    * @param source identity
    * @param destination identity
@@ -96,8 +109,27 @@ public final class VerdictIndex {
    * @throws IndexOutOfBoundsException for an identity that the plan does not have
    */
   public Answer lookup(int source, int destination, Protocol protocol, int port) {
-    boolean egress = (isolation[source] & EGRESS_ISOLATED) != 0;
-    boolean ingress = (isolation[destination] & INGRESS_ISOLATED) != 0;
+    Answer answer = lookupFromHere(source, destination, protocol, port);
+    if (protocol == Protocol.TCP && answer.made() && outside.isOverWire(source)) {
+      for (Identity.StrictPorts strict : identities.get(destination).strict()) {
+        if (strict.first() <= port && port <= strict.last()) {
+          return refusable(source, Decision.REFUSE, strict.rule());
+        }
+      }
+    }
+    return answer;
+  }
+
+  /**
+   * The same for a connection that is made on this node, be it in the name of somebody elsewhere,
+   * as the proxy makes them for clients of Gateways: nothing goes over a wire. The kernel answers
+   * so.
+   */
+  public Answer lookupFromHere(int source, int destination, Protocol protocol, int port) {
+    int from = isolation[source];
+    int to = isolation[destination];
+    boolean egress = (from & EGRESS_ISOLATED) != 0;
+    boolean ingress = (to & INGRESS_ISOLATED) != 0;
     if (!egress && !ingress) {
       return new Answer(Decision.ALLOW, 0);
     }
@@ -113,12 +145,16 @@ public final class VerdictIndex {
       Verdict verdict = Verdict.ofRow(row);
       return refusable(source, verdict.decision(), verdict.rule());
     }
+    boolean refusedThere = ingress && (to & INGRESS_AUDIT) == 0;
+    boolean refusedHere = egress && (from & EGRESS_AUDIT) == 0;
     return refusable(
-        source, Decision.REFUSE, ingress ? ingressRules[destination] : egressRules[source]);
+        source,
+        refusedThere || refusedHere ? Decision.REFUSE : Decision.AUDIT,
+        refusedThere || ingress && !refusedHere ? ingressRules[destination] : egressRules[source]);
   }
 
   private Answer refusable(int source, Decision decision, int rule) {
-    if (decision == Decision.REFUSE) {
+    if (decision == Decision.REFUSE || decision == Decision.AUDIT) {
       if (source == Reserved.HOST.index() && !hostGoverned) {
         // The node's own processes are nobody's to refuse, whatever isolates the destination.
         return new Answer(Decision.ALLOW, 0);
@@ -159,17 +195,43 @@ public final class VerdictIndex {
     return candidate >= 0 && port <= classLast[candidate] ? classFirst[candidate] : port;
   }
 
-  /** The identity of an address that belongs to no workload and is not this node's. */
+  /** The identity of an address as a source: of no process on this node. */
   public int outside(Address address) {
-    int identity = Reserved.OUTSIDE.index();
-    int longest = -1;
-    for (Cidr cidr : cidrs) {
-      if (cidr.prefixLength() > longest
-          && address.prefix(cidr.prefixLength()).equals(cidr.address())) {
-        longest = cidr.prefixLength();
-        identity = cidr.identity();
+    return outside.identity(address);
+  }
+
+  /** Address blocks: the longest prefix that holds an address decides. */
+  private static final class Outside {
+
+    private final List<Map<Address, Integer>> byLength = new ArrayList<>();
+    private final List<Integer> lengths;
+    private final BitSet overWire = new BitSet();
+
+    Outside(List<Cidr> cidrs) {
+      Map<Integer, Map<Address, Integer>> found = new TreeMap<>(Comparator.reverseOrder());
+      overWire.set(Reserved.OUTSIDE.index());
+      for (Cidr cidr : cidrs) {
+        found
+            .computeIfAbsent(cidr.prefixLength(), k -> new HashMap<>())
+            .put(cidr.address(), cidr.identity());
+        overWire.set(cidr.identity());
       }
+      lengths = List.copyOf(found.keySet());
+      lengths.forEach(l -> byLength.add(Map.copyOf(found.getOrDefault(l, Map.of()))));
     }
-    return identity;
+
+    int identity(Address address) {
+      for (int i = 0; i < byLength.size(); i++) {
+        Integer identity = byLength.get(i).get(address.prefix(lengths.get(i)));
+        if (identity != null) {
+          return identity;
+        }
+      }
+      return Reserved.OUTSIDE.index();
+    }
+
+    boolean isOverWire(int source) {
+      return overWire.get(source);
+    }
   }
 }

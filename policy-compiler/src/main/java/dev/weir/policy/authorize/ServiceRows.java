@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.weir.policy.authorize;
+
+import dev.weir.policy.plan.Protocol;
+import dev.weir.policy.plan.ProxyPlan;
+import dev.weir.policy.plan.Reserved;
+import dev.weir.policy.plan.Verdict;
+import dev.weir.policy.plan.Verdict.Decision;
+import dev.weir.policy.steer.Steering;
+import dev.weir.policy.steer.Steering.Target;
+import dev.weir.policy.steer.Steering.VirtualPort;
+import java.util.HashMap;
+import java.util.Map;
+import java.util.Set;
+import java.util.TreeSet;
+
+/**
+ * Rows about the proxy: whoever may reach one backend of a service's routes may reach the proxy in
+ * the service's name, and the proxy may dial what its routes lead to.
+ */
+final class ServiceRows {
+
+  private final Steering steering;
+  private final Sides sides;
+  private final IdentityPartition identities;
+  private final PortSpace ports;
+  private final RowTable rows;
+  private final int[] sources;
+  private final boolean hostGoverned;
+
+  /** Who may reach one of these backends: services often lead to the same ones. */
+  private final Map<Members, boolean[]> reached = new HashMap<>();
+
+  ServiceRows(
+      Steering steering,
+      Sides sides,
+      IdentityPartition identities,
+      PortSpace ports,
+      RowTable rows,
+      int[] sources,
+      boolean hostGoverned) {
+    this.steering = steering;
+    this.sides = sides;
+    this.identities = identities;
+    this.ports = ports;
+    this.rows = rows;
+    this.sources = sources;
+    this.hostGoverned = hostGoverned;
+  }
+
+  /**
+   * The proxy may dial what its routes lead to; it asks for each request whether its source may.
+   */
+  void backends() {
+    steering
+        .proxied()
+        .forEach(
+            (target, rule) -> {
+              Target found = steering.targets().get(target);
+              rows.put(
+                  Reserved.PROXY.index(),
+                  identities.identityOf(found.workload()),
+                  PortCodes.code(Protocol.TCP, ports.classOf(found.port())),
+                  Decision.ALLOW,
+                  rule);
+            });
+  }
+
+  /** Adds the rows of a port of a service. */
+  void service(VirtualPort port, int identity) {
+    int rule = port.routes().getFirst().rule();
+    int code = PortCodes.code(Protocol.TCP, ports.classOf(port.port()));
+    IntList list = new IntList();
+    for (int target : destinations(steering, port)) {
+      Target found = steering.targets().get(target);
+      list.add(identities.identityOf(found.workload()) << 16 | ports.classOf(found.port()));
+    }
+    int[] backends = list.toSet();
+    boolean[] may = reached.computeIfAbsent(new Members(backends), k -> whoMay(backends));
+    int open = 0;
+    int allowed = 0;
+    for (int i = 0; i < sources.length; i++) {
+      if (sides.egressIsolated(sources[i])) {
+        if (may[i]) {
+          rows.put(sources[i], identity, code, Decision.INSPECT, rule);
+        }
+      } else {
+        open++;
+        allowed += may[i] ? 1 : 0;
+      }
+    }
+    // The fewer of the two get rows of their own.
+    boolean most = allowed * 2 > open;
+    if (most) {
+      rows.put(Reserved.ANY.index(), identity, code, Decision.INSPECT, rule);
+    }
+    for (int i = 0; i < sources.length; i++) {
+      if (!sides.egressIsolated(sources[i]) && may[i] != most) {
+        rows.put(
+            sources[i],
+            identity,
+            code,
+            most ? Decision.REFUSE : Decision.INSPECT,
+            most ? sides.ingressRule(identity) : rule);
+      }
+    }
+  }
+
+  private boolean[] whoMay(int[] backends) {
+    boolean[] may = new boolean[sources.length];
+    for (int i = 0; i < sources.length; i++) {
+      may[i] =
+          backends.length == 0
+              ? sides.egress(sources[i]) != Sides.Side.ISOLATED
+              : mayReachOne(sources[i], backends);
+    }
+    return may;
+  }
+
+  /** Targets that any rule of the service's routes leads to. */
+  static Set<Integer> destinations(Steering steering, VirtualPort port) {
+    TreeSet<Integer> targets = new TreeSet<>();
+    for (ProxyPlan.Route route : port.routes()) {
+      for (ProxyPlan.RouteRule routeRule : route.rules()) {
+        for (ProxyPlan.WeightedBackend backend : routeRule.backends()) {
+          if (backend.cluster() >= 0) {
+            targets.addAll(steering.clusters().get(backend.cluster()).targets());
+          }
+        }
+      }
+    }
+    return targets;
+  }
+
+  private boolean mayReachOne(int source, int[] backends) {
+    if (source == Reserved.HOST.index() && !hostGoverned) {
+      return true;
+    }
+    for (int backend : backends) {
+      if (made(source, backend >>> 16, backend & 0xffff)) {
+        return true;
+      }
+    }
+    return false;
+  }
+
+  /** As the kernel would answer. */
+  private boolean made(int source, int destination, int port) {
+    boolean in = sides.ingressIsolated(destination);
+    boolean out = sides.egressIsolated(source);
+    if (!in && !out) {
+      return true;
+    }
+    long row = rows.find(source, destination, Protocol.TCP, port);
+    if (row == 0 && !out) {
+      row = rows.find(Reserved.ANY.index(), destination, Protocol.TCP, port);
+    }
+    if (row == 0 && !in) {
+      row = rows.find(source, Reserved.ANY.index(), Protocol.TCP, port);
+    }
+    if (row != 0) {
+      return Verdict.ofRow(row).decision() != Decision.REFUSE;
+    }
+    return (!in || sides.ingressAudit(destination)) && (!out || sides.egressAudit(source));
+  }
+}
