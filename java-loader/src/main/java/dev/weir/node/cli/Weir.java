@@ -4,11 +4,7 @@ package dev.weir.node.cli;
 import dev.weir.node.agent.PolicyRefusedException;
 import dev.weir.node.bpf.BpfException;
 import dev.weir.node.kernel.NodeException;
-import dev.weir.policy.cli.AllowedCommand;
-import dev.weir.policy.cli.CheckCommand;
-import dev.weir.policy.cli.CompileCommand;
-import dev.weir.policy.cli.DiffCommand;
-import dev.weir.policy.cli.ExplainCommand;
+import dev.weir.policy.cli.PolicyTool;
 import dev.weir.policy.json.Json;
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -46,12 +42,7 @@ import picocli.CommandLine.Spec;
       ConfirmCommand.class,
       DownCommand.class,
       StatusCommand.class,
-      MetricsCommand.class,
-      CheckCommand.class,
-      ExplainCommand.class,
-      AllowedCommand.class,
-      DiffCommand.class,
-      CompileCommand.class
+      MetricsCommand.class
     })
 public final class Weir implements Runnable {
 
@@ -89,6 +80,7 @@ public final class Weir implements Runnable {
   static CommandLine commandLine() {
     Weir weir = new Weir();
     CommandLine line = new CommandLine(weir);
+    PolicyTool.commands().forEach(line::addSubcommand);
     line.setCaseInsensitiveEnumValuesAllowed(true);
     line.setExecutionExceptionHandler(weir::failed);
     return line;

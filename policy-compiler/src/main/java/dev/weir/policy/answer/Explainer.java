@@ -6,7 +6,9 @@ import dev.weir.policy.Compilation.Compiled;
 import dev.weir.policy.answer.Explanation.Finding;
 import dev.weir.policy.answer.Explanation.Side;
 import dev.weir.policy.answer.NetworkPolicies.Reading;
+import dev.weir.policy.answer.Routing.Entrance;
 import dev.weir.policy.model.Service;
+import dev.weir.policy.plan.Backend;
 import dev.weir.policy.plan.Plan;
 import dev.weir.policy.plan.Protocol;
 import dev.weir.policy.plan.ProxyPlan;
@@ -38,6 +40,7 @@ public final class Explainer {
   private final Parties parties;
   private final NetworkPolicies policies;
   private final Remedies remedies;
+  private final Routing routing;
   private final List<Service> services;
 
   /** A question that names nobody, or more than one. */
@@ -54,6 +57,7 @@ public final class Explainer {
     this.index = new VerdictIndex(plan);
     this.parties = new Parties(analysis, plan, index);
     this.policies = new NetworkPolicies(analysis, plan);
+    this.routing = new Routing(plan);
     this.remedies = new Remedies(analysis, policies);
     this.services = analysis.steering().services();
   }
@@ -74,6 +78,108 @@ public final class Explainer {
     return to instanceof Party.Virtual service
         ? service(from, service, protocol, port)
         : direct(from, to, protocol, port);
+  }
+
+  /**
+   * May {@code from} ask {@code to} this, and where does the request go?
+   *
+   * @param port destination port, TCP
+   */
+  public Explanation explain(Party from, Party to, int port, Request request) {
+    if (!(to instanceof Party.Virtual service)) {
+      return direct(from, to, Protocol.TCP, port);
+    }
+    Explanation connection = service(from, service, Protocol.TCP, port);
+    Entrance entrance = routing.of(Entrance.service(service.name(), port), namespace(from));
+    return connection.decision() == Decision.INSPECT && routing.has(entrance)
+        ? routed(connection, from, entrance, request)
+        : connection;
+  }
+
+  /**
+   * What becomes of a request through a Gateway?
+   *
+   * @param gateway {@code namespace/name}
+   * @param port of a listener
+   * @throws UnclearException when no listener of the Gateway has the port
+   */
+  public Explanation throughGateway(Party from, String gateway, int port, Request request)
+      throws UnclearException {
+    Entrance entrance = Entrance.gateway(gateway, port);
+    if (!routing.has(entrance)) {
+      throw new UnclearException("no listener of a Gateway " + gateway + " has port " + port);
+    }
+    Explanation connection = direct(from, new Party.Proxy(), Protocol.TCP, port);
+    return connection.made() ? routed(connection, from, entrance, request) : connection;
+  }
+
+  private String namespace(Party party) {
+    return party instanceof Party.Declared declared
+        ? analysis.cluster().workloads().get(declared.index()).meta().namespace()
+        : "";
+  }
+
+  /** The connection is made as far as the proxy: where does it lead the request? */
+  private Explanation routed(
+      Explanation connection, Party from, Entrance entrance, Request request) {
+    Routing.Decision found = routing.ask(entrance, request);
+    Optional<Rule> route = found.match().map(m -> rule(m.route().rule()));
+    Explanation.Routed routed =
+        new Explanation.Routed(
+            found.match().map(m -> m.route().name()).orElse(""),
+            route,
+            found.match().map(m -> m.ruleIndex()).orElse(-1),
+            found.status(),
+            found.shares());
+    List<Explanation> backends = new ArrayList<>();
+    for (Routing.Share share : found.shares()) {
+      if (share.cluster() >= 0) {
+        ProxyPlan.Cluster cluster = plan.proxy().clusters().get(share.cluster());
+        for (int endpoint : cluster.endpoints()) {
+          Backend backend = plan.backends().get(endpoint);
+          Party party = parties.declared(parties.workload(backend.workload()));
+          backends.add(direct(from, party, Protocol.TCP, backend.port()));
+        }
+      }
+    }
+    List<Explanation> refused = backends.stream().filter(b -> !b.made()).toList();
+    Decision decision =
+        refused.isEmpty()
+            ? Decision.ALLOW
+            : refused.size() == backends.size() ? Decision.REFUSE : Decision.INSPECT;
+    String why;
+    if (found.status() != 0) {
+      why =
+          (found.match().isEmpty() ? "no route matches: the proxy answers " : "the proxy answers ")
+              + found.status();
+    } else if (backends.isEmpty()) {
+      why = "nobody is behind the services of the route: the proxy answers 503";
+    } else if (refused.isEmpty()) {
+      why = "the source may ask this of every backend that the route leads to";
+    } else if (decision == Decision.REFUSE) {
+      why = "the source may ask this of no backend that the route leads to: the proxy answers 403";
+    } else {
+      why =
+          "the route picks one of "
+              + backends.size()
+              + " backends, of which "
+              + refused.size()
+              + " may not be asked this: the proxy answers 403 for those";
+    }
+    Explanation first = refused.isEmpty() ? connection : refused.getFirst();
+    return new Explanation(
+        connection.from(),
+        entrance.name(),
+        Protocol.TCP,
+        connection.port(),
+        decision,
+        refused.isEmpty() ? route.orElse(connection.decidedBy()) : first.decidedBy(),
+        "proxy",
+        why,
+        connection.findings(),
+        backends,
+        decision == Decision.REFUSE ? Optional.of(together(why, backends)) : Optional.empty(),
+        Optional.of(routed));
   }
 
   private Explanation service(Party from, Party.Virtual to, Protocol protocol, int port) {

@@ -5,6 +5,7 @@ import dev.weir.policy.plan.Protocol;
 import dev.weir.policy.plan.Rule;
 import dev.weir.policy.plan.Verdict.Decision;
 import java.util.List;
+import java.util.Locale;
 import java.util.Optional;
 
 /**
@@ -21,6 +22,7 @@ import java.util.Optional;
  * @param findings every clause that decided or nearly did, those that decided first
  * @param backends when {@code to} is a service: the same question about each backend
  * @param remedy when it is refused, or would be: what would have it allowed
+ * @param routed where the request goes, if one was asked about and it leads through the proxy
  */
 public record Explanation(
     String from,
@@ -33,11 +35,45 @@ public record Explanation(
     String why,
     List<Finding> findings,
     List<Explanation> backends,
-    Optional<Remedy> remedy) {
+    Optional<Remedy> remedy,
+    Optional<Routed> routed) {
   /** Copies the lists. */
   public Explanation {
     findings = List.copyOf(findings);
     backends = List.copyOf(backends);
+  }
+
+  /** One without a request. */
+  public Explanation(
+      String from,
+      String to,
+      Protocol protocol,
+      int port,
+      Decision decision,
+      Rule decidedBy,
+      String tier,
+      String why,
+      List<Finding> findings,
+      List<Explanation> backends,
+      Optional<Remedy> remedy) {
+    this(
+        from,
+        to,
+        protocol,
+        port,
+        decision,
+        decidedBy,
+        tier,
+        why,
+        findings,
+        backends,
+        remedy,
+        Optional.empty());
+  }
+
+  /** The verdict as tests name it: {@code allow}, {@code deny}, {@code audit}, {@code inspect}. */
+  public String word() {
+    return decision == Decision.REFUSE ? "deny" : decision.name().toLowerCase(Locale.ROOT);
   }
 
   /** Whether the connection is made, if only as far as the proxy. */
@@ -54,6 +90,23 @@ public record Explanation(
    * @param note in a sentence
    */
   public record Finding(Rule rule, Side side, Effect effect, String note) {}
+
+  /**
+   * Where a request goes.
+   *
+   * @param route {@code namespace/name}; empty when it meets none
+   * @param rule of the plan that stands for the route
+   * @param clause index of the route's rule, in file order; -1 when it meets none
+   * @param status what the proxy answers by itself; 0 when a backend answers
+   * @param shares where it goes, largest first
+   */
+  public record Routed(
+      String route, Optional<Rule> rule, int clause, int status, List<Routing.Share> shares) {
+    /** Copies the list. */
+    public Routed {
+      shares = List.copyOf(shares);
+    }
+  }
 
   /** Whose rule. */
   public enum Side {

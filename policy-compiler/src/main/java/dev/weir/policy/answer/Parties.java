@@ -137,6 +137,11 @@ final class Parties {
     return plan.workloads().size() - workloads.size();
   }
 
+  /** Index in the cluster of a workload of the plan. */
+  int workload(int planIndex) {
+    return planIndex - firstWorkload();
+  }
+
   int identity(Party party) {
     return switch (party) {
       case Party.Declared declared ->

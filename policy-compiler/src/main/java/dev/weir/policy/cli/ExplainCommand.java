@@ -10,10 +10,13 @@ import dev.weir.policy.answer.Explanation;
 import dev.weir.policy.answer.Explanation.Finding;
 import dev.weir.policy.answer.Party;
 import dev.weir.policy.answer.Remedy;
+import dev.weir.policy.answer.Request;
 import dev.weir.policy.json.Json;
 import dev.weir.policy.plan.Protocol;
 import dev.weir.policy.source.SourceTree;
 import java.util.Locale;
+import java.util.Map;
+import java.util.Optional;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Help.Ansi;
@@ -59,8 +62,46 @@ public final class ExplainCommand implements Callable<Integer> {
       description = "tcp, udp or sctp. Default: ${DEFAULT-VALUE}.")
   private String protocol = "tcp";
 
+  @Option(
+      names = "--method",
+      paramLabel = "M",
+      description = "Ask about an HTTP request: its method. Default: GET.")
+  private Optional<String> method = Optional.empty();
+
+  @Option(
+      names = "--path",
+      paramLabel = "/P",
+      description = "Ask about an HTTP request: its path, with query. Default: /.")
+  private Optional<String> path = Optional.empty();
+
+  @Option(
+      names = "--host",
+      paramLabel = "H",
+      description = "Ask about an HTTP request: its host. Default: that of B.")
+  private Optional<String> host = Optional.empty();
+
+  @Option(
+      names = "--header",
+      paramLabel = "K=V",
+      description = "Ask about an HTTP request: a header it has; may be repeated.")
+  private Map<String, String> headers = Map.of();
+
   /** For picocli. */
   public ExplainCommand() {}
+
+  private Optional<Request> request() {
+    if (method.isEmpty() && path.isEmpty() && host.isEmpty() && headers.isEmpty()) {
+      return Optional.empty();
+    }
+    String target = path.orElse("/");
+    return Optional.of(
+        Request.of(method.orElse("GET"), host.orElse(to.replaceFirst("^.*/", "")), target, headers)
+            .orElseThrow(
+                () ->
+                    new ParameterException(
+                        spec.commandLine(),
+                        "--path: " + target + " is none that the proxy accepts (it answers 400)")));
+  }
 
   @Override
   public Integer call() {
@@ -90,7 +131,15 @@ public final class ExplainCommand implements Callable<Integer> {
     try {
       Party source = explainer.party(from, transport, 0);
       Party destination = explainer.party(to, transport, port);
-      explanation = explainer.explain(source, destination, transport, port);
+      Optional<Request> request = request();
+      if (request.isPresent() && transport != Protocol.TCP) {
+        throw new ParameterException(
+            spec.commandLine(), "--protocol: a request goes over tcp, not " + protocol);
+      }
+      explanation =
+          request.isPresent()
+              ? explainer.explain(source, destination, port, request.get())
+              : explainer.explain(source, destination, transport, port);
     } catch (Explainer.UnclearException e) {
       throw new ParameterException(spec.commandLine(), String.valueOf(e.getMessage()), e);
     }
@@ -128,6 +177,24 @@ public final class ExplainCommand implements Callable<Integer> {
     input.out().println(indent + "  why:  " + explanation.why());
     input.out().println(indent + "  by:   " + explanation.decidedBy().describe());
     input.out().println(indent + "  tier: " + explanation.tier());
+    explanation
+        .routed()
+        .ifPresent(
+            routed ->
+                input
+                    .out()
+                    .println(
+                        indent
+                            + "  route: "
+                            + routed
+                                .rule()
+                                .map(r -> r.describe() + " rules[" + routed.clause() + "]")
+                                .orElse("none")
+                            + " -> "
+                            + (routed.status() == 0
+                                ? String.join(
+                                    ", ", routed.shares().stream().map(s -> s.toString()).toList())
+                                : "status " + routed.status())));
     for (Finding finding : explanation.findings()) {
       input
           .out()

@@ -9,14 +9,7 @@ import picocli.CommandLine.Option;
 /** The offline commands by themselves, for machines that only look at policy. */
 @Command(
     name = "weir-policy",
-    description = "Reads Weir policy files and answers questions about them.",
-    subcommands = {
-      CheckCommand.class,
-      ExplainCommand.class,
-      AllowedCommand.class,
-      DiffCommand.class,
-      CompileCommand.class
-    })
+    description = "Reads Weir policy files and answers questions about them.")
 public final class PolicyTool {
 
   @Option(
@@ -35,7 +28,15 @@ public final class PolicyTool {
         ExplainCommand.class,
         AllowedCommand.class,
         DiffCommand.class,
+        TestCommand.class,
         CompileCommand.class);
+  }
+
+  /** The command line, ready to execute. */
+  public static CommandLine commandLine() {
+    CommandLine line = new CommandLine(new PolicyTool());
+    commands().forEach(line::addSubcommand);
+    return line;
   }
 
   boolean help() {
@@ -44,6 +45,6 @@ public final class PolicyTool {
 
   /** Runs one command. */
   public static void main(String[] arguments) {
-    System.exit(new CommandLine(new PolicyTool()).execute(arguments));
+    System.exit(commandLine().execute(arguments));
   }
 }

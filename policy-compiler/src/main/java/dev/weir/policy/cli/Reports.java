@@ -5,6 +5,7 @@ import dev.weir.policy.answer.Change;
 import dev.weir.policy.answer.Explanation;
 import dev.weir.policy.answer.Explanation.Finding;
 import dev.weir.policy.answer.Remedy;
+import dev.weir.policy.answer.Routing;
 import dev.weir.policy.plan.Plan;
 import dev.weir.policy.plan.PlanCodec;
 import dev.weir.policy.plan.Rule;
@@ -76,8 +77,33 @@ public final class Reports {
     }
     report.put("rules", findings);
     report.put("backends", explanation.backends().stream().map(Reports::explanation).toList());
+    report.put("route", explanation.routed().map(Reports::routed));
     report.put("remedy", explanation.remedy().map(Reports::remedy));
     return report;
+  }
+
+  private static Map<String, Object> routed(Explanation.Routed routed) {
+    Map<String, Object> report = new LinkedHashMap<>();
+    report.put("rule", routed.rule().map(Reports::rule));
+    report.put("clause", routed.clause());
+    report.put("status", routed.status());
+    report.put("backends", shares(routed.shares()));
+    return report;
+  }
+
+  static List<Map<String, Object>> shares(List<Routing.Share> shares) {
+    return shares.stream()
+        .map(
+            share -> {
+              Map<String, Object> item = new LinkedHashMap<>();
+              int slash = share.service().indexOf('/');
+              item.put("name", share.service().substring(slash + 1));
+              item.put("namespace", slash < 0 ? "" : share.service().substring(0, slash));
+              item.put("port", share.port());
+              item.put("share", share.fraction());
+              return item;
+            })
+        .toList();
   }
 
   private static Map<String, Object> remedy(Remedy remedy) {

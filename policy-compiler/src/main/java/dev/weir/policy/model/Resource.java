@@ -13,6 +13,7 @@ public sealed interface Resource
         Namespace,
         NetworkPolicy,
         PeerAuthentication,
+        PolicyTest,
         ReferenceGrant,
         Secret,
         Service,

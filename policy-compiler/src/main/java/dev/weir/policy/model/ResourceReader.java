@@ -206,6 +206,10 @@ public final class ResourceReader {
           version(fields, group, version, "v1alpha1")
               ? meta(fields, true).map(m -> NodeReader.mesh(m, fields))
               : Optional.empty();
+      case "weir.dev/PolicyTest" ->
+          version(fields, group, version, "v1alpha1")
+              ? meta(fields, true).map(m -> PolicyTestReader.read(m, fields))
+              : Optional.empty();
       default -> {
         if (NOT_YET.containsKey(groupKind)) {
           fields.error("kind", kind + " is not honoured yet", NOT_YET.getOrDefault(groupKind, ""));

@@ -44,6 +44,15 @@ public record SourceTree(List<SourceFile> files, List<Diagnostic> problems) {
         List.of(new SourceFile(name, text.getBytes(StandardCharsets.UTF_8))), List.of());
   }
 
+  /** These files and others. */
+  public SourceTree with(SourceTree others) {
+    List<SourceFile> all = new ArrayList<>(files);
+    all.addAll(others.files);
+    List<Diagnostic> both = new ArrayList<>(problems);
+    both.addAll(others.problems);
+    return new SourceTree(all, both);
+  }
+
   /**
    * Reads a file, or every {@code .yaml}, {@code .yml} and {@code .json} file below a directory.
    * Names that begin with a dot are passed over, as Kubernetes' mounted volumes keep older versions

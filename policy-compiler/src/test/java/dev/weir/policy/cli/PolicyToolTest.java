@@ -20,7 +20,7 @@ class PolicyToolTest {
   private final StringWriter out = new StringWriter();
 
   private int run(String... arguments) {
-    CommandLine commandLine = new CommandLine(new PolicyTool());
+    CommandLine commandLine = PolicyTool.commandLine();
     commandLine.setOut(new PrintWriter(out));
     commandLine.setErr(new PrintWriter(out));
     return commandLine.execute(arguments);
@@ -62,9 +62,30 @@ class PolicyToolTest {
     assertThat(out.toString()).startsWith("{").contains("\"verdict\": \"inspect\"");
   }
 
+  @Test
+  void explainOfARequestNamesRouteAndShares() {
+    assertThat(
+            run(
+                "explain",
+                EXAMPLE,
+                "--from",
+                "web",
+                "--to",
+                "service/cart",
+                "--port",
+                "80",
+                "--path",
+                "/items"))
+        .isEqualTo(ExitCodes.OK);
+    assertThat(out.toString())
+        .contains(
+            "route: HTTPRoute shop/cart", "rules[1] -> shop/cart-v1:80 99%, shop/cart-v2:80 1%");
+  }
+
   @ParameterizedTest
   @ValueSource(
       strings = {
+        "explain DIR --from web --to web --port 80 --path nonsense",
         "explain DIR --from nobody --to web --port 80",
         "explain DIR --from web --to web --port 0",
         "explain DIR --from web --to web --port 80 --protocol icmp",
@@ -78,9 +99,86 @@ class PolicyToolTest {
   }
 
   @ParameterizedTest
-  @ValueSource(strings = {"check", "explain", "compile"})
+  @ValueSource(strings = {"check", "explain", "allowed", "diff", "test", "compile"})
   void everyCommandHasHelp(String command) {
     assertThat(run(command, "--help")).isEqualTo(ExitCodes.OK);
     assertThat(out.toString()).contains("Usage:", "Exit codes:");
+  }
+
+  @Test
+  void theExamplesTestsHold(@TempDir Path directory) throws Exception {
+    Path junit = directory.resolve("report.xml");
+    String tests = Path.of(EXAMPLE).resolveSibling("policy-tests").toString();
+    assertThat(run("test", EXAMPLE, "--tests", tests, "--junit", junit.toString()))
+        .as(out.toString())
+        .isEqualTo(ExitCodes.OK);
+    assertThat(out.toString()).contains("8 cases, all as expected");
+    assertThat(Files.readString(junit)).contains("tests=\"8\" failures=\"0\"");
+  }
+
+  private static final String FAILING =
+      """
+      apiVersion: weir.dev/v1alpha1
+      kind: PolicyTest
+      metadata: {name: t, namespace: shop}
+      spec:
+        cases:
+          - {name: a & b, from: web, to: db, port: 5432, expect: allow}
+          - name: shares
+            from: web
+            to: service/cart
+            port: 80
+            request: {path: /}
+            expect: {shares: {shop/cart-v1: 50%, shop/cart-v2: 50%}}
+          - {name: nobody, from: nobody, to: db, port: 5432, expect: deny}
+      """;
+
+  @Test
+  void aTestThatFailsNamesExpectedFoundAndTheRule(@TempDir Path directory) throws Exception {
+    Path file = Files.writeString(directory.resolve("t.yaml"), FAILING);
+    Path junit = directory.resolve("report.xml");
+    assertThat(run("test", EXAMPLE, "--tests", file.toString(), "--junit", junit.toString()))
+        .isEqualTo(ExitCodes.FINDINGS);
+    assertThat(out.toString())
+        .contains(
+            "FAILED  shop/t: a & b",
+            file + ":6:7",
+            "expected verdict allow",
+            "got verdict deny: the source may reach none of the backends",
+            "NetworkPolicy shop/db",
+            "expected shares shop/cart-v1 50%, shop/cart-v2 50%",
+            "got shares shop/cart-v1 99%, shop/cart-v2 1%",
+            "nobody is called",
+            "3 cases, 3 failed");
+    assertThat(Files.readString(junit)).contains("failures=\"3\"", "name=\"a &amp; b\"");
+  }
+
+  @Test
+  void testsWithoutCasesDoNotPass() {
+    assertThat(run("test", EXAMPLE)).isEqualTo(ExitCodes.FINDINGS);
+    assertThat(out.toString()).contains("no PolicyTest among the files");
+  }
+
+  @ParameterizedTest
+  @ValueSource(
+      strings = {
+        "{name: x, from: a, to: b, port: 80} | expect: is missing",
+        "{name: x, from: a, to: b, port: 80, expect: maybe} | expect: is \"maybe\"",
+        "{name: x, from: a, to: b, port: 80, expect: {route: r}} | speaks of a request",
+        "{name: x, from: a, to: b, expect: allow} | port: is missing",
+        "{name: x, from: a, to: gateway/g, port: 80, expect: allow} | request: is missing",
+        "{name: x, from: a, to: b, port: 80, request: {}, expect: {shares: {s: 0.5x}}} | no share"
+      })
+  void aBrokenCaseIsRefusedWithItsPlace(String line, @TempDir Path directory) throws Exception {
+    String[] parts = line.split(" \\| ", -1);
+    Path file =
+        Files.writeString(
+            directory.resolve("t.yaml"),
+            "apiVersion: weir.dev/v1alpha1\nkind: PolicyTest\nmetadata: {name: t}\n"
+                + "spec:\n  cases:\n    - "
+                + parts[0]
+                + "\n");
+    assertThat(run("test", file.toString())).isEqualTo(ExitCodes.FINDINGS);
+    assertThat(out.toString()).contains(file + ":6:", "spec.cases[0]", parts[1]);
   }
 }

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.weir.policy.answer;
+
+import dev.weir.policy.plan.Plan;
+import dev.weir.policy.plan.ProxyPlan;
+import dev.weir.policy.plan.ProxyPlan.Cluster;
+import dev.weir.policy.plan.ProxyPlan.Filter;
+import dev.weir.policy.plan.ProxyPlan.Listener;
+import dev.weir.policy.plan.ProxyPlan.Route;
+import dev.weir.policy.plan.ProxyPlan.VirtualService;
+import dev.weir.policy.plan.ProxyPlan.WeightedBackend;
+import dev.weir.policy.plan.Workload;
+import dev.weir.policy.route.RequestView;
+import dev.weir.policy.route.RouteMatch;
+import dev.weir.policy.route.RouteTable;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.TreeMap;
+
+/** Where requests lead: the routes of a plan, asked as the proxy asks them. */
+public final class Routing {
+
+  private final Plan plan;
+  private final Map<Entrance, List<Route>> routes = new TreeMap<>();
+  private final Map<Entrance, RouteTable> tables = new HashMap<>();
+
+  /**
+   * Where requests come in.
+   *
+   * @param kind {@code Gateway} or {@code Service}
+   * @param name {@code namespace/name}
+   * @param port of the listener or service
+   * @param client namespace of clients that have routes of their own; empty for all others
+   */
+  public record Entrance(String kind, String name, int port, String client)
+      implements Comparable<Entrance> {
+    /** A port of a Gateway. */
+    public static Entrance gateway(String name, int port) {
+      return new Entrance("Gateway", name, port, "");
+    }
+
+    /** A port of a Service. */
+    public static Entrance service(String name, int port) {
+      return new Entrance("Service", name, port, "");
+    }
+
+    @Override
+    public int compareTo(Entrance other) {
+      return toString().compareTo(other.toString());
+    }
+
+    /** {@code namespace/name[Kind] port}. */
+    @Override
+    public String toString() {
+      return name + "[" + kind + "] " + port + (client.isEmpty() ? "" : " from " + client);
+    }
+  }
+
+  /**
+   * What becomes of a request.
+   *
+   * @param match the rule it meets; empty when it meets none
+   * @param status what the proxy answers by itself; 0 when a backend answers
+   * @param shares where it goes, largest first; those without a backend are answered 500
+   */
+  public record Decision(Optional<RouteMatch> match, int status, List<Share> shares) {
+    /** Copies the list. */
+    public Decision {
+      shares = List.copyOf(shares);
+    }
+  }
+
+  /**
+   * A part of the requests.
+   *
+   * @param cluster index of the destination in the plan; -1 for an invalid reference
+   * @param service {@code namespace/name}; empty for an invalid reference
+   * @param port of the service
+   * @param fraction of requests, from 0 to 1
+   */
+  public record Share(int cluster, String service, int port, double fraction) {
+    /** {@code namespace/name:port 90%}. */
+    @Override
+    public String toString() {
+      return (cluster < 0 ? "status 500" : service + ":" + port) + " " + percent(fraction);
+    }
+
+    /** A fraction as people write it, with at most three digits after the point. */
+    public static String percent(double fraction) {
+      double rounded = Math.round(fraction * 100_000) / 1000.0;
+      return (rounded == Math.rint(rounded)
+              ? String.valueOf((long) rounded)
+              : String.valueOf(rounded))
+          + "%";
+    }
+  }
+
+  /** The routes of a plan. */
+  public Routing(Plan plan) {
+    this.plan = plan;
+    for (Listener listener : plan.proxy().listeners()) {
+      routes
+          .computeIfAbsent(
+              Entrance.gateway(listener.gateway(), listener.port()), e -> new ArrayList<>())
+          .addAll(listener.routes());
+    }
+    for (VirtualService service : plan.proxy().virtualServices()) {
+      Entrance entrance = Entrance.service(name(service.workload()), service.port());
+      routes.computeIfAbsent(entrance, e -> new ArrayList<>()).addAll(service.routes());
+      for (ProxyPlan.ConsumerRoutes consumer : service.consumers()) {
+        routes.put(
+            new Entrance("Service", entrance.name(), entrance.port(), consumer.namespace()),
+            consumer.routes());
+      }
+    }
+  }
+
+  private String name(int workload) {
+    Workload found = plan.workloads().get(workload);
+    return found.namespace() + "/" + found.name();
+  }
+
+  /** Where requests can come in. */
+  public List<Entrance> entrances() {
+    return List.copyOf(routes.keySet());
+  }
+
+  /** All routes of an entrance, in order of precedence; none when there is no such entrance. */
+  public List<Route> routes(Entrance entrance) {
+    return routes.getOrDefault(entrance, List.of());
+  }
+
+  /** Whether requests come in there. */
+  public boolean has(Entrance entrance) {
+    return routes.containsKey(entrance);
+  }
+
+  /** The entrance of a client: that of its namespace where it has routes of its own. */
+  public Entrance of(Entrance entrance, String clientNamespace) {
+    Entrance own = new Entrance(entrance.kind(), entrance.name(), entrance.port(), clientNamespace);
+    return routes.containsKey(own) ? own : entrance;
+  }
+
+  /** What becomes of a request that comes in there. */
+  public Decision ask(Entrance entrance, RequestView request) {
+    RouteTable table =
+        tables.computeIfAbsent(
+            entrance, e -> RouteTable.compile(routes.getOrDefault(e, List.of())));
+    Optional<RouteMatch> match = table.match(request);
+    if (match.isEmpty()) {
+      return new Decision(match, 404, List.of());
+    }
+    for (Filter filter : match.get().rule().filters()) {
+      if (filter instanceof Filter.Redirect redirect) {
+        return new Decision(match, redirect.status(), List.of());
+      }
+    }
+    List<Share> shares = shares(match.get().rule().backends());
+    boolean served = shares.stream().anyMatch(s -> s.cluster() >= 0);
+    return new Decision(match, served ? 0 : 500, served ? shares : List.of());
+  }
+
+  private List<Share> shares(List<WeightedBackend> backends) {
+    long total = backends.stream().mapToLong(WeightedBackend::weight).sum();
+    Map<Integer, Long> byCluster = new LinkedHashMap<>();
+    for (WeightedBackend backend : backends) {
+      if (backend.weight() > 0) {
+        byCluster.merge(backend.cluster(), (long) backend.weight(), Long::sum);
+      }
+    }
+    List<Share> shares = new ArrayList<>();
+    byCluster.forEach(
+        (index, weight) -> {
+          double fraction = (double) weight / total;
+          if (index < 0) {
+            shares.add(new Share(-1, "", 0, fraction));
+          } else {
+            Cluster cluster = plan.proxy().clusters().get(index);
+            shares.add(new Share(index, name(cluster.workload()), cluster.port(), fraction));
+          }
+        });
+    shares.sort((a, b) -> Double.compare(b.fraction(), a.fraction()));
+    return shares;
+  }
+}
