@@ -8,6 +8,7 @@ import dev.weir.policy.model.ResourceReader;
 import dev.weir.policy.model.Workload;
 import dev.weir.policy.plan.Address;
 import dev.weir.policy.plan.Backend;
+import dev.weir.policy.plan.Identity;
 import dev.weir.policy.plan.Plan;
 import dev.weir.policy.plan.Protocol;
 import dev.weir.policy.plan.ProxyPlan;
@@ -284,7 +285,8 @@ final class Oracle {
   }
 
   private boolean free(Side from) {
-    return !plan.identities().get(from.identity()).egressIsolated();
+    Identity source = plan.identities().get(from.identity());
+    return !source.egressIsolated() || source.egressAudit();
   }
 
   private Set<Integer> routed(Service service) {

@@ -18,8 +18,8 @@ import java.util.TreeSet;
 /**
  * On which ports of each workload a remote peer must come by mutual TLS.
  *
- * <p>Source: Istio, PeerAuthentication reference. One with a selector is about its own namespace
- * only, in the root namespace too, where it is then about nobody.
+ * <p>Source: Istio, PeerAuthentication reference. One with a selector is about workloads of its own
+ * namespace only, in the root namespace too.
  */
 final class MutualTls {
 
@@ -64,8 +64,7 @@ final class MutualTls {
   private boolean about(PeerAuthentication policy, Workload workload) {
     String namespace = policy.meta().namespace();
     if (selects(policy)) {
-      return !namespace.equals(rootNamespace)
-          && namespace.equals(workload.meta().namespace())
+      return namespace.equals(workload.meta().namespace())
           && policy
               .selector()
               .map(s -> Selectors.matches(s, workload.meta().labels()))
@@ -75,14 +74,7 @@ final class MutualTls {
   }
 
   /** Ranges of ports on which the first policy that says anything says STRICT. */
-  private List<StrictPorts> strict(List<PeerAuthentication> about) {
-    // Of several equally narrow ones only the first counts.
-    List<PeerAuthentication> counting = new ArrayList<>();
-    for (PeerAuthentication policy : about) {
-      if (counting.stream().noneMatch(p -> width(p) == width(policy))) {
-        counting.add(policy);
-      }
-    }
+  private List<StrictPorts> strict(List<PeerAuthentication> counting) {
     TreeSet<Integer> starts = new TreeSet<>(List.of(0));
     for (PeerAuthentication policy : counting) {
       for (int port : policy.ports().keySet()) {
