@@ -145,6 +145,47 @@ public final class Routing {
     return routes.containsKey(own) ? own : entrance;
   }
 
+  /** Whether it is a port of a Service that leads to its own workloads, and needs no proxy. */
+  boolean plainService(Entrance entrance) {
+    return entrance.kind().equals("Service")
+        && plan.services().stream()
+            .anyMatch(
+                s -> s.port() == entrance.port() && name(s.workload()).equals(entrance.name()));
+  }
+
+  /** What else happens to requests and responses, so that two plans can be compared. */
+  List<String> effects(Decision decision) {
+    List<String> effects = new ArrayList<>();
+    decision
+        .match()
+        .ifPresent(
+            match -> {
+              match.rule().filters().forEach(f -> effects.add(effect(f)));
+              match
+                  .rule()
+                  .backends()
+                  .forEach(b -> b.filters().forEach(f -> effects.add(effect(f))));
+              if (match.rule().requestTimeoutMillis() > 0) {
+                effects.add("timeout " + match.rule().requestTimeoutMillis() + " ms");
+              }
+              if (match.rule().backendTimeoutMillis() > 0) {
+                effects.add("backend timeout " + match.rule().backendTimeoutMillis() + " ms");
+              }
+              match.rule().retry().ifPresent(r -> effects.add(r.toString()));
+              match.rule().session().ifPresent(s -> effects.add(s.toString()));
+            });
+    return effects;
+  }
+
+  private String effect(Filter filter) {
+    if (filter instanceof Filter.Mirror mirror) {
+      String target =
+          mirror.cluster() < 0 ? "nobody" : plan.proxy().clusters().get(mirror.cluster()).name();
+      return "mirror " + mirror.numerator() + "/" + mirror.denominator() + " to " + target;
+    }
+    return filter.toString();
+  }
+
   /** What becomes of a request that comes in there. */
   public Decision ask(Entrance entrance, RequestView request) {
     RouteTable table =

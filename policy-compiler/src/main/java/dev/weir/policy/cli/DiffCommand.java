@@ -4,8 +4,10 @@ package dev.weir.policy.cli;
 import dev.weir.policy.Analysis;
 import dev.weir.policy.Compilation;
 import dev.weir.policy.PolicyCompiler;
+import dev.weir.policy.answer.RouteDifference;
 import dev.weir.policy.connectivity.Difference;
 import dev.weir.policy.json.JsonRows;
+import dev.weir.policy.plan.Plan;
 import dev.weir.policy.source.SourceTree;
 import java.io.PrintWriter;
 import java.nio.file.Path;
@@ -13,8 +15,11 @@ import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Help.Ansi;
 import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Parameters;
+import picocli.CommandLine.Spec;
 
 /** {@code weir diff OLD NEW}: which connections open, close or change. */
 @Command(
@@ -30,6 +35,8 @@ import picocli.CommandLine.Parameters;
       "6:both: something opens and something closes"
     })
 public final class DiffCommand implements Callable<Integer> {
+
+  @Spec private CommandSpec spec = CommandSpec.create();
 
   @Mixin private final PolicyInput input = new PolicyInput();
 
@@ -54,17 +61,25 @@ public final class DiffCommand implements Callable<Integer> {
     }
     PrintWriter out = input.out();
     Difference.Direction direction;
+    RouteDifference.Direction routes;
+    Plan older = ((Compilation.Compiled) before.compilation()).plan();
+    Plan later = ((Compilation.Compiled) after.compilation()).plan();
     if (input.json()) {
       try (JsonRows rows = new JsonRows(out)) {
         direction =
             Difference.between(before.cluster(), after.cluster(), row -> rows.add(fields(row)));
+        routes = RouteDifference.between(older, later, row -> rows.add(fields(row)));
       }
+      direction = both(direction, routes);
     } else {
       direction =
           Difference.between(before.cluster(), after.cluster(), row -> out.println(text(row)));
+      routes = RouteDifference.between(older, later, row -> out.println(text(row)));
+      direction = both(direction, routes);
       out.println(
           switch (direction) {
-            case EQUAL -> "equal";
+            case EQUAL ->
+                routes.changed() ? "equal: requests reach the same services as before" : "equal";
             case WIDENED -> "widened";
             case NARROWED -> "narrowed";
             case BOTH -> "widened and narrowed";
@@ -79,8 +94,61 @@ public final class DiffCommand implements Callable<Integer> {
     };
   }
 
-  private static String text(Difference.Row row) {
-    return row.change()
+  private static Difference.Direction both(
+      Difference.Direction connections, RouteDifference.Direction routes) {
+    boolean widened =
+        routes.widened()
+            || connections == Difference.Direction.WIDENED
+            || connections == Difference.Direction.BOTH;
+    boolean narrowed =
+        routes.narrowed()
+            || connections == Difference.Direction.NARROWED
+            || connections == Difference.Direction.BOTH;
+    return widened
+        ? narrowed ? Difference.Direction.BOTH : Difference.Direction.WIDENED
+        : narrowed ? Difference.Direction.NARROWED : Difference.Direction.EQUAL;
+  }
+
+  private String text(RouteDifference.Row row) {
+    return coloured(row.change())
+        + ": "
+        + row.entrance()
+        + " -> "
+        + row.requests()
+        + ": "
+        + row.older()
+        + " => "
+        + row.newer();
+  }
+
+  private static Map<String, Object> fields(RouteDifference.Row row) {
+    Map<String, Object> fields = new LinkedHashMap<>();
+    fields.put("kind", "route");
+    fields.put("change", row.change());
+    fields.put("src", row.entrance().toString());
+    fields.put("dst", row.requests());
+    fields.put("old", row.older());
+    fields.put("new", row.newer());
+    fields.put("note", "");
+    fields.put("host", row.host());
+    fields.put("path", row.path());
+    fields.put("method", row.method());
+    fields.put("headers", row.headers());
+    fields.put("query", row.query());
+    return fields;
+  }
+
+  private String coloured(String change) {
+    Ansi ansi = spec.commandLine().getColorScheme().ansi();
+    return switch (change) {
+      case "added" -> ansi.string("@|green added|@");
+      case "removed" -> ansi.string("@|red removed|@");
+      default -> ansi.string("@|yellow " + change + "|@");
+    };
+  }
+
+  private String text(Difference.Row row) {
+    return coloured(row.change())
         + ": "
         + row.source()
         + " -> "

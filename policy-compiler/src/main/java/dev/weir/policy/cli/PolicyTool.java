@@ -9,7 +9,15 @@ import picocli.CommandLine.Option;
 /** The offline commands by themselves, for machines that only look at policy. */
 @Command(
     name = "weir-policy",
-    description = "Reads Weir policy files and answers questions about them.")
+    description = "Reads Weir policy files and answers questions about them.",
+    subcommands = {
+      CheckCommand.class,
+      ExplainCommand.class,
+      AllowedCommand.class,
+      DiffCommand.class,
+      TestCommand.class,
+      CompileCommand.class
+    })
 public final class PolicyTool {
 
   @Option(
@@ -23,20 +31,12 @@ public final class PolicyTool {
 
   /** The commands, to be added to a larger one. */
   public static List<Class<?>> commands() {
-    return List.of(
-        CheckCommand.class,
-        ExplainCommand.class,
-        AllowedCommand.class,
-        DiffCommand.class,
-        TestCommand.class,
-        CompileCommand.class);
+    return List.of(PolicyTool.class.getAnnotation(Command.class).subcommands());
   }
 
   /** The command line, ready to execute. */
   public static CommandLine commandLine() {
-    CommandLine line = new CommandLine(new PolicyTool());
-    commands().forEach(line::addSubcommand);
-    return line;
+    return new CommandLine(new PolicyTool());
   }
 
   boolean help() {
