@@ -21,7 +21,6 @@ import dev.weir.policy.plan.Settings;
 import dev.weir.policy.plan.Workload;
 import dev.weir.policy.source.Diagnostics;
 import dev.weir.policy.source.Position;
-import dev.weir.policy.steer.Steerer;
 import dev.weir.policy.steer.Steering;
 import dev.weir.policy.steer.Steering.Target;
 import dev.weir.policy.steer.Steering.VirtualPort;
@@ -30,7 +29,6 @@ import java.util.Comparator;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
-import java.util.Optional;
 import java.util.TreeMap;
 
 /** Puts the parts together: indexes of cluster and steering become indexes of the plan. */
@@ -68,7 +66,9 @@ final class Planner {
   }
 
   private int workloadPlace(int workload) {
-    return Workload.RESERVED + steering.services().size() + workload;
+    return workload == Steering.OUTSIDE
+        ? Reserved.OUTSIDE.index()
+        : Workload.RESERVED + steering.services().size() + workload;
   }
 
   /** Finds who alone may hold which port, and who else wants it. */
@@ -77,7 +77,7 @@ final class Planner {
     own(mesh.metricsPort(), Reserved.HOST, "the metrics port");
     own(mesh.healthPort(), Reserved.HOST, "the health port");
     for (Gateway gateway : cluster.all(Gateway.class)) {
-      if (gateway.className().equals(Steerer.GATEWAY_CLASS)) {
+      if (gateway.ours()) {
         for (Gateway.Listener listener : gateway.listeners()) {
           Owner owner =
               new Owner(
@@ -142,7 +142,9 @@ final class Planner {
               target.address(),
               target.port(),
               workloadPlace(target.workload()),
-              authorization.workloads().get(target.workload())));
+              target.workload() == Steering.OUTSIDE
+                  ? authorization.outside(target.address())
+                  : authorization.workloads().get(target.workload())));
     }
     List<PortOwner> ports =
         owners.values().stream()
@@ -241,7 +243,8 @@ final class Planner {
               port.proxied() ? Service.Tier.PROXY : Service.Tier.KERNEL,
               port.proxied() ? authorization.services().getOrDefault(port.service(), 0) : 0,
               port.affinity(),
-              port.targets().stream().map(t -> t + 1).toList()));
+              // A share that leads nowhere is slot 0: the kernel finds no backend and refuses.
+              port.slots().stream().map(t -> t + 1).toList()));
     }
     result.sort(
         Comparator.comparing(Service::address)
@@ -264,15 +267,21 @@ final class Planner {
 
   private ProxyPlan proxy() {
     List<ProxyPlan.VirtualService> virtualServices = new ArrayList<>();
-    for (VirtualPort port : steering.virtualPorts()) {
-      if (port.proxied()) {
-        virtualServices.add(
-            new ProxyPlan.VirtualService(
-                servicePlace(port.service()), port.address(), port.port(), port.routes()));
-      }
+    for (Steering.Front front : steering.fronts()) {
+      virtualServices.add(
+          new ProxyPlan.VirtualService(
+              servicePlace(front.service()),
+              steering.services().get(front.service()).addresses().stream()
+                  .map(Located::value)
+                  .sorted()
+                  .toList(),
+              front.port(),
+              front.routes(),
+              front.l4Routes(),
+              front.consumers()));
     }
     virtualServices.sort(
-        Comparator.comparing((ProxyPlan.VirtualService s) -> s.addresses().getFirst())
+        Comparator.comparingInt(ProxyPlan.VirtualService::workload)
             .thenComparingInt(ProxyPlan.VirtualService::port));
     return new ProxyPlan(
         steering.listeners(),
@@ -286,8 +295,8 @@ final class Planner {
                         c.name(),
                         c.targets().stream().map(t -> t + 1).toList(),
                         c.workloads().stream().map(this::workloadPlace).toList(),
-                        "",
-                        Optional.empty()))
+                        c.appProtocol(),
+                        c.tls()))
             .toList());
   }
 }

@@ -78,8 +78,8 @@ class BadFilesTest {
             "apiVersion: security.istio.io/v1\nkind: RequestAuthentication\nmetadata: {name: p}\n",
             "f:2:7: kind: tokens of requests are not verified"),
         bad(
-            "apiVersion: gateway.networking.k8s.io/v1\nkind: GRPCRoute\nmetadata: {name: p}\n",
-            "f:2:7: kind: GRPCRoute is not honoured yet"),
+            "apiVersion: gateway.networking.k8s.io/v1\nkind: UDPRoute\nmetadata: {name: p}\n",
+            "f:2:7: kind: UDPRoute is not honoured yet"),
         bad(
             "apiVersion: networking.k8s.io/v1\nkind: NetworkPolcy\nmetadata: {name: p}\n",
             "f:2:7: kind: networking.k8s.io has no kind NetworkPolcy that Weir knows"),
@@ -233,7 +233,7 @@ class BadFilesTest {
             "spec.rules[0].matches[0].path.value: is no regular expression"),
         bad(
             ROUTE + "  rules: [{filters: [{type: RequestMirror, requestMirror: {}}]}]\n",
-            "spec.rules[0].filters[0].type: the filter RequestMirror is not honoured yet"),
+            "spec.rules[0].filters[0].requestMirror.backendRef.name: is missing"),
         bad(
             ROUTE + "  rules: [{timeouts: {request: 10}}]\n",
             "spec.rules[0].timeouts.request: is the number 10, but must be a string"),
@@ -241,14 +241,14 @@ class BadFilesTest {
             ROUTE + "  rules: [{timeouts: {request: 1s, backendRequest: 2s}}]\n",
             "spec.rules[0].timeouts.backendRequest: is longer than request"),
         bad(
-            ROUTE + "  rules: [{retry: {attempts: 2}}]\n",
-            "spec.rules[0].retry: is not honoured yet"),
+            ROUTE + "  rules: [{retry: {codes: [200]}}]\n",
+            "spec.rules[0].retry.codes[0]: is 200, but must be from 400 to 599"),
         bad(
             GATEWAY + "  listeners: [{name: a, port: 80, protocol: TCP}]\n",
-            "spec.listeners[0].protocol: listeners of protocol TCP are not honoured yet"),
+            "spec.listeners[0].protocol: TCP listeners are not served by the proxy yet"),
         bad(
             GATEWAY + "  listeners: [{name: a, port: 443, protocol: HTTPS}]\n",
-            "spec.listeners[0].tls: an HTTPS listener needs certificateRefs"),
+            "spec.listeners[0].tls: a listener that ends TLS needs certificateRefs"),
         bad(
             GATEWAY
                 + "  listeners:\n    - name: a\n      port: 443\n      protocol: HTTPS\n"
@@ -259,7 +259,7 @@ class BadFilesTest {
             GATEWAY
                 + "  listeners: [{name: a, port: 80, protocol: HTTP}, {name: b, port: 80, protocol:"
                 + " HTTP}]\n",
-            "spec.listeners[1].name: port and hostname are also those of listener default/g/a"),
+            "spec.listeners[1].name: port, protocol and hostname are also those of listener a"),
         bad(
             """
             apiVersion: v1

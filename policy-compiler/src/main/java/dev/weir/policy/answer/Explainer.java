@@ -16,6 +16,7 @@ import dev.weir.policy.plan.Reserved;
 import dev.weir.policy.plan.Rule;
 import dev.weir.policy.plan.Verdict.Decision;
 import dev.weir.policy.plan.VerdictIndex;
+import dev.weir.policy.steer.Steering;
 import dev.weir.policy.steer.Steering.Target;
 import dev.weir.policy.steer.Steering.VirtualPort;
 import java.util.ArrayList;
@@ -206,12 +207,16 @@ public final class Explainer {
     List<Explanation> backends = new ArrayList<>();
     for (int target : virtual.proxied() ? routed(virtual) : new TreeSet<>(virtual.targets())) {
       Target backend = analysis.steering().targets().get(target);
-      backends.add(direct(from, parties.declared(backend.workload()), protocol, backend.port()));
+      Party behind =
+          backend.workload() == Steering.OUTSIDE
+              ? new Party.Outside(backend.address())
+              : parties.declared(backend.workload());
+      backends.add(direct(from, behind, protocol, backend.port()));
     }
     if (virtual.proxied()) {
       VerdictIndex.Answer answer =
           index.lookup(parties.identity(from), parties.identity(to), protocol, port);
-      String route = rule(virtual.routes().getFirst().rule()).describe();
+      String route = rule(virtual.front().orElseThrow().rule()).describe();
       boolean made = answer.decision() == Decision.INSPECT || answer.decision() == Decision.ALLOW;
       return answer(
           from,
@@ -272,14 +277,8 @@ public final class Explainer {
   /** Targets that any rule of the service's routes leads to. */
   private Set<Integer> routed(VirtualPort virtual) {
     TreeSet<Integer> targets = new TreeSet<>();
-    for (ProxyPlan.Route route : virtual.routes()) {
-      for (ProxyPlan.RouteRule routeRule : route.rules()) {
-        for (ProxyPlan.WeightedBackend backend : routeRule.backends()) {
-          if (backend.cluster() >= 0) {
-            targets.addAll(analysis.steering().clusters().get(backend.cluster()).targets());
-          }
-        }
-      }
+    for (int cluster : virtual.front().orElseThrow().clusters()) {
+      targets.addAll(analysis.steering().clusters().get(cluster).targets());
     }
     return targets;
   }

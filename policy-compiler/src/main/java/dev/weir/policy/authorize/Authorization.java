@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.weir.policy.authorize;
 
+import dev.weir.policy.plan.Address;
 import dev.weir.policy.plan.Cidr;
 import dev.weir.policy.plan.Identity;
 import dev.weir.policy.plan.PortClass;
+import dev.weir.policy.plan.Reserved;
 import dev.weir.policy.plan.Verdict;
+import java.util.Comparator;
 import java.util.List;
 import java.util.Map;
 
@@ -33,5 +36,18 @@ public record Authorization(
     verdicts = List.copyOf(verdicts);
     portClasses = List.copyOf(portClasses);
     cidrs = List.copyOf(cidrs);
+  }
+
+  /** The identity of an outside address: that of the smallest block it lies in. */
+  public int outside(Address address) {
+    return outside(cidrs, address);
+  }
+
+  static int outside(List<Cidr> cidrs, Address address) {
+    return cidrs.stream()
+        .filter(cidr -> address.prefix(cidr.prefixLength()).equals(cidr.address()))
+        .max(Comparator.comparingInt(Cidr::prefixLength))
+        .map(Cidr::identity)
+        .orElse(Reserved.OUTSIDE.index());
   }
 }

@@ -34,6 +34,7 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import java.util.TreeMap;
+import java.util.function.ToIntFunction;
 import java.util.stream.IntStream;
 
 /**
@@ -142,12 +143,19 @@ public final class Authorizer {
       }
     }
     egressRows(sides, ports, sources);
-    services.forEach((service, identity) -> sides.isolateService(identity, blame(service, sides)));
+    List<Cidr> cidrs = cidrs(blocks, byAddress);
+    ToIntFunction<Target> behind =
+        target ->
+            target.workload() == Steering.OUTSIDE
+                ? Authorization.outside(cidrs, target.address())
+                : identities.identityOf(target.workload());
+    services.forEach(
+        (service, identity) -> sides.isolateService(identity, blame(service, sides, behind)));
     ServiceRows toServices =
         new ServiceRows(
             steering,
             sides,
-            identities,
+            behind,
             ports,
             rows,
             Arrays.stream(sources).filter(this::onThisNode).toArray(),
@@ -170,7 +178,6 @@ public final class Authorizer {
           "let policies select whole namespaces or fewer distinct labels");
       return NOTHING;
     }
-    List<Cidr> cidrs = cidrs(blocks, byAddress);
     return new Authorization(
         identities(sides, cidrs, byAddress, services, mutualTls, count),
         IntStream.range(0, cluster.workloads().size()).map(identities::identityOf).boxed().toList(),
@@ -214,7 +221,9 @@ public final class Authorizer {
     for (int index : steering.proxied().keySet()) {
       Target target = steering.targets().get(index);
       ports.single(target.port());
-      byPort.computeIfAbsent(target.port(), k -> new IntList()).add(target.workload());
+      if (target.workload() != Steering.OUTSIDE) {
+        byPort.computeIfAbsent(target.port(), k -> new IntList()).add(target.workload());
+      }
     }
     Map<Integer, IntList> sorted = new TreeMap<>();
     byPort.forEach(
@@ -476,17 +485,17 @@ public final class Authorizer {
   }
 
   /** In whose name a service is refused: of the policy that guards whom it leads to. */
-  private int blame(int service, Sides sides) {
+  private int blame(int service, Sides sides, ToIntFunction<Target> behind) {
     int route = 0;
     for (VirtualPort port : steering.virtualPorts()) {
       if (port.service() == service && port.proxied()) {
         for (int target : ServiceRows.destinations(steering, port)) {
-          int identity = identities.identityOf(steering.targets().get(target).workload());
+          int identity = behind.applyAsInt(steering.targets().get(target));
           if (sides.ingressIsolated(identity) && sides.ingressRule(identity) != 0) {
             return sides.ingressRule(identity);
           }
         }
-        route = route == 0 ? port.routes().getFirst().rule() : route;
+        route = route == 0 ? port.front().orElseThrow().rule() : route;
       }
     }
     return route;

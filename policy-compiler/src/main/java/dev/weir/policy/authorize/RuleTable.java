@@ -4,12 +4,12 @@ package dev.weir.policy.authorize;
 import dev.weir.policy.cluster.Cluster;
 import dev.weir.policy.model.AuthorizationPolicy;
 import dev.weir.policy.model.Gateway;
-import dev.weir.policy.model.HttpRoute;
 import dev.weir.policy.model.Mesh;
 import dev.weir.policy.model.NetworkPolicy;
 import dev.weir.policy.model.NetworkPolicy.Clause;
 import dev.weir.policy.model.PeerAuthentication;
 import dev.weir.policy.model.Resource;
+import dev.weir.policy.model.Route;
 import dev.weir.policy.plan.Rule;
 import dev.weir.policy.source.Diagnostics;
 import dev.weir.policy.source.Position;
@@ -47,7 +47,7 @@ public final class RuleTable {
     }
     long others =
         1L
-            + cluster.all(HttpRoute.class).size()
+            + cluster.all(Route.class).size()
             + cluster.all(PeerAuthentication.class).size()
             + cluster.all(Gateway.class).stream().mapToLong(g -> 1 + g.listeners().size()).sum();
     boolean whole = others + clauses > MAX;
@@ -63,7 +63,7 @@ public final class RuleTable {
         add(gateway, clause(listener), listener.name().at());
       }
     }
-    for (HttpRoute route : cluster.all(HttpRoute.class)) {
+    for (Route route : cluster.all(Route.class)) {
       add(route, "", route.meta().at());
     }
     for (NetworkPolicy policy : cluster.all(NetworkPolicy.class)) {

@@ -2,7 +2,6 @@
 package dev.weir.policy.authorize;
 
 import dev.weir.policy.plan.Protocol;
-import dev.weir.policy.plan.ProxyPlan;
 import dev.weir.policy.plan.Reserved;
 import dev.weir.policy.plan.Verdict;
 import dev.weir.policy.plan.Verdict.Decision;
@@ -13,6 +12,7 @@ import java.util.HashMap;
 import java.util.Map;
 import java.util.Set;
 import java.util.TreeSet;
+import java.util.function.ToIntFunction;
 
 /**
  * Rows about the proxy: whoever may reach one backend of a service's routes may reach the proxy in
@@ -22,7 +22,7 @@ final class ServiceRows {
 
   private final Steering steering;
   private final Sides sides;
-  private final IdentityPartition identities;
+  private final ToIntFunction<Target> behind;
   private final PortSpace ports;
   private final RowTable rows;
   private final int[] sources;
@@ -34,14 +34,14 @@ final class ServiceRows {
   ServiceRows(
       Steering steering,
       Sides sides,
-      IdentityPartition identities,
+      ToIntFunction<Target> behind,
       PortSpace ports,
       RowTable rows,
       int[] sources,
       boolean hostGoverned) {
     this.steering = steering;
     this.sides = sides;
-    this.identities = identities;
+    this.behind = behind;
     this.ports = ports;
     this.rows = rows;
     this.sources = sources;
@@ -59,7 +59,7 @@ final class ServiceRows {
               Target found = steering.targets().get(target);
               rows.put(
                   Reserved.PROXY.index(),
-                  identities.identityOf(found.workload()),
+                  behind.applyAsInt(found),
                   PortCodes.code(Protocol.TCP, ports.classOf(found.port())),
                   Decision.ALLOW,
                   rule);
@@ -68,12 +68,12 @@ final class ServiceRows {
 
   /** Adds the rows of a port of a service. */
   void service(VirtualPort port, int identity) {
-    int rule = port.routes().getFirst().rule();
+    int rule = port.front().orElseThrow().rule();
     int code = PortCodes.code(Protocol.TCP, ports.classOf(port.port()));
     IntList list = new IntList();
     for (int target : destinations(steering, port)) {
       Target found = steering.targets().get(target);
-      list.add(identities.identityOf(found.workload()) << 16 | ports.classOf(found.port()));
+      list.add(behind.applyAsInt(found) << 16 | ports.classOf(found.port()));
     }
     int[] backends = list.toSet();
     boolean[] may = reached.computeIfAbsent(new Members(backends), k -> whoMay(backends));
@@ -120,14 +120,8 @@ final class ServiceRows {
   /** Targets that any rule of the service's routes leads to. */
   static Set<Integer> destinations(Steering steering, VirtualPort port) {
     TreeSet<Integer> targets = new TreeSet<>();
-    for (ProxyPlan.Route route : port.routes()) {
-      for (ProxyPlan.RouteRule routeRule : route.rules()) {
-        for (ProxyPlan.WeightedBackend backend : routeRule.backends()) {
-          if (backend.cluster() >= 0) {
-            targets.addAll(steering.clusters().get(backend.cluster()).targets());
-          }
-        }
-      }
+    for (int cluster : port.front().orElseThrow().clusters()) {
+      targets.addAll(steering.clusters().get(cluster).targets());
     }
     return targets;
   }

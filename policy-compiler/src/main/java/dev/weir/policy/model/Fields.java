@@ -145,6 +145,16 @@ final class Fields {
     return Optional.empty();
   }
 
+  /** A list of numbers. */
+  List<Located<Integer>> integers(String key, int min, int max) {
+    List<Located<Integer>> result = new ArrayList<>();
+    List<Node> items = items(key);
+    for (int i = 0; i < items.size(); i++) {
+      integer(items.get(i), path(key) + "[" + i + "]", min, max).ifPresent(result::add);
+    }
+    return result;
+  }
+
   boolean bool(String key, boolean otherwise) {
     Optional<Node> node = node(key);
     if (node.isEmpty()) {

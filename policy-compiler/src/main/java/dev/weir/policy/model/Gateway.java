@@ -2,8 +2,9 @@
 package dev.weir.policy.model;
 
 import dev.weir.policy.plan.Address;
+import dev.weir.policy.plan.ProxyPlan.ListenerProtocol;
 import java.util.List;
-import java.util.Optional;
+import java.util.Set;
 
 /**
  * A {@code gateway.networking.k8s.io Gateway}.
@@ -12,14 +13,29 @@ import java.util.Optional;
  * @param className {@code gatewayClassName}
  * @param addresses to bind; empty for all of the node
  * @param listeners in file order
+ * @param limits what this version does not do
  */
 public record Gateway(
-    Meta meta, String className, List<Located<Address>> addresses, List<Listener> listeners)
+    Meta meta,
+    String className,
+    List<Located<Address>> addresses,
+    List<Listener> listeners,
+    List<Limit> limits)
     implements Resource {
+
+  /** The class of Gateways that are ours. */
+  public static final String CLASS = "weir";
+
   /** Copies the lists. */
   public Gateway {
     addresses = List.copyOf(addresses);
     listeners = List.copyOf(listeners);
+    limits = List.copyOf(limits);
+  }
+
+  /** Whether it is ours to serve. */
+  public boolean ours() {
+    return className.equals(CLASS);
   }
 
   @Override
@@ -33,15 +49,25 @@ public record Gateway(
    * @param name unique in its Gateway
    * @param hostname it serves, in lower case; empty for all
    * @param port to bind
-   * @param tls it ends TLS with these certificates; empty for plain HTTP
+   * @param protocol spoken with clients
+   * @param certificates with which it ends TLS; empty when it does not
    * @param allowed whose routes may attach
+   * @param kinds of route that may attach
    */
   public record Listener(
       Located<String> name,
       String hostname,
       int port,
-      Optional<List<Reference>> tls,
-      AllowedRoutes allowed) {}
+      ListenerProtocol protocol,
+      List<Reference> certificates,
+      AllowedRoutes allowed,
+      Set<String> kinds) {
+    /** Copies the parts. */
+    public Listener {
+      certificates = List.copyOf(certificates);
+      kinds = Set.copyOf(kinds);
+    }
+  }
 
   /** Namespaces whose routes may attach to a listener. */
   public sealed interface AllowedRoutes {

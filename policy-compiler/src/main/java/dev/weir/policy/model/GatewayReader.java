@@ -4,8 +4,10 @@ package dev.weir.policy.model;
 import dev.weir.policy.model.Gateway.AllowedRoutes;
 import dev.weir.policy.model.Gateway.Listener;
 import dev.weir.policy.plan.Address;
+import dev.weir.policy.plan.ProxyPlan.ListenerProtocol;
 import dev.weir.policy.source.Position;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Locale;
@@ -23,106 +25,224 @@ final class GatewayReader {
   private static final Pattern HOSTNAME =
       Pattern.compile("(\\*\\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*");
 
+  /** Kinds of route that each protocol can have. */
+  private static final Map<ListenerProtocol, Set<String>> KINDS =
+      Map.of(
+          ListenerProtocol.HTTP, Set.of("HTTPRoute", "GRPCRoute"),
+          ListenerProtocol.HTTPS, Set.of("HTTPRoute", "GRPCRoute"),
+          ListenerProtocol.TLS_PASSTHROUGH, Set.of("TLSRoute"),
+          ListenerProtocol.TLS_TERMINATE, Set.of("TLSRoute", "TCPRoute"),
+          ListenerProtocol.TCP, Set.of("TCPRoute"));
+
+  private final RouteReader limits = new RouteReader();
+
   private GatewayReader() {}
 
   static Resource read(Meta meta, Fields object) {
+    return new GatewayReader().gateway(meta, object);
+  }
+
+  private Resource gateway(Meta meta, Fields object) {
     object.ignore("apiVersion", "kind", "metadata", "status");
     Fields spec = object.mapping("spec").orElseGet(() -> object.empty("spec"));
     object.finish();
     String className = spec.required("gatewayClassName").value();
-    List<Located<Address>> addresses = new ArrayList<>();
-    for (Fields item : spec.mappings("addresses")) {
-      String type = item.text("type", "IPAddress");
-      Located<String> value = item.required("value");
-      Optional<Address> address = Address.parse(value.value());
-      if (!type.equals("IPAddress") || address.isEmpty()) {
-        item.error("value", "is no IP address", "type IPAddress with an address of this node");
-      } else {
-        addresses.add(new Located<>(address.get(), value.at(), value.field()));
-      }
-      item.finish();
+    if (!className.equals(Gateway.CLASS)) {
+      // Somebody else's: what it says is between the two of them.
+      return new Gateway(meta, className, List.of(), List.of(), List.of());
     }
-    spec.ignore("infrastructure");
-    spec.unsupported("backendTLS", "leave it out until it is");
-    spec.unsupported("tls", "leave it out until it is");
-    spec.unsupported("allowedListeners", "leave it out until it is");
+    List<Located<Address>> addresses = addresses(spec);
+    spec.ignore("infrastructure", "allowedListeners", "defaultScope");
+    if (spec.has("backendTLS")) {
+      limits.unserved(spec, "backendTLS", "client certificates for backends are not served yet");
+    }
+    spec.mapping("tls").ifPresent(this::gatewayTls);
     List<Listener> listeners = new ArrayList<>();
     Set<String> names = new HashSet<>();
+    Map<String, String> places = new HashMap<>();
     for (Fields item : spec.mappings("listeners")) {
-      Optional<Listener> listener = listener(item);
-      if (listener.isPresent()) {
-        if (!names.add(listener.get().name().value())) {
-          item.error(
-              "name", "\"" + listener.get().name().value() + "\" occurs twice", "rename one");
-        }
-        listeners.add(listener.get());
+      Optional<Listener> found = listener(item);
+      if (found.isEmpty()) {
+        continue;
       }
+      Listener listener = found.get();
+      if (!names.add(listener.name().value())) {
+        item.error("name", "\"" + listener.name().value() + "\" occurs twice", "rename one");
+      }
+      String place = listener.port() + " " + listener.protocol() + " " + listener.hostname();
+      String other = places.putIfAbsent(place, listener.name().value());
+      if (other != null) {
+        item.error(
+            "name",
+            "port, protocol and hostname are also those of listener " + other,
+            "change one of them");
+      }
+      listeners.add(listener);
     }
     if (listeners.isEmpty() && !spec.has("listeners")) {
       spec.error("listeners", "is missing or empty", "name at least one listener");
     }
     spec.finish();
-    return new Gateway(meta, className, addresses, listeners);
+    return new Gateway(meta, className, addresses, listeners, limits.limits());
   }
 
-  private static Optional<Listener> listener(Fields item) {
+  private List<Located<Address>> addresses(Fields spec) {
+    List<Located<Address>> addresses = new ArrayList<>();
+    for (Fields item : spec.mappings("addresses")) {
+      String type = item.text("type", "IPAddress");
+      Optional<Located<String>> value = item.string("value").filter(v -> !v.value().isEmpty());
+      item.finish();
+      Optional<Address> address = value.flatMap(v -> Address.parse(v.value()));
+      if (!type.equals("IPAddress") || value.isEmpty()) {
+        limits.never(
+            item,
+            "value",
+            "Weir finds no address by type " + type + (value.isEmpty() ? " without a value" : ""),
+            "type IPAddress with an address of this node, or no addresses for all of them");
+      } else if (address.isEmpty()) {
+        item.error("value", "is no IP address", "an address of this node");
+      } else {
+        addresses.add(new Located<>(address.get(), value.get().at(), value.get().field()));
+      }
+    }
+    return addresses;
+  }
+
+  /** What holds for all listeners that end TLS. */
+  private void gatewayTls(Fields tls) {
+    if (tls.has("frontend")) {
+      limits.unserved(tls, "frontend", "client certificates are not asked for yet");
+    }
+    if (tls.has("backend")) {
+      limits.unserved(tls, "backend", "client certificates for backends are not served yet");
+    }
+    tls.finish();
+  }
+
+  private Optional<Listener> listener(Fields item) {
     Located<String> name = item.required("name");
-    String hostname = item.string("hostname").map(h -> hostname(item, "hostname", h)).orElse("");
+    Optional<Located<String>> host = item.string("hostname").filter(h -> !h.value().isEmpty());
+    String hostname = host.map(h -> hostname(item, "hostname", h)).orElse("");
     if (!item.has("port")) {
       item.error("port", "is missing", "");
     }
     Optional<Located<Integer>> port = item.integer("port", 1, 65535);
-    String protocol = item.required("protocol").value();
-    Optional<List<Reference>> certificates = Optional.empty();
+    String text = item.required("protocol").value();
     Optional<Fields> tls = item.mapping("tls");
-    switch (protocol) {
-      case "HTTP" -> {
-        if (tls.isPresent()) {
-          item.error("tls", "means nothing on an HTTP listener", "remove it, or use HTTPS");
+    Optional<ListenerProtocol> protocol =
+        switch (text) {
+          case "HTTP" -> Optional.of(ListenerProtocol.HTTP);
+          case "HTTPS" -> Optional.of(ListenerProtocol.HTTPS);
+          case "TCP" -> Optional.of(ListenerProtocol.TCP);
+          case "TLS" -> Optional.of(mode(item, tls));
+          case "" -> Optional.empty();
+          default -> {
+            limits.unserved(item, "protocol", "listeners of protocol " + text + " are not served");
+            item.ignore("tls", "allowedRoutes");
+            yield Optional.empty();
+          }
+        };
+    List<Reference> certificates = List.of();
+    Set<String> kinds = Set.of();
+    AllowedRoutes allowed = new AllowedRoutes.Same();
+    if (protocol.isPresent()) {
+      switch (protocol.get()) {
+        case HTTP, TCP -> {
+          if (tls.isPresent()) {
+            item.error("tls", "means nothing on a listener of protocol " + text, "remove it");
+          }
         }
+        case HTTPS, TLS_TERMINATE -> certificates = certificates(item, text, tls);
+        case TLS_PASSTHROUGH -> tls.ifPresent(this::passthrough);
       }
-      case "HTTPS" -> certificates = Optional.of(certificates(item, tls));
-      case "" -> {}
-      default ->
-          item.error(
-              "protocol",
-              "listeners of protocol " + protocol + " are not honoured yet",
-              "HTTP or HTTPS");
+      if (protocol.get() == ListenerProtocol.TCP && host.isPresent()) {
+        item.error("hostname", "means nothing on a listener of protocol TCP", "remove it");
+      }
+      if (protocol.get() != ListenerProtocol.HTTP && protocol.get() != ListenerProtocol.HTTPS) {
+        limits.unserved(item, "protocol", text + " listeners are not served by the proxy yet");
+      }
+      Set<String> possible = KINDS.getOrDefault(protocol.get(), Set.of());
+      Optional<Fields> routes = item.mapping("allowedRoutes");
+      allowed = routes.map(GatewayReader::allowed).orElse(allowed);
+      kinds = routes.map(r -> kinds(r, possible)).orElse(possible);
+      routes.ifPresent(Fields::finish);
     }
-    AllowedRoutes allowed =
-        item.mapping("allowedRoutes").map(GatewayReader::allowed).orElse(new AllowedRoutes.Same());
     item.finish();
-    Optional<List<Reference>> found = certificates;
-    return port.map(p -> new Listener(name, hostname, p.value(), found, allowed));
+    if (port.isEmpty() || protocol.isEmpty()) {
+      return Optional.empty();
+    }
+    return Optional.of(
+        new Listener(
+            name, hostname, port.get().value(), protocol.get(), certificates, allowed, kinds));
   }
 
-  private static List<Reference> certificates(Fields item, Optional<Fields> tls) {
+  private static ListenerProtocol mode(Fields item, Optional<Fields> tls) {
+    if (tls.isEmpty()) {
+      item.error("tls", "is missing", "a TLS listener says its mode: Passthrough or Terminate");
+      return ListenerProtocol.TLS_PASSTHROUGH;
+    }
+    return tls.get()
+        .choice(
+            "mode",
+            Map.of(
+                "Passthrough",
+                ListenerProtocol.TLS_PASSTHROUGH,
+                "Terminate",
+                ListenerProtocol.TLS_TERMINATE))
+        .orElse(ListenerProtocol.TLS_TERMINATE);
+  }
+
+  private void passthrough(Fields tls) {
+    // The API says that certificates mean nothing here.
+    tls.ignore("mode", "certificateRefs", "options", "frontendValidation");
+    tls.finish();
+  }
+
+  private List<Reference> certificates(Fields item, String protocol, Optional<Fields> tls) {
     List<Reference> references = new ArrayList<>();
     if (tls.isPresent()) {
       Fields fields = tls.get();
       if (!fields.text("mode", "Terminate").equals("Terminate")) {
-        fields.error("mode", "must be Terminate on an HTTPS listener", "");
+        fields.error("mode", "must be Terminate on a listener of protocol " + protocol, "");
       }
-      fields.unsupported("frontendValidation", "leave it out until it is");
-      fields.unsupported("options", "leave it out until it is");
+      if (fields.has("frontendValidation")) {
+        limits.unserved(fields, "frontendValidation", "client certificates are not asked for yet");
+      }
+      if (fields.has("options")) {
+        limits.never(fields, "options", "are not known to Weir", "leave them out");
+      }
       for (Fields reference : fields.mappings("certificateRefs")) {
-        Reference found = reference(reference, "", "Secret");
+        references.add(reference(reference, "", "Secret"));
         reference.finish();
-        if (!found.group().isEmpty() || !found.kind().equals("Secret")) {
-          reference.error("kind", "only core Secrets hold certificates", "");
-        } else {
-          references.add(found);
-        }
       }
       fields.finish();
     }
     if (references.isEmpty()) {
       item.error(
           "tls",
-          "an HTTPS listener needs certificateRefs",
+          "a listener that ends TLS needs certificateRefs",
           "name a Secret of type kubernetes.io/tls");
     }
     return references;
+  }
+
+  private static Set<String> kinds(Fields routes, Set<String> possible) {
+    List<Fields> items = routes.mappings("kinds");
+    Set<String> kinds = new HashSet<>();
+    for (Fields item : items) {
+      String group = item.text("group", GROUP);
+      String kind = item.required("kind").value();
+      item.finish();
+      if (group.equals(GROUP) && possible.contains(kind)) {
+        kinds.add(kind);
+      } else {
+        item.warning(
+            "kind",
+            "routes of kind " + kind + " cannot attach to a listener of this protocol",
+            "one of: " + String.join(", ", possible.stream().sorted().toList()));
+      }
+    }
+    return items.isEmpty() ? possible : kinds;
   }
 
   private static AllowedRoutes allowed(Fields fields) {
@@ -149,14 +269,6 @@ final class GatewayReader {
           };
       from.finish();
     }
-    for (Fields kind : fields.mappings("kinds")) {
-      if (!kind.text("group", GROUP).equals(GROUP)
-          || !kind.required("kind").value().equals("HTTPRoute")) {
-        kind.error("kind", "routes of this kind are not honoured yet", "HTTPRoute");
-      }
-      kind.finish();
-    }
-    fields.finish();
     return allowed;
   }
 

@@ -4,10 +4,10 @@ package dev.weir.policy.model;
 /** An object of a kind that says something about traffic. */
 public sealed interface Resource
     permits AuthorizationPolicy,
+        BackendTlsPolicy,
         ConfigMap,
         EndpointSlice,
         Gateway,
-        HttpRoute,
         Ingress,
         Mesh,
         Namespace,
@@ -15,6 +15,7 @@ public sealed interface Resource
         PeerAuthentication,
         PolicyTest,
         ReferenceGrant,
+        Route,
         Secret,
         Service,
         Workload {

@@ -50,11 +50,12 @@ public final class ResourceReader {
 
   private static Map<String, String> notYet() {
     Map<String, String> kinds = new HashMap<>();
-    for (String kind :
-        List.of(
-            "GRPCRoute", "TCPRoute", "TLSRoute", "UDPRoute", "BackendTLSPolicy", "ListenerSet")) {
-      kinds.put("gateway.networking.k8s.io/" + kind, "leave it out until it is");
+    for (String kind : List.of("ListenerSet", "XListenerSet")) {
+      kinds.put("gateway.networking.k8s.io/" + kind, "write its listeners into the Gateway");
+      kinds.put("gateway.networking.x-k8s.io/" + kind, "write its listeners into the Gateway");
     }
+    kinds.put(
+        "gateway.networking.k8s.io/UDPRoute", "let a Service with several backends do it instead");
     for (String kind :
         List.of("VirtualService", "DestinationRule", "ServiceEntry", "Sidecar", "EnvoyFilter")) {
       kinds.put("networking.istio.io/" + kind, "say it as HTTPRoute, or leave it out");
@@ -165,6 +166,22 @@ public final class ResourceReader {
       case "gateway.networking.k8s.io/HTTPRoute" ->
           version(fields, group, version, "v1", "v1beta1")
               ? meta(fields, true).map(m -> HttpRouteReader.read(m, fields))
+              : Optional.empty();
+      case "gateway.networking.k8s.io/GRPCRoute" ->
+          version(fields, group, version, "v1", "v1alpha2")
+              ? meta(fields, true).map(m -> GrpcRouteReader.read(m, fields))
+              : Optional.empty();
+      case "gateway.networking.k8s.io/TLSRoute" ->
+          version(fields, group, version, "v1", "v1alpha3", "v1alpha2")
+              ? meta(fields, true).map(m -> L4RouteReader.read(m, L4Route.Type.TLS, fields))
+              : Optional.empty();
+      case "gateway.networking.k8s.io/TCPRoute" ->
+          version(fields, group, version, "v1", "v1alpha2")
+              ? meta(fields, true).map(m -> L4RouteReader.read(m, L4Route.Type.TCP, fields))
+              : Optional.empty();
+      case "gateway.networking.k8s.io/BackendTLSPolicy" ->
+          version(fields, group, version, "v1", "v1alpha3")
+              ? meta(fields, true).map(m -> BackendTlsPolicyReader.read(m, fields))
               : Optional.empty();
       case "gateway.networking.k8s.io/ReferenceGrant" ->
           version(fields, group, version, "v1", "v1beta1", "v1alpha2")

@@ -37,6 +37,13 @@ final class Hostnames {
     return distinct.isEmpty() ? Optional.empty() : Optional.of(distinct);
   }
 
+  /** Whether some host is served by both; an empty list stands for all names. */
+  static boolean meet(List<String> one, List<String> other) {
+    return one.isEmpty()
+        || other.isEmpty()
+        || one.stream().anyMatch(a -> other.stream().anyMatch(b -> covers(a, b) || covers(b, a)));
+  }
+
   /** Whether every host of {@code name} is one of {@code pattern}. */
   private static boolean covers(String pattern, String name) {
     // A wildcard stands for one or more labels, so "*.a" covers "b.a" and "*.b.a", not "a".

@@ -2,62 +2,63 @@
 package dev.weir.policy.steer;
 
 import dev.weir.policy.cluster.Cluster;
-import dev.weir.policy.cluster.Selectors;
-import dev.weir.policy.model.EndpointSlice;
 import dev.weir.policy.model.Gateway;
-import dev.weir.policy.model.Gateway.AllowedRoutes;
 import dev.weir.policy.model.HttpRoute;
+import dev.weir.policy.model.L4Route;
 import dev.weir.policy.model.Located;
-import dev.weir.policy.model.PortReference;
 import dev.weir.policy.model.Reference;
-import dev.weir.policy.model.ReferenceGrant;
 import dev.weir.policy.model.Resource;
-import dev.weir.policy.model.Secret;
+import dev.weir.policy.model.Route;
 import dev.weir.policy.model.Service;
-import dev.weir.policy.model.Workload;
 import dev.weir.policy.plan.Address;
-import dev.weir.policy.plan.Protocol;
 import dev.weir.policy.plan.ProxyPlan;
+import dev.weir.policy.plan.ProxyPlan.ConsumerRoutes;
+import dev.weir.policy.plan.ProxyPlan.Match;
+import dev.weir.policy.plan.ProxyPlan.PathMatch;
 import dev.weir.policy.plan.ProxyPlan.WeightedBackend;
-import dev.weir.policy.plan.TlsKeyPair;
 import dev.weir.policy.source.Diagnostics;
-import dev.weir.policy.source.Purpose;
+import dev.weir.policy.steer.Attachment.ServiceRoutes;
+import dev.weir.policy.steer.Steering.Front;
 import dev.weir.policy.steer.Steering.RouteCluster;
 import dev.weir.policy.steer.Steering.Target;
 import dev.weir.policy.steer.Steering.VirtualPort;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.Comparator;
 import java.util.HashMap;
-import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
-import java.util.Set;
 import java.util.TreeMap;
 import java.util.TreeSet;
+import java.util.stream.Stream;
 
-/** Finds out where services and routes lead. */
+/**
+ * Finds out where services and routes lead, and in which tier: {@link Attachment} says which routes
+ * are where, {@link Backends} who is behind a service, {@link Listeners} what Gateways listen on,
+ * {@link Split} what the kernel can do by itself.
+ */
 public final class Steerer {
 
-  /** The class of Gateways that are ours. */
-  public static final String GATEWAY_CLASS = "weir";
+  private static final String NO_TARGET = "its share of requests is answered 500";
 
-  private static final String GATEWAY_GROUP = "gateway.networking.k8s.io";
+  private static final String NO_MIRROR = "nothing is mirrored to it";
 
-  private final Cluster cluster;
-  private final Diagnostics diagnostics;
+  private static final String NO_CONNECTION = "its share of connections is refused";
+
   private final RuleIndex rules;
-  private final List<Service> services;
-  private final Map<String, Integer> serviceIndex = new HashMap<>();
-  private final List<HttpRoute> routes;
-  private final List<ReferenceGrant> grants;
-
-  /** Targets by service index and port index, for the family of the service's first address. */
-  private final Map<Backing, List<Target>> backings = new TreeMap<>();
+  private final Inspection inspection;
+  private final Diagnostics diagnostics;
+  private final Attachment attachment;
+  private final Backends backends;
+  private final Listeners listeners;
+  private final BackendTlsPolicies tls;
+  private final Split split;
 
   /** Clusters in use, and the lowest rule that leads to each. */
   private final TreeMap<Backing, Integer> used = new TreeMap<>();
+
+  /** Index of each cluster in use. */
+  private final Map<Backing, Integer> clusterIndex = new HashMap<>();
 
   /** Rules by what they stand for. */
   public interface RuleIndex {
@@ -68,649 +69,467 @@ public final class Steerer {
     int of(Gateway gateway, Gateway.Listener listener);
   }
 
-  /** A port of a service. */
-  private record Backing(int service, int port) implements Comparable<Backing> {
-    @Override
-    public int compareTo(Backing other) {
-      int byService = Integer.compare(service, other.service);
-      return byService != 0 ? byService : Integer.compare(port, other.port);
-    }
+  /** Which ports of workloads have rules about requests, so that only the proxy can judge. */
+  @FunctionalInterface
+  public interface Inspection {
+    /** No port. */
+    Inspection NONE = (workload, port) -> -1;
+
+    /**
+     * The rule that looks at requests.
+     *
+     * @param workload index in the cluster
+     * @param port of the workload
+     * @return a rule of the plan, or -1 when requests make no difference there
+     */
+    int rule(int workload, int port);
   }
 
-  /** A route on its way to a parent, with backends by name until clusters have numbers. */
-  private record Attached(HttpRoute route, List<String> hostnames) {}
-
-  private Steerer(Cluster cluster, RuleIndex rules, Diagnostics diagnostics) {
-    this.cluster = cluster;
+  private Steerer(
+      Cluster cluster, RuleIndex rules, Inspection inspection, Diagnostics diagnostics) {
     this.rules = rules;
+    this.inspection = inspection;
     this.diagnostics = diagnostics;
-    this.services = cluster.all(Service.class);
-    for (int i = 0; i < services.size(); i++) {
-      serviceIndex.put(services.get(i).meta().qualifiedName(), i);
-    }
-    // Gateway API: the oldest route goes first, then by name.
-    this.routes =
-        cluster.all(HttpRoute.class).stream()
-            .sorted(
-                Comparator.comparing(
-                        (HttpRoute r) -> r.meta().created().isEmpty() ? "~" : r.meta().created())
-                    .thenComparing(r -> r.meta().namespace())
-                    .thenComparing(r -> r.meta().name()))
-            .toList();
-    this.grants = cluster.all(ReferenceGrant.class);
+    Grants grants = new Grants(cluster);
+    this.attachment = new Attachment(cluster, diagnostics);
+    this.backends = new Backends(cluster, grants, diagnostics);
+    this.listeners = new Listeners(cluster, grants, diagnostics);
+    this.tls = new BackendTlsPolicies(cluster, diagnostics);
+    this.split = new Split(cluster, backends, diagnostics);
   }
 
   /** Resolves services, routes and Gateways. */
   public static Steering steer(Cluster cluster, RuleIndex rules, Diagnostics diagnostics) {
-    return new Steerer(cluster, rules, diagnostics).steer();
+    return steer(cluster, rules, Inspection.NONE, diagnostics);
   }
 
+  /**
+   * Resolves services, routes and Gateways.
+   *
+   * @param inspection a service that leads to a port it names becomes the proxy's
+   */
+  public static Steering steer(
+      Cluster cluster, RuleIndex rules, Inspection inspection, Diagnostics diagnostics) {
+    return new Steerer(cluster, rules, inspection, diagnostics).steer();
+  }
+
+  /** What the proxy does at a port of a service: attached routes, or the one to itself. */
+  private record Work(Optional<ServiceRoutes> routes, int rule) {}
+
   private Steering steer() {
-    Map<Backing, List<Attached>> attached = new TreeMap<>();
-    List<Gateway> gateways = gateways();
-    Map<String, List<Attached>> byListener = new HashMap<>();
-    for (HttpRoute route : routes) {
-      for (Reference parent : route.parents()) {
-        attach(route, parent, gateways, attached, byListener);
-      }
-    }
-    collectClusters(attached.values());
-    collectClusters(byListener.values());
+    Map<Backing, Work> work = work();
+    collectClusters(work);
     List<Backing> clusterOrder = new ArrayList<>(used.keySet());
-    clusterOrder.sort(Comparator.comparing(this::name));
+    clusterOrder.sort(Comparator.comparing(backends::name));
+    for (int i = 0; i < clusterOrder.size(); i++) {
+      clusterIndex.put(clusterOrder.get(i), i);
+    }
 
     // Every address a target may be needed at, before any gets its number.
     TreeSet<Target> all = new TreeSet<>();
-    List<Target[]> perVirtualPort = new ArrayList<>();
+    List<List<Target>> slots = new ArrayList<>();
+    List<Service> services = backends.services();
     for (int s = 0; s < services.size(); s++) {
       Service service = services.get(s);
       for (Located<Address> address : service.addresses()) {
-        for (Service.Port port : service.ports()) {
-          List<Target> targets =
-              attached.containsKey(new Backing(s, service.ports().indexOf(port)))
+        for (int p = 0; p < service.ports().size(); p++) {
+          Backing backing = new Backing(s, p);
+          List<Target> here =
+              work.containsKey(backing)
                   ? List.of()
-                  : targets(service, port, Optional.of(address.value().isV4()), true);
-          perVirtualPort.add(targets.toArray(Target[]::new));
-          all.addAll(targets);
+                  : split.slots(backing, routes(backing), address.value().isV4());
+          slots.add(here);
+          all.addAll(here);
         }
       }
     }
+    all.remove(Split.NOWHERE);
     for (Backing backing : clusterOrder) {
-      all.addAll(backing(backing));
+      all.addAll(backends.targets(backing));
     }
     List<Target> targets = List.copyOf(all);
     Map<Target, Integer> numbers = new HashMap<>();
     for (int i = 0; i < targets.size(); i++) {
       numbers.put(targets.get(i), i);
     }
-    List<RouteCluster> clusters = new ArrayList<>();
-    for (Backing backing : clusterOrder) {
-      clusters.add(
-          new RouteCluster(
-              backing.service(),
-              services.get(backing.service()).ports().get(backing.port()).port(),
-              name(backing),
-              backing(backing).stream().map(numbers::get).sorted().toList(),
-              behind(backing),
-              used.getOrDefault(backing, 0)));
-    }
-    List<VirtualPort> virtualPorts = new ArrayList<>();
-    int at = 0;
-    for (int s = 0; s < services.size(); s++) {
-      Service service = services.get(s);
-      for (Located<Address> address : service.addresses()) {
-        for (int p = 0; p < service.ports().size(); p++) {
-          Service.Port port = service.ports().get(p);
-          List<Attached> mine = attached.getOrDefault(new Backing(s, p), List.of());
-          List<Integer> slots = new ArrayList<>();
-          for (Target target : perVirtualPort.get(at++)) {
-            slots.add(numbers.getOrDefault(target, 0));
-          }
-          virtualPorts.add(
-              new VirtualPort(
-                  s,
-                  address.value(),
-                  port.port(),
-                  port.protocol(),
-                  service.clientIpAffinity().isPresent(),
-                  slots.stream().sorted().toList(),
-                  mine.stream().map(a -> route(a, clusterOrder)).toList()));
-        }
-      }
-    }
-    checkVirtualPorts();
-    return listeners(gateways, byListener, clusterOrder, targets, virtualPorts, clusters);
-  }
-
-  private Steering listeners(
-      List<Gateway> gateways,
-      Map<String, List<Attached>> byListener,
-      List<Backing> clusterOrder,
-      List<Target> targets,
-      List<VirtualPort> virtualPorts,
-      List<RouteCluster> clusters) {
-    List<ProxyPlan.Listener> listeners = new ArrayList<>();
+    Map<Backing, Front> fronts = new TreeMap<>();
+    work.forEach((backing, what) -> fronts.put(backing, front(backing, what)));
+    List<RouteCluster> clusters =
+        clusterOrder.stream().map(backing -> cluster(backing, numbers)).toList();
+    List<VirtualPort> virtualPorts = virtualPorts(fronts, slots, numbers);
+    backends.check();
+    List<ProxyPlan.Listener> planned = new ArrayList<>();
     List<Integer> listenerRules = new ArrayList<>();
-    Map<String, TlsKeyPair> keyPairs = new TreeMap<>();
-    Map<String, String> taken = new HashMap<>();
-    Map<Integer, Boolean> tlsByPort = new HashMap<>();
-    for (Gateway gateway : gateways) {
-      for (Gateway.Listener listener : gateway.listeners()) {
-        String id = gateway.meta().qualifiedName() + "/" + listener.name().value();
-        String place = listener.port() + " " + listener.hostname();
-        String other = taken.putIfAbsent(place, id);
-        if (other != null) {
-          diagnostics.error(
-              listener.name().at(),
-              listener.name().field(),
-              "port and hostname are also those of listener " + other,
-              "change one of them");
-        }
-        boolean tls = listener.tls().isPresent();
-        Boolean others = tlsByPort.putIfAbsent(listener.port(), tls);
-        if (others != null && others != tls) {
-          diagnostics.error(
-              listener.name().at(),
-              listener.name().field(),
-              "port " + listener.port() + " has both HTTP and HTTPS listeners",
-              "use two ports");
-        }
-        Optional<ProxyPlan.Tls> certificates =
-            listener.tls().map(refs -> certificates(gateway, listener, refs, keyPairs));
-        List<Optional<Address>> addresses =
-            gateway.addresses().isEmpty()
-                ? List.of(Optional.empty())
-                : gateway.addresses().stream().map(a -> Optional.of(a.value())).toList();
-        for (Optional<Address> address : addresses) {
-          listeners.add(
-              new ProxyPlan.Listener(
-                  gateway.meta().qualifiedName(),
-                  listener.name().value(),
-                  address,
-                  listener.port(),
-                  listener.hostname(),
-                  certificates,
-                  byListener.getOrDefault(id, List.of()).stream()
-                      .map(a -> route(a, clusterOrder))
-                      .toList()));
-          listenerRules.add(rules.of(gateway, listener));
-        }
+    for (Listeners.Placed placed : listeners.placed()) {
+      for (ProxyPlan.Listener listener : listener(placed)) {
+        planned.add(listener);
+        listenerRules.add(rules.of(placed.gateway(), placed.listener()));
       }
     }
     return new Steering(
         services,
         targets,
         virtualPorts,
+        List.copyOf(fronts.values()),
         clusters,
-        listeners,
+        planned,
         listenerRules,
-        List.copyOf(keyPairs.values()));
+        listeners.keyPairs());
   }
 
-  private List<Gateway> gateways() {
-    List<Gateway> ours = new ArrayList<>();
-    for (Gateway gateway : cluster.all(Gateway.class)) {
-      if (gateway.className().equals(GATEWAY_CLASS)) {
-        ours.add(gateway);
-      } else {
-        diagnostics.warning(
-            gateway.meta().at(),
-            "spec.gatewayClassName",
-            "is \"" + gateway.className() + "\": the Gateway is somebody else's and passed over",
-            "\"" + GATEWAY_CLASS + "\" for a Gateway of Weir");
-      }
-    }
-    return ours;
+  private Optional<ServiceRoutes> routes(Backing backing) {
+    return Optional.ofNullable(attachment.atServices().get(backing));
   }
 
-  private ProxyPlan.Tls certificates(
-      Gateway gateway,
-      Gateway.Listener listener,
-      List<Reference> references,
-      Map<String, TlsKeyPair> keyPairs) {
-    List<String> names = new ArrayList<>();
-    for (Reference reference : references) {
-      String namespace = reference.namespace().orElse(gateway.meta().namespace());
-      String name = namespace + "/" + reference.name();
-      if (!granted(
-          "Gateway", gateway.meta().namespace(), "", "Secret", namespace, reference.name())) {
-        diagnostics.error(
-            reference.at(),
-            reference.field(),
-            "no ReferenceGrant of namespace " + namespace + " allows Secret " + name,
-            "add one, or move the Secret");
-        continue;
-      }
-      Optional<Secret> secret =
-          cluster.all(Secret.class).stream()
-              .filter(s -> s.meta().qualifiedName().equals(name))
-              .findFirst();
-      if (secret.isPresent()) {
-        keyPairs.put(
-            name, new TlsKeyPair(name, secret.get().certificatePem(), secret.get().keyPem()));
-      } else {
-        String message =
-            "Secret "
-                + name
-                + " of type kubernetes.io/tls is not among the files: listener "
-                + listener.name().value()
-                + " has no certificate";
-        String remedy =
-            "add it: kubectl create secret tls "
-                + reference.name()
-                + " -n "
-                + namespace
-                + " --cert=CHAIN --key=KEY --dry-run=client -o yaml";
-        if (diagnostics.purpose() == Purpose.ASK) {
-          diagnostics.warning(reference.at(), reference.field(), message, remedy);
-        } else {
-          diagnostics.error(reference.at(), reference.field(), message, remedy);
-        }
-      }
-      names.add(name);
-    }
-    return new ProxyPlan.Tls(names);
-  }
-
-  private boolean granted(
-      String fromKind,
-      String fromNamespace,
-      String toGroup,
-      String toKind,
-      String toNamespace,
-      String toName) {
-    if (fromNamespace.equals(toNamespace)) {
-      return true;
-    }
-    for (ReferenceGrant grant : grants) {
-      if (grant.meta().namespace().equals(toNamespace)
-          && grant.from().contains(new ReferenceGrant.From(GATEWAY_GROUP, fromKind, fromNamespace))
-          && grant.to().stream()
-              .anyMatch(
-                  t ->
-                      t.group().equals(toGroup)
-                          && t.kind().equals(toKind)
-                          && t.name().map(toName::equals).orElse(true))) {
-        return true;
-      }
-    }
-    return false;
-  }
-
-  private void attach(
-      HttpRoute route,
-      Reference parent,
-      List<Gateway> gateways,
-      Map<Backing, List<Attached>> byService,
-      Map<String, List<Attached>> byListener) {
-    String namespace = parent.namespace().orElse(route.meta().namespace());
-    if (parent.kind().equals("Service")) {
-      if (!parent.group().isEmpty()) {
-        diagnostics.error(
-            parent.at(),
-            parent.field(),
-            "Service is not a kind of " + parent.group(),
-            "write group: \"\" beside kind: Service");
-        return;
-      }
-      attachToService(route, parent, namespace, byService);
-    } else if (parent.kind().equals("Gateway") && parent.group().equals(GATEWAY_GROUP)) {
-      attachToGateway(route, parent, namespace, gateways, byListener);
-    } else {
-      diagnostics.error(
-          parent.at(),
-          parent.field(),
-          "parents of kind " + parent.kind() + " are not honoured yet",
-          "Gateway, or Service with group \"\"");
-    }
-  }
-
-  private void attachToService(
-      HttpRoute route, Reference parent, String namespace, Map<Backing, List<Attached>> byService) {
-    Integer index = serviceIndex.get(namespace + "/" + parent.name());
-    if (index == null) {
-      diagnostics.warning(
-          parent.at(),
-          parent.field(),
-          "there is no Service " + namespace + "/" + parent.name() + ": the route does not attach",
-          "add the Service");
-      return;
-    }
-    if (!namespace.equals(route.meta().namespace())) {
-      diagnostics.error(
-          parent.at(),
-          parent.field(),
-          "routes for Services of another namespace (consumer routes) are not honoured yet",
-          "put the route into namespace " + namespace);
-      return;
-    }
-    Service service = services.get(index);
-    if (service.clientIpAffinity().isPresent()) {
-      diagnostics.error(
-          service.clientIpAffinity().get().at(),
-          service.clientIpAffinity().get().field(),
-          "is not honoured for a service with routes, as " + route.id() + " makes it one",
-          "remove it, or the route");
-    }
-    if (service.addresses().isEmpty()) {
-      diagnostics.warning(
-          parent.at(),
-          parent.field(),
-          service.id() + " has no virtual address: the route attaches to nothing",
-          "give it spec.clusterIP");
-    }
-    boolean any = false;
-    for (int p = 0; p < service.ports().size(); p++) {
-      Service.Port port = service.ports().get(p);
-      if (port.protocol() == Protocol.TCP
-          && (parent.port().isEmpty() || parent.port().getAsInt() == port.port())
-          && (parent.sectionName().isEmpty() || parent.sectionName().get().equals(port.name()))) {
-        any = true;
-        // Host names select among listeners of a Gateway; a Service is found by its address.
-        add(
-            byService.computeIfAbsent(new Backing(index, p), k -> new ArrayList<>()),
-            new Attached(route, List.of()));
-      }
-    }
-    if (!any) {
-      diagnostics.warning(
-          parent.at(),
-          parent.field(),
-          service.id() + " has no such TCP port: the route does not attach",
-          "name one of its ports");
-    }
-  }
-
-  private void attachToGateway(
-      HttpRoute route,
-      Reference parent,
-      String namespace,
-      List<Gateway> gateways,
-      Map<String, List<Attached>> byListener) {
-    String name = namespace + "/" + parent.name();
-    Optional<Gateway> gateway =
-        gateways.stream().filter(g -> g.meta().qualifiedName().equals(name)).findFirst();
-    if (gateway.isEmpty()) {
-      boolean known =
-          cluster.all(Gateway.class).stream().anyMatch(g -> g.meta().qualifiedName().equals(name));
-      if (!known) {
-        diagnostics.warning(
-            parent.at(),
-            parent.field(),
-            "there is no Gateway " + name + ": the route does not attach",
-            "add the Gateway");
-      }
-      return;
-    }
-    boolean found = false;
-    boolean attached = false;
-    for (Gateway.Listener listener : gateway.get().listeners()) {
-      if (parent.sectionName().isPresent()
-              && !parent.sectionName().get().equals(listener.name().value())
-          || parent.port().isPresent() && parent.port().getAsInt() != listener.port()) {
-        continue;
-      }
-      found = true;
-      if (!admitted(gateway.get(), listener, route.meta().namespace())) {
-        continue;
-      }
-      Optional<List<String>> hostnames = Hostnames.cut(listener.hostname(), route.hostnames());
-      if (hostnames.isPresent()) {
-        attached = true;
-        add(
-            byListener.computeIfAbsent(
-                name + "/" + listener.name().value(), k -> new ArrayList<>()),
-            new Attached(route, hostnames.get()));
-      }
-    }
-    if (!attached) {
-      diagnostics.warning(
-          parent.at(),
-          parent.field(),
-          found
-              ? "no listener of Gateway " + name + " admits the route's namespace and host names"
-              : "Gateway " + name + " has no such listener",
-          found ? "check allowedRoutes and hostnames" : "check sectionName and port");
-    }
-  }
-
-  /** Two references of a route may lead to the same place. */
-  private static void add(List<Attached> list, Attached attached) {
-    if (list.stream().noneMatch(a -> a.route().id().equals(attached.route().id()))) {
-      list.add(attached);
-    }
-  }
-
-  private boolean admitted(Gateway gateway, Gateway.Listener listener, String namespace) {
-    return switch (listener.allowed()) {
-      case AllowedRoutes.Same same -> gateway.meta().namespace().equals(namespace);
-      case AllowedRoutes.All all -> true;
-      case AllowedRoutes.Selected selected ->
-          Selectors.matches(selected.selector(), cluster.namespaceLabels(namespace));
-    };
-  }
-
-  private void collectClusters(Iterable<List<Attached>> lists) {
-    for (List<Attached> list : lists) {
-      for (Attached attached : list) {
-        for (HttpRoute.Rule rule : attached.route().rules()) {
-          for (HttpRoute.Backend backend : rule.backends()) {
-            resolve(attached.route(), backend.reference(), true)
-                .ifPresent(b -> used.merge(b, rules.of(attached.route()), Math::min));
+  /** Ports of services that only the proxy can serve. */
+  private Map<Backing, Work> work() {
+    Map<Backing, Work> work = new TreeMap<>();
+    attachment
+        .atServices()
+        .forEach(
+            (backing, routes) -> {
+              if (!split.inKernel(backing, routes) || inspectedHttp(backing, routes)) {
+                work.put(backing, new Work(Optional.of(routes), firstRule(routes)));
+                affinity(backing, routes);
+              }
+            });
+    if (inspection != Inspection.NONE) {
+      for (int s = 0; s < backends.services().size(); s++) {
+        Service service = backends.services().get(s);
+        for (int p = 0; p < service.ports().size(); p++) {
+          Backing backing = new Backing(s, p);
+          int rule = inspected(backing);
+          if (rule >= 0 && routes(backing).isEmpty()) {
+            work.put(backing, new Work(Optional.empty(), rule));
           }
         }
       }
     }
+    return work;
   }
 
-  /** The service port that a backend means; empty when the reference is invalid. */
-  private Optional<Backing> resolve(HttpRoute route, Reference reference, boolean report) {
-    String namespace = reference.namespace().orElse(route.meta().namespace());
-    String name = namespace + "/" + reference.name();
-    String problem = "";
-    String remedy = "";
-    if (!reference.group().isEmpty() || !reference.kind().equals("Service")) {
-      problem = "backends of kind " + reference.kind() + " are not known";
-      remedy = "a Service";
-    } else if (!granted(
-        "HTTPRoute", route.meta().namespace(), "", "Service", namespace, reference.name())) {
-      problem = "no ReferenceGrant of namespace " + namespace + " allows Service " + name;
-      remedy = "add one";
-    } else if (!serviceIndex.containsKey(name)) {
-      problem = "there is no Service " + name;
-      remedy = "add it";
-    } else if (reference.port().isEmpty()) {
-      problem = "names no port";
-      remedy = "a backend that is a Service needs a port";
-    } else {
-      int index = serviceIndex.getOrDefault(name, 0);
-      Service service = services.get(index);
-      for (int p = 0; p < service.ports().size(); p++) {
-        if (service.ports().get(p).port() == reference.port().getAsInt()
-            && service.ports().get(p).protocol() == Protocol.TCP
-            && !service.externalName()) {
-          return Optional.of(new Backing(index, p));
+  private boolean inspectedHttp(Backing backing, ServiceRoutes routes) {
+    return routes.producers().stream().allMatch(a -> a.route() instanceof HttpRoute)
+        && inspected(backing) >= 0;
+  }
+
+  private int inspected(Backing backing) {
+    for (Target target : backends.targets(backing)) {
+      if (target.workload() != Steering.OUTSIDE) {
+        int rule = inspection.rule(target.workload(), target.port());
+        if (rule >= 0) {
+          return rule;
         }
       }
-      problem = "Service " + name + " has no TCP port " + reference.port().getAsInt();
-      remedy = "name one of its ports";
     }
-    if (report) {
-      diagnostics.warning(
-          reference.at(),
-          reference.field(),
-          problem + ": its share of requests is answered 500",
-          remedy);
-    }
-    return Optional.empty();
+    return -1;
   }
 
-  private ProxyPlan.Route route(Attached attached, List<Backing> clusterOrder) {
-    HttpRoute route = attached.route();
-    List<ProxyPlan.RouteRule> routeRules = new ArrayList<>();
-    for (HttpRoute.Rule rule : route.rules()) {
-      List<WeightedBackend> backends = new ArrayList<>();
-      for (HttpRoute.Backend backend : rule.backends()) {
-        int index =
-            resolve(route, backend.reference(), false).map(clusterOrder::indexOf).orElse(-1);
-        backends.add(new WeightedBackend(index, backend.weight(), backend.filters()));
-      }
-      routeRules.add(
-          new ProxyPlan.RouteRule(
-              rule.matches(),
-              rule.filters(),
-              backends,
-              rule.requestTimeoutMillis(),
-              rule.backendTimeoutMillis()));
+  private int firstRule(ServiceRoutes routes) {
+    Stream<Attached> all =
+        Stream.concat(
+            routes.producers().stream(),
+            routes.consumers().values().stream().flatMap(List::stream));
+    return rules.of(all.findFirst().orElseThrow().route());
+  }
+
+  private void affinity(Backing backing, ServiceRoutes routes) {
+    Optional<Located<String>> affinity = backends.service(backing).clientIpAffinity();
+    if (affinity.isPresent()) {
+      String route =
+          routes.producers().isEmpty()
+              ? "a route of a consumer"
+              : routes.producers().getFirst().route().id();
+      diagnostics.unserved(
+          affinity.get().at(),
+          affinity.get().field(),
+          "is not honoured for a service with routes, as " + route + " makes it one");
     }
-    return new ProxyPlan.Route(
-        route.meta().qualifiedName(), rules.of(route), attached.hostnames(), routeRules);
   }
 
-  private String name(Backing backing) {
-    Service service = services.get(backing.service());
-    return service.meta().qualifiedName() + ":" + service.ports().get(backing.port()).port();
-  }
-
-  /** The workloads behind a port of a service, wherever they are. */
-  private List<Integer> behind(Backing backing) {
-    Service service = services.get(backing.service());
-    if (service.selector().isEmpty() || service.externalName()) {
-      return List.of();
+  private void collectClusters(Map<Backing, Work> work) {
+    for (Listeners.Placed placed : listeners.placed()) {
+      attachment.at(placed.gateway(), placed.listener()).forEach(this::collect);
     }
-    return Arrays.stream(cluster.select(service.meta().namespace(), service.selector()))
-        .boxed()
-        .toList();
-  }
-
-  private List<Target> backing(Backing backing) {
-    return backings.computeIfAbsent(
-        backing,
-        b -> {
-          Service service = services.get(b.service());
-          Optional<Boolean> v4 =
-              service.addresses().stream().findFirst().map(a -> a.value().isV4());
-          return targets(service, service.ports().get(b.port()), v4, false);
+    work.forEach(
+        (backing, what) -> {
+          what.routes().ifPresent(routes -> routes.producers().forEach(this::collect));
+          what.routes()
+              .ifPresent(
+                  routes -> routes.consumers().values().forEach(l -> l.forEach(this::collect)));
+          if (leadsToItself(what)) {
+            used.merge(backing, what.rule(), Math::min);
+          }
         });
   }
 
-  /**
-   * Who is behind a port of a service.
-   *
-   * @param v4 family wanted; absent for any
-   * @param strict only addresses of that family; else it is but the choice among loopbacks
-   */
-  private List<Target> targets(
-      Service service, Service.Port port, Optional<Boolean> v4, boolean strict) {
-    if (service.selector().isEmpty() || service.externalName()) {
-      return List.of();
+  /** Without a route for everybody, the service is what it would be without any. */
+  private static boolean leadsToItself(Work work) {
+    return work.routes().map(routes -> routes.producers().isEmpty()).orElse(true);
+  }
+
+  private void collect(Attached attached) {
+    int rule = rules.of(attached.route());
+    for (Map.Entry<Reference, String> reference : references(attached.route()).entrySet()) {
+      backends
+          .resolve(attached.route(), reference.getKey(), reference.getValue())
+          .ifPresent(backing -> used.merge(backing, rule, Math::min));
     }
-    TreeSet<Target> targets = new TreeSet<>();
-    for (int w : cluster.select(service.meta().namespace(), service.selector())) {
-      Workload workload = cluster.workloads().get(w);
-      if (!workload.onThisNode()) {
-        continue;
-      }
-      Address loopback = v4.orElse(true) ? Address.LOOPBACK4 : Address.LOOPBACK6;
-      List<Address> ownAddresses = workload.addresses().stream().map(Located::value).toList();
-      Optional<Address> ofFamily =
-          ownAddresses.stream().filter(a -> v4.isEmpty() || a.isV4() == v4.get()).findFirst();
-      if (strict && !ownAddresses.isEmpty() && ofFamily.isEmpty()) {
-        continue;
-      }
-      Address address =
-          ofFamily.orElse(ownAddresses.isEmpty() ? loopback : ownAddresses.getFirst());
-      switch (port.target()) {
-        case PortReference.Numbers numbers -> targets.add(new Target(address, numbers.first(), w));
-        case PortReference.Named named -> {
-          for (Workload.Port own : workload.ports()) {
-            if (own.name().equals(named.name()) && own.protocol() == port.protocol()) {
-              targets.add(new Target(address, own.port(), w));
+  }
+
+  /** What a route refers to, and what becomes of it when the reference is invalid. */
+  private static Map<Reference, String> references(Route route) {
+    Map<Reference, String> references = new HashMap<>();
+    switch (route) {
+      case HttpRoute http -> {
+        for (HttpRoute.Rule rule : http.rules()) {
+          rule.backends().forEach(b -> references.put(b.reference(), NO_TARGET));
+          for (HttpRoute.Filter filter : rule.filters()) {
+            if (filter instanceof HttpRoute.Filter.Mirror mirror) {
+              references.put(mirror.reference(), NO_MIRROR);
             }
           }
         }
       }
+      case L4Route l4 -> l4.backends().forEach(b -> references.put(b.reference(), NO_CONNECTION));
     }
-    return List.copyOf(targets);
+    return references;
   }
 
-  private void checkVirtualPorts() {
-    Map<Address, String> workloadAddresses = new HashMap<>();
-    for (Workload workload : cluster.workloads()) {
-      workload.addresses().forEach(a -> workloadAddresses.put(a.value(), workload.id()));
-    }
-    boolean anybodyHere = cluster.workloads().stream().anyMatch(Workload::onThisNode);
-    Set<String> withEndpoints = new HashSet<>();
-    for (EndpointSlice slice : cluster.all(EndpointSlice.class)) {
-      withEndpoints.add(slice.meta().namespace() + "/" + slice.service());
-    }
-    Map<Address, Service> owners = new HashMap<>();
-    for (Service service : services) {
+  private int clusterOf(Route route, Reference reference, String consequence) {
+    return backends
+        .resolve(route, reference, consequence)
+        .map(backing -> clusterIndex.getOrDefault(backing, -1))
+        .orElse(-1);
+  }
+
+  private RouteCluster cluster(Backing backing, Map<Target, Integer> numbers) {
+    Service.Port port = backends.port(backing);
+    return new RouteCluster(
+        backing.service(),
+        port.port(),
+        backends.name(backing),
+        backends.targets(backing).stream().map(numbers::get).sorted().toList(),
+        backends.behind(backing),
+        port.appProtocol(),
+        tls.of(backends.service(backing), port),
+        used.getOrDefault(backing, 0));
+  }
+
+  private List<VirtualPort> virtualPorts(
+      Map<Backing, Front> fronts, List<List<Target>> slots, Map<Target, Integer> numbers) {
+    List<VirtualPort> result = new ArrayList<>();
+    int at = 0;
+    List<Service> services = backends.services();
+    for (int s = 0; s < services.size(); s++) {
+      Service service = services.get(s);
       for (Located<Address> address : service.addresses()) {
-        Service other = owners.putIfAbsent(address.value(), service);
-        if (other != null) {
-          diagnostics.error(
-              address.at(),
-              address.field(),
-              address.value()
-                  + " is also the address of "
-                  + other.id()
-                  + " at "
-                  + other.meta().at(),
-              "give each Service an address of its own");
-        }
-        String workload = workloadAddresses.get(address.value());
-        if (workload != null) {
-          diagnostics.error(
-              address.at(),
-              address.field(),
-              address.value() + " is also the address of " + workload,
-              "give the Service an address of its own");
-        }
-      }
-      if (service.addresses().isEmpty()
-          && !service.headless()
-          && !service.externalName()
-          && anybodyHere) {
-        diagnostics.warning(
-            service.meta().at(),
-            "spec.clusterIP",
-            "is missing: " + service.id() + " has no virtual address",
-            "give it one; without a cluster nobody else does");
-      }
-      boolean written = withEndpoints.contains(service.meta().qualifiedName());
-      if (service.selector().isEmpty() && !service.externalName() && !written) {
-        diagnostics.warning(
-            service.meta().at(),
-            "spec.selector",
-            "is missing: nobody is behind " + service.id(),
-            "select workloads by their labels");
-        continue;
-      }
-      for (Service.Port port : service.ports()) {
-        if (!service.externalName() && !written && !anybodyBehind(service, port)) {
-          diagnostics.warning(
-              port.at(),
-              port.field(),
-              "nobody is behind " + service.id() + " port " + port.port(),
-              "check its selector and targetPort");
+        for (int p = 0; p < service.ports().size(); p++) {
+          Backing backing = new Backing(s, p);
+          Service.Port port = service.ports().get(p);
+          List<Integer> here =
+              slots.get(at++).stream().map(t -> numbers.getOrDefault(t, Steering.NOWHERE)).toList();
+          Optional<Front> front = Optional.ofNullable(fronts.get(backing));
+          result.add(
+              new VirtualPort(
+                  s,
+                  address.value(),
+                  port.port(),
+                  port.protocol(),
+                  service.clientIpAffinity().isPresent() && front.isEmpty(),
+                  here.stream().filter(t -> t != Steering.NOWHERE).sorted().distinct().toList(),
+                  here,
+                  front,
+                  front.isPresent()
+                      ? whyProxy(routes(backing))
+                      : split.why(routes(backing), here.isEmpty())));
         }
       }
     }
+    return result;
   }
 
-  /**
-   * Whether the files know of a backend, here or elsewhere: manifests of a whole cluster say much
-   * about pods that never run on this node.
-   */
-  private boolean anybodyBehind(Service service, Service.Port port) {
-    for (int w : cluster.select(service.meta().namespace(), service.selector())) {
-      if (!(port.target() instanceof PortReference.Named named)
-          || cluster.workloads().get(w).ports().stream()
-              .anyMatch(p -> p.name().equals(named.name()) && p.protocol() == port.protocol())) {
-        return true;
+  private static String whyProxy(Optional<ServiceRoutes> routes) {
+    if (routes.isEmpty()) {
+      return "an AuthorizationPolicy looks at requests, which only the proxy can";
+    }
+    if (routes.get().producers().isEmpty()) {
+      return "routes of "
+          + String.join(", ", routes.get().consumers().keySet())
+          + " differ by client, which only the proxy can";
+    }
+    Route first = routes.get().producers().getFirst().route();
+    return first.id()
+        + (first instanceof HttpRoute
+            ? " chooses by request, which only the proxy can"
+            : " chooses by server name, which only the proxy can");
+  }
+
+  private Front front(Backing backing, Work work) {
+    List<ProxyPlan.Route> routes = new ArrayList<>();
+    List<ProxyPlan.L4Route> l4Routes = new ArrayList<>();
+    List<ConsumerRoutes> consumers = new ArrayList<>();
+    if (leadsToItself(work)) {
+      routes.add(toItself(backing, work.rule()));
+    }
+    if (work.routes().isPresent()) {
+      routes.addAll(requestRoutes(work.routes().get().producers()));
+      l4Routes.addAll(connectionRoutes(work.routes().get().producers()));
+      work.routes()
+          .get()
+          .consumers()
+          .forEach(
+              (namespace, attached) ->
+                  consumers.add(
+                      new ConsumerRoutes(
+                          namespace, requestRoutes(attached), connectionRoutes(attached))));
+    }
+    if (!l4Routes.isEmpty()) {
+      diagnostics.unserved(
+          backends.port(backing).at(),
+          backends.port(backing).field(),
+          "connections to "
+              + backends.service(backing).id()
+              + " are routed by server name, which the proxy does not do yet");
+    }
+    TreeSet<Integer> clusters = new TreeSet<>();
+    Stream.concat(routes.stream(), consumers.stream().flatMap(c -> c.routes().stream()))
+        .flatMap(route -> route.rules().stream())
+        .flatMap(rule -> rule.backends().stream())
+        .forEach(backend -> clusters.add(backend.cluster()));
+    Stream.concat(l4Routes.stream(), consumers.stream().flatMap(c -> c.l4Routes().stream()))
+        .flatMap(route -> route.backends().stream())
+        .forEach(backend -> clusters.add(backend.cluster()));
+    clusters.remove(-1);
+    return new Front(
+        backing.service(),
+        backends.port(backing).port(),
+        routes,
+        l4Routes,
+        consumers,
+        List.copyOf(clusters),
+        work.rule());
+  }
+
+  /** What a service without routes does, said as a route. */
+  private ProxyPlan.Route toItself(Backing backing, int rule) {
+    Match any = new Match(new PathMatch.Prefix("/"), List.of(), List.of(), Optional.empty());
+    return new ProxyPlan.Route(
+        backends.service(backing).meta().qualifiedName(),
+        rule,
+        List.of(),
+        List.of(
+            new ProxyPlan.RouteRule(
+                List.of(any),
+                List.of(),
+                List.of(new WeightedBackend(clusterIndex.getOrDefault(backing, -1), 1, List.of())),
+                0,
+                0)));
+  }
+
+  private List<ProxyPlan.Route> requestRoutes(List<Attached> attached) {
+    List<ProxyPlan.Route> routes = new ArrayList<>();
+    for (Attached one : attached) {
+      if (one.route() instanceof HttpRoute route) {
+        routes.add(
+            new ProxyPlan.Route(
+                route.type(),
+                route.meta().qualifiedName(),
+                rules.of(route),
+                one.hostnames(),
+                route.rules().stream().map(rule -> rule(route, rule)).toList()));
       }
     }
-    return false;
+    return routes;
+  }
+
+  private ProxyPlan.RouteRule rule(HttpRoute route, HttpRoute.Rule rule) {
+    return new ProxyPlan.RouteRule(
+        rule.name(),
+        rule.matches(),
+        filters(route, rule.filters()),
+        rule.backends().stream()
+            .map(
+                b ->
+                    new WeightedBackend(
+                        clusterOf(route, b.reference(), NO_TARGET),
+                        b.weight(),
+                        filters(route, b.filters())))
+            .toList(),
+        rule.requestTimeoutMillis(),
+        rule.backendTimeoutMillis(),
+        rule.retry(),
+        rule.session());
+  }
+
+  private List<ProxyPlan.Filter> filters(HttpRoute route, List<HttpRoute.Filter> filters) {
+    List<ProxyPlan.Filter> result = new ArrayList<>();
+    for (HttpRoute.Filter filter : filters) {
+      switch (filter) {
+        case HttpRoute.Filter.Plain plain -> result.add(plain.filter());
+        case HttpRoute.Filter.Mirror mirror ->
+            result.add(
+                new ProxyPlan.Filter.Mirror(
+                    clusterOf(route, mirror.reference(), NO_MIRROR),
+                    mirror.numerator(),
+                    mirror.denominator()));
+      }
+    }
+    return result;
+  }
+
+  private List<ProxyPlan.L4Route> connectionRoutes(List<Attached> attached) {
+    List<ProxyPlan.L4Route> routes = new ArrayList<>();
+    for (Attached one : attached) {
+      if (one.route() instanceof L4Route route) {
+        routes.add(
+            new ProxyPlan.L4Route(
+                route.meta().qualifiedName(),
+                rules.of(route),
+                one.hostnames(),
+                route.backends().stream()
+                    .map(
+                        b ->
+                            new WeightedBackend(
+                                clusterOf(route, b.reference(), NO_CONNECTION),
+                                b.weight(),
+                                List.of()))
+                    .toList()));
+      }
+    }
+    return routes;
+  }
+
+  /** A listener once for each address it is bound to. */
+  private List<ProxyPlan.Listener> listener(Listeners.Placed placed) {
+    Gateway gateway = placed.gateway();
+    Gateway.Listener listener = placed.listener();
+    List<Attached> attached = attachment.at(gateway, listener);
+    Optional<ProxyPlan.Tls> certificates =
+        switch (listener.protocol()) {
+          case HTTPS, TLS_TERMINATE ->
+              Optional.of(new ProxyPlan.Tls(listeners.certificates(placed)));
+          case HTTP, TLS_PASSTHROUGH, TCP -> Optional.empty();
+        };
+    List<ProxyPlan.Route> routes = requestRoutes(attached);
+    List<ProxyPlan.L4Route> l4Routes = connectionRoutes(attached);
+    List<Optional<Address>> addresses =
+        gateway.addresses().isEmpty()
+            ? List.of(Optional.empty())
+            : gateway.addresses().stream().map(a -> Optional.of(a.value())).toList();
+    return addresses.stream()
+        .map(
+            address ->
+                new ProxyPlan.Listener(
+                    gateway.meta().qualifiedName(),
+                    listener.name().value(),
+                    address,
+                    listener.port(),
+                    listener.hostname(),
+                    listener.protocol(),
+                    certificates,
+                    routes,
+                    l4Routes))
+        .toList();
   }
 }

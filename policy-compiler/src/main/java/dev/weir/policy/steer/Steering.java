@@ -7,6 +7,7 @@ import dev.weir.policy.plan.Protocol;
 import dev.weir.policy.plan.ProxyPlan;
 import dev.weir.policy.plan.TlsKeyPair;
 import java.util.List;
+import java.util.Optional;
 import java.util.SortedMap;
 import java.util.TreeMap;
 
@@ -17,6 +18,7 @@ import java.util.TreeMap;
  * @param services by namespace and name
  * @param targets real addresses, sorted; the first is at index 0
  * @param virtualPorts every port of every virtual address
+ * @param fronts every port of a service that leads to the proxy, with or without an address
  * @param clusters where routes lead, by name
  * @param listeners of Gateways; routes lead to clusters
  * @param listenerRules rule of each listener, by index
@@ -26,22 +28,34 @@ public record Steering(
     List<Service> services,
     List<Target> targets,
     List<VirtualPort> virtualPorts,
+    List<Front> fronts,
     List<RouteCluster> clusters,
     List<ProxyPlan.Listener> listeners,
     List<Integer> listenerRules,
     List<TlsKeyPair> keyPairs) {
+
+  /** Instead of a workload's index: the address belongs to none. */
+  public static final int OUTSIDE = -1;
+
   /** Copies the lists. */
   public Steering {
     services = List.copyOf(services);
     targets = List.copyOf(targets);
     virtualPorts = List.copyOf(virtualPorts);
+    fronts = List.copyOf(fronts);
     clusters = List.copyOf(clusters);
     listeners = List.copyOf(listeners);
     listenerRules = List.copyOf(listenerRules);
     keyPairs = List.copyOf(keyPairs);
   }
 
-  /** A workload's port at an address. */
+  /**
+   * A port at an address.
+   *
+   * @param address to dial
+   * @param port to dial
+   * @param workload whose it is; {@link #OUTSIDE} for an address that belongs to no workload
+   */
   public record Target(Address address, int port, int workload) implements Comparable<Target> {
     @Override
     public int compareTo(Target other) {
@@ -62,8 +76,11 @@ public record Steering(
    * @param port virtual
    * @param protocol transport
    * @param affinity by client address
-   * @param targets who is behind it, ascending
-   * @param routes attached to it, in order of precedence; empty when the kernel chooses
+   * @param targets whom it leads to, ascending; empty when the proxy chooses
+   * @param slots targets as the kernel picks them, each slot as likely as another; {@link #NOWHERE}
+   *     for a share that is refused; empty when the proxy chooses
+   * @param front what the proxy does with it; empty when the kernel chooses
+   * @param why it is served where it is, for people
    */
   public record VirtualPort(
       int service,
@@ -72,16 +89,49 @@ public record Steering(
       Protocol protocol,
       boolean affinity,
       List<Integer> targets,
-      List<ProxyPlan.Route> routes) {
+      List<Integer> slots,
+      Optional<Front> front,
+      String why) {
     /** Copies the lists. */
     public VirtualPort {
       targets = List.copyOf(targets);
-      routes = List.copyOf(routes);
+      slots = List.copyOf(slots);
     }
 
     /** Whether the proxy has to choose. */
     public boolean proxied() {
-      return !routes.isEmpty();
+      return front.isPresent();
+    }
+  }
+
+  /** In slots: a share that leads nowhere. */
+  public static final int NOWHERE = Slots.NOWHERE;
+
+  /**
+   * A port of a service that leads to the proxy.
+   *
+   * @param service index
+   * @param port of the service
+   * @param routes of requests, for every client
+   * @param l4Routes of connections, for every client
+   * @param consumers what clients of some namespaces get instead
+   * @param clusters indexes of those that any of it may lead to, ascending
+   * @param rule of the first of the routes, whoever's
+   */
+  public record Front(
+      int service,
+      int port,
+      List<ProxyPlan.Route> routes,
+      List<ProxyPlan.L4Route> l4Routes,
+      List<ProxyPlan.ConsumerRoutes> consumers,
+      List<Integer> clusters,
+      int rule) {
+    /** Copies the lists. */
+    public Front {
+      routes = List.copyOf(routes);
+      l4Routes = List.copyOf(l4Routes);
+      consumers = List.copyOf(consumers);
+      clusters = List.copyOf(clusters);
     }
   }
 
@@ -93,6 +143,8 @@ public record Steering(
    * @param name {@code namespace/service:port}
    * @param targets what can be dialled, ascending
    * @param workloads who is behind it, wherever they are; indexes of the cluster, ascending
+   * @param appProtocol as the service's port says; empty when it says nothing
+   * @param tls how it is dialled; empty for plain text
    * @param rule the lowest rule of a route that leads to it
    */
   public record RouteCluster(
@@ -101,6 +153,8 @@ public record Steering(
       String name,
       List<Integer> targets,
       List<Integer> workloads,
+      String appProtocol,
+      Optional<ProxyPlan.BackendTls> tls,
       int rule) {
     /** Copies the lists. */
     public RouteCluster {

@@ -64,7 +64,7 @@ class ConformanceTest {
 
   private static Answer run(String... arguments) {
     StringWriter out = new StringWriter();
-    CommandLine commandLine = new CommandLine(new PolicyTool());
+    CommandLine commandLine = PolicyTool.commandLine();
     commandLine.setOut(new PrintWriter(out));
     commandLine.setErr(new PrintWriter(out));
     return new Answer(commandLine.execute(arguments), out.toString());

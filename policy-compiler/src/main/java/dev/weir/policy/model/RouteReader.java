@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.weir.policy.model;
+
+import dev.weir.policy.plan.ProxyPlan.SessionPersistence;
+import java.util.ArrayList;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.Set;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+
+/** Reads what all kinds of route share. Collects what is not done yet while it reads. */
+final class RouteReader {
+
+  private static final int MAX_WEIGHT = 1_000_000;
+
+  /** GEP-2257. */
+  private static final Pattern DURATION = Pattern.compile("([0-9]{1,5}(h|m|s|ms)){1,4}");
+
+  private static final Pattern DURATION_PART = Pattern.compile("([0-9]{1,5})(ms|h|m|s)");
+
+  private static final Pattern SECTION_NAME =
+      Pattern.compile("[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*");
+
+  private final List<Limit> limits = new ArrayList<>();
+  private final Set<String> ruleNames = new HashSet<>();
+
+  List<Limit> limits() {
+    return limits;
+  }
+
+  /** Notes that a field is not served yet. */
+  void unserved(Fields fields, String key, String message) {
+    limits.add(new Limit(false, message, "", fields.at(key), fields.path(key)));
+  }
+
+  /** Notes that a field is never going to be honoured. */
+  void never(Fields fields, String key, String message, String remedy) {
+    limits.add(new Limit(true, message, remedy, fields.at(key), fields.path(key)));
+  }
+
+  List<Reference> parents(Fields spec, Meta meta) {
+    List<Reference> parents = new ArrayList<>();
+    Set<String> distinct = new HashSet<>();
+    for (Fields item : spec.mappings("parentRefs")) {
+      Reference parent = GatewayReader.reference(item, GatewayReader.GROUP, "Gateway");
+      item.finish();
+      String key =
+          String.join(
+              " ",
+              parent.group(),
+              parent.kind(),
+              parent.namespace().orElse(meta.namespace()),
+              parent.name(),
+              parent.sectionName().orElse(""),
+              parent.port().toString());
+      if (distinct.add(key)) {
+        parents.add(parent);
+      } else {
+        item.error(
+            "the same parent occurs twice, which an API server refuses", "remove one of the two");
+      }
+    }
+    String useDefault = spec.text("useDefaultGateways", "None");
+    if (!useDefault.equals("None")) {
+      spec.warning(
+          "useDefaultGateways",
+          "there are no default Gateways here",
+          "name Gateways in parentRefs");
+    }
+    if (parents.isEmpty()) {
+      spec.warning(
+          "parentRefs", "is missing: the route serves nothing", "name a Gateway or Service");
+    }
+    return parents;
+  }
+
+  static List<String> hostnames(Fields spec) {
+    List<String> hostnames = new ArrayList<>();
+    for (Located<String> hostname : spec.strings("hostnames")) {
+      String name = GatewayReader.hostname(spec, "hostnames", hostname);
+      if (!hostnames.contains(name)) {
+        hostnames.add(name);
+      }
+    }
+    return hostnames;
+  }
+
+  /** The name of a rule; empty when it has none. */
+  String ruleName(Fields rule) {
+    Optional<Located<String>> name = rule.string("name");
+    if (name.isEmpty()) {
+      return "";
+    }
+    String text = name.get().value();
+    if (text.length() > 253 || !SECTION_NAME.matcher(text).matches()) {
+      rule.error("name", "\"" + text + "\" is no name", "lower-case letters, digits, '-' and '.'");
+    }
+    if (!ruleNames.add(text)) {
+      rule.error("name", "\"" + text + "\" occurs twice", "rename one of the two");
+    }
+    return text;
+  }
+
+  static int weight(Fields backend) {
+    return backend.integer("weight", 0, MAX_WEIGHT).map(Located::value).orElse(1);
+  }
+
+  /** A duration in milliseconds; 0 when there is none. */
+  static long duration(Fields fields, String key) {
+    Optional<Located<String>> text = fields.string(key);
+    if (text.isEmpty()) {
+      return 0;
+    }
+    if (!DURATION.matcher(text.get().value()).matches()) {
+      fields.error(key, "\"" + text.get().value() + "\" is no duration", "as 500ms, 10s or 1m30s");
+      return 0;
+    }
+    long millis = 0;
+    Matcher part = DURATION_PART.matcher(text.get().value());
+    while (part.find()) {
+      long unit =
+          switch (part.group(2)) {
+            case "h" -> 3_600_000;
+            case "m" -> 60_000;
+            case "s" -> 1000;
+            default -> 1;
+          };
+      millis += Long.parseLong(part.group(1)) * unit;
+    }
+    return millis;
+  }
+
+  Optional<SessionPersistence> session(Fields rule) {
+    return rule.mapping("sessionPersistence").map(fields -> session(rule, fields));
+  }
+
+  private SessionPersistence session(Fields rule, Fields fields) {
+    unserved(rule, "sessionPersistence", "session persistence is not served by the proxy yet");
+    SessionPersistence.Type type =
+        fields
+            .choice(
+                "type",
+                Map.of(
+                    "Cookie",
+                    SessionPersistence.Type.COOKIE,
+                    "Header",
+                    SessionPersistence.Type.HEADER))
+            .orElse(SessionPersistence.Type.COOKIE);
+    String name = fields.text("sessionName", "");
+    if (!name.isEmpty() && (name.length() > 128 || !HttpNames.token(name))) {
+      fields.error(
+          "sessionName",
+          "\"" + name + "\" names no cookie or header",
+          "a token of RFC 9110, at most 128 characters");
+    }
+    long absolute = duration(fields, "absoluteTimeout");
+    long idle = duration(fields, "idleTimeout");
+    boolean permanent = false;
+    Optional<Fields> cookie = fields.mapping("cookieConfig");
+    if (cookie.isPresent()) {
+      if (type != SessionPersistence.Type.COOKIE) {
+        fields.error("cookieConfig", "goes with type Cookie only", "remove it");
+      }
+      permanent =
+          cookie
+              .get()
+              .choice("lifetimeType", Map.of("Permanent", true, "Session", false))
+              .orElse(false);
+      cookie.get().finish();
+    }
+    if (permanent && !fields.has("absoluteTimeout")) {
+      fields.error(
+          "absoluteTimeout", "is missing", "a cookie of lifetimeType Permanent needs an end");
+    }
+    fields.finish();
+    return new SessionPersistence(type, name, absolute, idle, permanent);
+  }
+}
