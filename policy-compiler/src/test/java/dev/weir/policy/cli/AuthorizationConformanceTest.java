@@ -32,7 +32,7 @@ class AuthorizationConformanceTest {
   private static Answer run(String... arguments) {
     StringWriter out = new StringWriter();
     StringWriter err = new StringWriter();
-    CommandLine commandLine = new CommandLine(new PolicyTool());
+    CommandLine commandLine = PolicyTool.commandLine();
     commandLine.setOut(new PrintWriter(out));
     commandLine.setErr(new PrintWriter(err));
     return new Answer(commandLine.execute(arguments), out.toString(), err.toString());
