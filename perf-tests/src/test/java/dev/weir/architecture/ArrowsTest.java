@@ -23,10 +23,11 @@ import com.tngtech.archunit.lang.ArchRule;
     importOptions = ImportOption.DoNotIncludeTests.class)
 final class ArrowsTest {
   /**
-   * What each package of the proxy may know of policy: the plan, and how a request finds a route.
+   * What each package of the proxy may know of policy: the plan, how a request finds a route, and
+   * whether it may be made.
    */
   private static final String[] WHAT_THE_PROXY_KNOWS = {
-    "dev.weir.policy.plan..", "dev.weir.policy.route.."
+    "dev.weir.policy.plan..", "dev.weir.policy.route..", "dev.weir.policy.rbac.."
   };
 
   // A plan is what loader and proxy share. It must not bring the rest of the compiler with it.
@@ -52,6 +53,16 @@ final class ArrowsTest {
               "java..",
               "org.jspecify..",
               "com.google.re2j..");
+
+  @ArchTest
+  static final ArchRule rbacKnowsOnlyThePlan =
+      classes()
+          .that()
+          .resideInAPackage("dev.weir.policy.rbac..")
+          .should()
+          .onlyDependOnClassesThat()
+          .resideInAnyPackage(
+              "dev.weir.policy.rbac..", "dev.weir.policy.plan..", "java..", "org.jspecify..");
 
   @ArchTest
   static final ArchRule policyIsPureJava =

@@ -47,13 +47,15 @@ public final class ExplainCommand implements Callable<Integer> {
 
   @Mixin private final PolicyInput input = new PolicyInput();
 
-  @Option(names = "--from", paramLabel = "A", required = true, description = "Who connects.")
+  @Mixin private final ExplainCases cases = new ExplainCases();
+
+  @Option(names = "--from", paramLabel = "A", description = "Who connects.")
   private String from = "";
 
-  @Option(names = "--to", paramLabel = "B", required = true, description = "Whom to.")
+  @Option(names = "--to", paramLabel = "B", description = "Whom to.")
   private String to = "";
 
-  @Option(names = "--port", paramLabel = "N", required = true, description = "On which port.")
+  @Option(names = "--port", paramLabel = "N", description = "On which port.")
   private int port;
 
   @Option(
@@ -105,6 +107,13 @@ public final class ExplainCommand implements Callable<Integer> {
 
   @Override
   public Integer call() {
+    if (cases.asked()) {
+      return cases.answer(input);
+    }
+    if (from.isEmpty() || to.isEmpty() || port == 0) {
+      throw new ParameterException(
+          spec.commandLine(), "Missing: --from A, --to B and --port N, or --cases FILE");
+    }
     Protocol transport =
         switch (protocol.toLowerCase(Locale.ROOT)) {
           case "tcp" -> Protocol.TCP;

@@ -214,7 +214,7 @@ final class AuthorizationPolicyReader {
   private Source source(Fields source) {
     Patterns principals = patterns(source, "principals");
     Patterns requestPrincipals = patterns(source, "requestPrincipals");
-    Patterns namespaces = patterns(source, "namespaces");
+    Patterns namespaces = patterns(source, "namespaces", NAMESPACES);
     Patterns accounts = patterns(source, "serviceAccounts", AuthorizationPolicyReader::account);
     Patterns trustDomains = patterns(source, "trustDomains");
     Patterns ipBlocks = patterns(source, "ipBlocks", ADDRESS);
@@ -282,6 +282,7 @@ final class AuthorizationPolicyReader {
         switch (key) {
           case "source.ip", "remote.ip", "destination.ip" -> ADDRESS;
           case "destination.port" -> PORTS;
+          case "source.namespace" -> NAMESPACES;
           case "source.serviceAccount" -> AuthorizationPolicyReader::account;
           default -> ANY;
         };
@@ -345,6 +346,12 @@ final class AuthorizationPolicyReader {
           v -> PORT.matcher(v).matches() && Integer.parseInt(v) <= 65535,
           "is no port",
           "a number from 0 to 65535, in quotes");
+
+  private static final Check NAMESPACES =
+      check(
+          v -> v.length() < 3 || v.indexOf('*', 1) < 0 || v.indexOf('*') == v.length() - 1,
+          "has a wildcard within it",
+          "NAME, NAME*, *NAME or *");
 
   private static Check check(Predicate<String> fine, String message, String remedy) {
     return value -> fine.test(value) ? FINE : new String[] {message, remedy};

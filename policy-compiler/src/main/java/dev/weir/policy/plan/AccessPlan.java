@@ -213,6 +213,11 @@ public record AccessPlan(
       this.ofRequests = ofRequests;
     }
 
+    /** Whether it is known before anything is sent, so that the kernel can judge by it. */
+    public boolean ofConnections() {
+      return !ofRequests && this != REMOTE_IP && this != CONNECTION_SNI && this != FILTER_METADATA;
+    }
+
     /** Whether only HTTP has it; a connection that is not HTTP does not. */
     public boolean ofRequests() {
       return ofRequests;
