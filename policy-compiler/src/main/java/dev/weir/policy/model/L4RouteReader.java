@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.weir.policy.model;
 
-import dev.weir.policy.model.L4Route.Type;
 import java.util.ArrayList;
 import java.util.List;
 
@@ -10,14 +9,14 @@ final class L4RouteReader {
 
   private L4RouteReader() {}
 
-  static Resource read(Meta meta, Type type, Fields object) {
+  static Resource read(Meta meta, L4Route.Type type, Fields object) {
     RouteReader route = new RouteReader();
     object.ignore("apiVersion", "kind", "metadata", "status");
     Fields spec = object.mapping("spec").orElseGet(() -> object.empty("spec"));
     object.finish();
     List<Reference> parents = route.parents(spec, meta);
-    List<String> hostnames = type == Type.TLS ? RouteReader.hostnames(spec) : List.of();
-    if (type == Type.TLS && hostnames.isEmpty()) {
+    List<String> hostnames = type == L4Route.Type.TLS ? RouteReader.hostnames(spec) : List.of();
+    if (type == L4Route.Type.TLS && hostnames.isEmpty()) {
       spec.warning(
           "hostnames",
           "is missing, which an API server refuses: every server name is meant",

@@ -20,6 +20,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.SortedMap;
 import java.util.TreeMap;
 
 /**
@@ -42,7 +43,7 @@ final class Attachment {
    * @param producers of the service's own namespace, for every client, in order of precedence
    * @param consumers of other namespaces, for the clients there, in order of precedence
    */
-  record ServiceRoutes(List<Attached> producers, TreeMap<String, List<Attached>> consumers) {}
+  record ServiceRoutes(List<Attached> producers, SortedMap<String, List<Attached>> consumers) {}
 
   Attachment(Cluster cluster, Diagnostics diagnostics) {
     this.cluster = cluster;

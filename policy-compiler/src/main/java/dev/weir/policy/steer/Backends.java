@@ -18,6 +18,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.TreeMap;
 import java.util.TreeSet;
 
@@ -228,7 +229,7 @@ final class Backends {
       EndpointSlice slice,
       Optional<Boolean> v4,
       boolean strict,
-      TreeSet<Target> targets) {
+      Set<Target> targets) {
     for (EndpointSlice.Subset subset : slice.subsets()) {
       for (EndpointSlice.Port number : subset.ports()) {
         if (!number.name().equals(port.name())

@@ -99,7 +99,7 @@ final class Listeners {
   }
 
   private static boolean conflict(Gateway.Listener one, Gateway.Listener other) {
-    if (one == other || one.port() != other.port()) {
+    if (one.equals(other) || one.port() != other.port()) {
       return false;
     }
     return transport(one.protocol()) != transport(other.protocol())

@@ -87,7 +87,7 @@ final class Slots {
     Arrays.setAll(order, i -> i);
     Arrays.sort(
         order,
-        Comparator.comparing((Integer i) -> rest[i])
+        Comparator.comparingDouble((Integer i) -> rest[i])
             .reversed()
             .thenComparing(i -> shares.get(i).key()));
     for (int i = 0; given < slots; i = (i + 1) % order.length, given++) {

@@ -11,6 +11,7 @@ import dev.weir.policy.model.Resource;
 import dev.weir.policy.model.Route;
 import dev.weir.policy.model.Service;
 import dev.weir.policy.plan.Address;
+import dev.weir.policy.plan.Protocol;
 import dev.weir.policy.plan.ProxyPlan;
 import dev.weir.policy.plan.ProxyPlan.ConsumerRoutes;
 import dev.weir.policy.plan.ProxyPlan.Match;
@@ -46,7 +47,7 @@ public final class Steerer {
   private static final String NO_CONNECTION = "its share of connections is refused";
 
   private final RuleIndex rules;
-  private final Inspection inspection;
+  private final Optional<Inspection> inspection;
   private final Diagnostics diagnostics;
   private final Attachment attachment;
   private final Backends backends;
@@ -72,9 +73,6 @@ public final class Steerer {
   /** Which ports of workloads have rules about requests, so that only the proxy can judge. */
   @FunctionalInterface
   public interface Inspection {
-    /** No port. */
-    Inspection NONE = (workload, port) -> -1;
-
     /**
      * The rule that looks at requests.
      *
@@ -86,7 +84,7 @@ public final class Steerer {
   }
 
   private Steerer(
-      Cluster cluster, RuleIndex rules, Inspection inspection, Diagnostics diagnostics) {
+      Cluster cluster, RuleIndex rules, Optional<Inspection> inspection, Diagnostics diagnostics) {
     this.rules = rules;
     this.inspection = inspection;
     this.diagnostics = diagnostics;
@@ -100,7 +98,7 @@ public final class Steerer {
 
   /** Resolves services, routes and Gateways. */
   public static Steering steer(Cluster cluster, RuleIndex rules, Diagnostics diagnostics) {
-    return steer(cluster, rules, Inspection.NONE, diagnostics);
+    return steer(cluster, rules, Optional.empty(), diagnostics);
   }
 
   /**
@@ -109,7 +107,7 @@ public final class Steerer {
    * @param inspection a service that leads to a port it names becomes the proxy's
    */
   public static Steering steer(
-      Cluster cluster, RuleIndex rules, Inspection inspection, Diagnostics diagnostics) {
+      Cluster cluster, RuleIndex rules, Optional<Inspection> inspection, Diagnostics diagnostics) {
     return new Steerer(cluster, rules, inspection, diagnostics).steer();
   }
 
@@ -193,13 +191,13 @@ public final class Steerer {
                 affinity(backing, routes);
               }
             });
-    if (inspection != Inspection.NONE) {
-      for (int s = 0; s < backends.services().size(); s++) {
-        Service service = backends.services().get(s);
-        for (int p = 0; p < service.ports().size(); p++) {
-          Backing backing = new Backing(s, p);
+    for (int s = 0; s < backends.services().size(); s++) {
+      Service service = backends.services().get(s);
+      for (int p = 0; p < service.ports().size(); p++) {
+        Backing backing = new Backing(s, p);
+        if (service.ports().get(p).protocol() == Protocol.TCP && routes(backing).isEmpty()) {
           int rule = inspected(backing);
-          if (rule >= 0 && routes(backing).isEmpty()) {
+          if (rule >= 0) {
             work.put(backing, new Work(Optional.empty(), rule));
           }
         }
@@ -214,9 +212,12 @@ public final class Steerer {
   }
 
   private int inspected(Backing backing) {
+    if (inspection.isEmpty()) {
+      return -1;
+    }
     for (Target target : backends.targets(backing)) {
       if (target.workload() != Steering.OUTSIDE) {
-        int rule = inspection.rule(target.workload(), target.port());
+        int rule = inspection.get().rule(target.workload(), target.port());
         if (rule >= 0) {
           return rule;
         }
