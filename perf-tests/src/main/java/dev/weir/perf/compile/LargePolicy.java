@@ -8,13 +8,17 @@ import java.util.ArrayList;
 import java.util.List;
 
 /**
- * The policy files of a full node: workloads in groups that a label tells apart, and for each group
- * a NetworkPolicy of a hundred clauses that lets a hundred others in, each on a port of its own.
+ * The policy files of a full node: workloads in groups that a label tells apart, services that lead
+ * to a group each, and for each group a NetworkPolicy of a hundred clauses that lets a hundred
+ * others in, each on a port of its own. So every clause is one verdict that no other clause gives.
  */
 final class LargePolicy {
 
   /** Workloads in all. */
   static final int WORKLOADS = 10_000;
+
+  /** Services in all. */
+  static final int SERVICES = 5_000;
 
   /** Groups of workloads. */
   static final int GROUPS = 1_000;
@@ -24,12 +28,29 @@ final class LargePolicy {
 
   private LargePolicy() {}
 
-  /** The files: one of workloads, one of a policy for each group. */
+  /** The files: of each group its workloads, its services and its policy. */
   static SourceTree files() {
     List<SourceFile> files = new ArrayList<>();
-    StringBuilder workloads = new StringBuilder();
-    for (int i = 0; i < WORKLOADS; i++) {
-      workloads.append(
+    for (int group = 0; group < GROUPS; group++) {
+      files.add(workloads(group, ""));
+      files.add(services(group, 80));
+      files.add(policy(group, 1024));
+    }
+    return new SourceTree(files, List.of());
+  }
+
+  /** All of these, with one of them exchanged for another of its name. */
+  static SourceTree with(SourceTree tree, SourceFile other) {
+    return new SourceTree(
+        tree.files().stream().map(f -> f.name().equals(other.name()) ? other : f).toList(),
+        List.of());
+  }
+
+  /** The workloads of a group; with a version they have one label more. */
+  static SourceFile workloads(int group, String version) {
+    StringBuilder text = new StringBuilder();
+    for (int i = group; i < WORKLOADS; i += GROUPS) {
+      text.append(
           """
           ---
           apiVersion: weir.dev/v1alpha1
@@ -38,7 +59,7 @@ final class LargePolicy {
             name: w%1$d
             namespace: large
             labels:
-              app: g%2$d
+              app: g%2$d%6$s
           spec:
             cgroup: /large/w%1$d
             address: 10.%3$d.%4$d.%5$d
@@ -46,41 +67,74 @@ final class LargePolicy {
               - name: http
                 port: 8080
           """
-              .formatted(i, i % GROUPS, i >> 16, i >> 8 & 255, i & 255));
+              .formatted(
+                  i,
+                  group,
+                  i >> 16,
+                  i >> 8 & 255,
+                  i & 255,
+                  version.isEmpty() ? "" : "\n    version: " + version));
     }
-    files.add(file("workloads.yaml", workloads));
-    for (int group = 0; group < GROUPS; group++) {
-      StringBuilder policy = new StringBuilder();
-      policy.append(
+    return file("workloads/g" + group + ".yaml", text);
+  }
+
+  /** The services of a group. */
+  static SourceFile services(int group, int port) {
+    StringBuilder text = new StringBuilder();
+    for (int i = group; i < SERVICES; i += GROUPS) {
+      text.append(
           """
-          apiVersion: networking.k8s.io/v1
-          kind: NetworkPolicy
+          ---
+          apiVersion: v1
+          kind: Service
           metadata:
-            name: g%1$d
+            name: s%1$d
             namespace: large
           spec:
-            podSelector:
-              matchLabels:
-                app: g%1$d
-            policyTypes: [Ingress]
-            ingress:
+            clusterIP: 10.96.%3$d.%4$d
+            selector:
+              app: g%2$d
+            ports:
+              - name: http
+                port: %5$d
+                targetPort: http
           """
-              .formatted(group));
-      for (int clause = 0; clause < CLAUSES; clause++) {
-        policy.append(
-            """
-                - from:
-                    - podSelector:
-                        matchLabels:
-                          app: g%d
-                  ports:
-                    - port: %d
-            """
-                .formatted((group + 1 + clause) % GROUPS, 1024 + clause));
-      }
-      files.add(file("g" + group + ".yaml", policy));
+              .formatted(i, group, i >> 8 & 255, i & 255, port));
     }
-    return new SourceTree(files, List.of());
+    return file("services/g" + group + ".yaml", text);
+  }
+
+  /** The policy of a group, its clauses' ports from {@code port} on. */
+  static SourceFile policy(int group, int port) {
+    StringBuilder text = new StringBuilder();
+    text.append(
+        """
+        apiVersion: networking.k8s.io/v1
+        kind: NetworkPolicy
+        metadata:
+          name: g%1$d
+          namespace: large
+        spec:
+          podSelector:
+            matchLabels:
+              app: g%1$d
+          policyTypes: [Ingress]
+          ingress:
+        """
+            .formatted(group));
+    for (int clause = 0; clause < CLAUSES; clause++) {
+      text.append(
+          """
+              - from:
+                  - podSelector:
+                      matchLabels:
+                        app: g%d
+                ports:
+                  - port: %d
+          """
+              .formatted((group + 1 + clause) % GROUPS, port + clause));
+    }
+    return file("policies/g" + group + ".yaml", text);
   }
 
   private static SourceFile file(String name, StringBuilder text) {

@@ -8,6 +8,7 @@ import dev.weir.policy.source.Node.Mapping;
 import dev.weir.policy.source.Node.Sequence;
 import dev.weir.policy.source.SourceFile;
 import dev.weir.policy.source.SourceTree;
+import dev.weir.policy.source.Texts;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
@@ -74,8 +75,9 @@ public final class ResourceReader {
   public static List<Resource> read(SourceTree tree, Diagnostics diagnostics) {
     tree.problems().forEach(p -> diagnostics.error(p.at(), p.field(), p.message(), p.remedy()));
     ResourceReader reader = new ResourceReader(diagnostics);
+    Texts texts = new Texts();
     for (SourceFile file : tree.files()) {
-      for (Node document : DocumentReader.read(file, diagnostics)) {
+      for (Node document : DocumentReader.read(file, diagnostics, texts)) {
         reader.document(document, "", Optional.empty());
       }
     }

@@ -87,6 +87,16 @@ public final class DocumentReader {
    * as an error and nothing of the file is returned.
    */
   public static List<Node> read(SourceFile file, Diagnostics diagnostics) {
+    return read(file, diagnostics, new Texts());
+  }
+
+  /** The same, for files of which many are read one after the other. */
+  public static List<Node> read(SourceFile file, Diagnostics diagnostics, Texts texts) {
+    return PlainReader.read(file, texts).orElseGet(() -> readAny(file, diagnostics));
+  }
+
+  /** What any file says, in the library's time. */
+  static List<Node> readAny(SourceFile file, Diagnostics diagnostics) {
     Position whole = new Position(file.name(), 0, 0);
     String text;
     try {
@@ -281,7 +291,11 @@ public final class DocumentReader {
     return new Scalar(at(event), text, type);
   }
 
-  private static Scalar.Type type(String text) {
+  /** What YAML's core schema makes of a plain value. */
+  static Scalar.Type type(String text) {
+    if (isDigits(text)) {
+      return Scalar.Type.INTEGER;
+    }
     return switch (text) {
       case "", "~", "null", "Null", "NULL" -> Scalar.Type.NULL;
       case "true", "True", "TRUE", "false", "False", "FALSE" -> Scalar.Type.BOOLEAN;
@@ -295,5 +309,14 @@ public final class DocumentReader {
         yield Scalar.Type.STRING;
       }
     };
+  }
+
+  private static boolean isDigits(String text) {
+    for (int i = 0; i < text.length(); i++) {
+      if (text.charAt(i) < '0' || text.charAt(i) > '9') {
+        return false;
+      }
+    }
+    return !text.isEmpty();
   }
 }
