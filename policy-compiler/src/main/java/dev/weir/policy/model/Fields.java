@@ -9,12 +9,12 @@ import dev.weir.policy.source.Node.Scalar;
 import dev.weir.policy.source.Node.Sequence;
 import dev.weir.policy.source.Position;
 import java.util.ArrayList;
-import java.util.HashSet;
+import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
-import java.util.Set;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Reads the fields of one mapping. Whatever is not as it must be is noted with its place; whatever
@@ -22,15 +22,38 @@ import java.util.Set;
  */
 final class Fields {
 
+  private static final int NO_INDEX = -1;
+
   private final Mapping mapping;
-  private final String path;
   private final Diagnostics diagnostics;
-  private final Set<String> known = new HashSet<>();
+
+  /** Whose field it is; its path is put together only when something is said about it. */
+  private final @Nullable Fields parent;
+
+  private final String key;
+  private final int index;
+  private @Nullable String path;
+
+  /** What was asked for; few enough to be searched. */
+  private String[] known = new String[8];
+
+  private int knownCount;
 
   Fields(Mapping mapping, String path, Diagnostics diagnostics) {
     this.mapping = mapping;
     this.path = path;
     this.diagnostics = diagnostics;
+    this.parent = null;
+    this.key = "";
+    this.index = NO_INDEX;
+  }
+
+  private Fields(Mapping mapping, Fields parent, String key, int index) {
+    this.mapping = mapping;
+    this.diagnostics = parent.diagnostics;
+    this.parent = parent;
+    this.key = key;
+    this.index = index;
   }
 
   Position at() {
@@ -38,11 +61,19 @@ final class Fields {
   }
 
   String path() {
-    return path;
+    String found = path;
+    if (found == null) {
+      found = parent == null ? "" : parent.path(key);
+      if (index != NO_INDEX) {
+        found += "[" + index + "]";
+      }
+      path = found;
+    }
+    return found;
   }
 
   String path(String key) {
-    return path.isEmpty() ? key : path + "." + key;
+    return path().isEmpty() ? key : path() + "." + key;
   }
 
   /** Where a field is written, or where its mapping begins. */
@@ -60,7 +91,7 @@ final class Fields {
 
   /** Notes an error about this mapping as a whole. */
   void error(String message, String remedy) {
-    diagnostics.error(mapping.at(), path, message, remedy);
+    diagnostics.error(mapping.at(), path(), message, remedy);
   }
 
   /** Notes an error about a value that was read. */
@@ -70,7 +101,7 @@ final class Fields {
 
   /** Notes a warning about this mapping as a whole. */
   void warning(String message, String remedy) {
-    diagnostics.warning(mapping.at(), path, message, remedy);
+    diagnostics.warning(mapping.at(), path(), message, remedy);
   }
 
   /** Notes something well said that this version does not serve yet. */
@@ -84,10 +115,29 @@ final class Fields {
   }
 
   Optional<Node> node(String key) {
-    known.add(key);
-    return mapping
-        .get(key)
-        .filter(n -> !(n instanceof Scalar scalar && scalar.type() == Scalar.Type.NULL));
+    know(key);
+    Optional<Node> node = mapping.get(key);
+    return node.isPresent()
+            && node.get() instanceof Scalar scalar
+            && scalar.type() == Scalar.Type.NULL
+        ? Optional.empty()
+        : node;
+  }
+
+  private void know(String key) {
+    if (knownCount == known.length) {
+      known = Arrays.copyOf(known, knownCount * 2);
+    }
+    known[knownCount++] = key;
+  }
+
+  private boolean knows(String key) {
+    for (int i = 0; i < knownCount; i++) {
+      if (known[i].equals(key)) {
+        return true;
+      }
+    }
+    return false;
   }
 
   private void mismatch(Node found, String path, String expected) {
@@ -112,6 +162,12 @@ final class Fields {
   }
 
   String text(String key, String otherwise) {
+    Optional<Node> node = node(key);
+    if (node.isPresent()
+        && node.get() instanceof Scalar scalar
+        && scalar.type() == Scalar.Type.STRING) {
+      return scalar.text();
+    }
     return string(key).map(Located::value).orElse(otherwise);
   }
 
@@ -125,6 +181,23 @@ final class Fields {
 
   Optional<Located<Integer>> integer(String key, int min, int max) {
     return node(key).flatMap(n -> integer(n, path(key), min, max));
+  }
+
+  /** An integer whose place is not needed. */
+  Optional<Integer> number(String key, int min, int max) {
+    Optional<Node> node = node(key);
+    if (node.isPresent()
+        && node.get() instanceof Scalar scalar
+        && scalar.type() == Scalar.Type.INTEGER
+        && scalar.text().length() < 10
+        && Character.isDigit(scalar.text().charAt(0))
+        && scalar.text().chars().allMatch(Character::isDigit)) {
+      int value = Integer.parseInt(scalar.text());
+      if (value >= min && value <= max) {
+        return Optional.of(value);
+      }
+    }
+    return integer(key, min, max).map(Located::value);
   }
 
   Optional<Located<Integer>> integer(Node node, String at, int min, int max) {
@@ -169,6 +242,9 @@ final class Fields {
 
   /** One of a few words. */
   <T> Optional<T> choice(String key, Map<String, T> choices) {
+    if (node(key).isEmpty()) {
+      return Optional.empty();
+    }
     Optional<Located<String>> word = string(key);
     if (word.isPresent() && !choices.containsKey(word.get().value())) {
       error(
@@ -181,14 +257,14 @@ final class Fields {
   }
 
   Optional<Fields> mapping(String key) {
-    return node(key).flatMap(n -> mapping(n, path(key)));
-  }
-
-  private Optional<Fields> mapping(Node node, String at) {
-    if (node instanceof Mapping found) {
-      return Optional.of(new Fields(found, at, diagnostics));
+    Optional<Node> node = node(key);
+    if (node.isEmpty()) {
+      return Optional.empty();
     }
-    mismatch(node, at, "a mapping");
+    if (node.get() instanceof Mapping found) {
+      return Optional.of(new Fields(found, this, key, NO_INDEX));
+    }
+    mismatch(node.get(), path(key), "a mapping");
     return Optional.empty();
   }
 
@@ -205,10 +281,14 @@ final class Fields {
   }
 
   List<Fields> mappings(String key) {
-    List<Fields> result = new ArrayList<>();
     List<Node> items = items(key);
+    List<Fields> result = new ArrayList<>(items.size());
     for (int i = 0; i < items.size(); i++) {
-      mapping(items.get(i), path(key) + "[" + i + "]").ifPresent(result::add);
+      if (items.get(i) instanceof Mapping found) {
+        result.add(new Fields(found, this, key, i));
+      } else {
+        mismatch(items.get(i), path(key) + "[" + i + "]", "a mapping");
+      }
     }
     return result;
   }
@@ -233,20 +313,26 @@ final class Fields {
       return result;
     }
     for (Entry entry : found.entries()) {
-      string(entry.value(), path(key) + "." + entry.key().text())
-          .ifPresent(v -> result.put(entry.key().text(), v.value()));
+      if (entry.value() instanceof Scalar scalar && scalar.type() == Scalar.Type.STRING) {
+        result.put(entry.key().text(), scalar.text());
+      } else {
+        // Says what is wrong with it.
+        string(entry.value(), path(key) + "." + entry.key().text());
+      }
     }
     return result;
   }
 
   /** Stands for a mapping that is not there: every field of it has its default. */
   Fields empty(String key) {
-    return new Fields(new Mapping(mapping.at(), List.of()), path(key), diagnostics);
+    return new Fields(new Mapping(mapping.at(), List.of()), this, key, NO_INDEX);
   }
 
   /** Fields of the kind that make no difference here. */
   void ignore(String... keys) {
-    known.addAll(List.of(keys));
+    for (String ignored : keys) {
+      know(ignored);
+    }
   }
 
   /** A field that would make a difference, which this version cannot make. */
@@ -259,12 +345,12 @@ final class Fields {
   /** Warns of every field that was not asked for. */
   void finish() {
     for (Entry entry : mapping.entries()) {
-      if (!known.contains(entry.key().text())) {
+      if (!knows(entry.key().text())) {
         diagnostics.warning(
             entry.key().at(),
             path(entry.key().text()),
             "is not a field of this kind",
-            Spelling.nearest(entry.key().text(), known)
+            Spelling.nearest(entry.key().text(), Arrays.asList(known).subList(0, knownCount))
                 .map(name -> "did you mean " + name + "?")
                 .orElse(""));
       }
@@ -278,7 +364,7 @@ final class Fields {
   void warnOfLookalikes(String... names) {
     for (Entry entry : mapping.entries()) {
       String key = entry.key().text();
-      if (!known.contains(key) && !List.of(names).contains(key)) {
+      if (!knows(key) && !List.of(names).contains(key)) {
         Spelling.nearest(key, List.of(names))
             .ifPresent(
                 name ->

@@ -188,7 +188,8 @@ final class NetworkPolicyReader {
     Map<String, String> labels = fields.map("matchLabels");
     for (Map.Entry<String, String> label : labels.entrySet()) {
       checkKey(fields, label.getKey());
-      if (label.getValue().length() > 63 || !LABEL_VALUE.matcher(label.getValue()).matches()) {
+      if (!ResourceReader.isPlainWord(label.getValue())
+          && (label.getValue().length() > 63 || !LABEL_VALUE.matcher(label.getValue()).matches())) {
         fields.error(
             "matchLabels",
             "\"" + label.getValue() + "\" is no label value",
@@ -222,7 +223,8 @@ final class NetworkPolicyReader {
   }
 
   private static void checkKey(Fields fields, String key) {
-    if (key.length() > 317 || !LABEL_KEY.matcher(key).matches()) {
+    if (!ResourceReader.isPlainWord(key)
+        && (key.length() > 317 || !LABEL_KEY.matcher(key).matches())) {
       fields.error("\"" + key + "\" is no label key", "as app or example.com/app");
     }
   }

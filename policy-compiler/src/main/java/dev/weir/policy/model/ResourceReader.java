@@ -259,7 +259,26 @@ public final class ResourceReader {
 
   /** Whether a text is an RFC 1123 label, as names of namespaces and of ports of Services are. */
   static boolean isLabel(String text) {
-    return text.length() <= 63 && NAMESPACE.matcher(text).matches();
+    return isPlainName(text) || text.length() <= 63 && NAMESPACE.matcher(text).matches();
+  }
+
+  /** At most 63 letters and digits: it is good wherever names and labels are. */
+  static boolean isPlainWord(String text) {
+    return isPlain(text, true);
+  }
+
+  private static boolean isPlainName(String text) {
+    return isPlain(text, false);
+  }
+
+  private static boolean isPlain(String text, boolean capitals) {
+    for (int i = 0; i < text.length(); i++) {
+      char c = text.charAt(i);
+      if (!(c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || capitals && c >= 'A' && c <= 'Z')) {
+        return false;
+      }
+    }
+    return !text.isEmpty() && text.length() <= 63;
   }
 
   private Optional<Meta> meta(Fields fields, boolean namespaced) {
@@ -293,12 +312,13 @@ public final class ResourceReader {
     if (name.value().isEmpty()) {
       return Optional.empty();
     }
-    if (name.value().length() <= 253
-        && name.value().contains("_")
+    if (name.value().indexOf('_') >= 0
+        && name.value().length() <= 253
         && NAME.matcher(name.value().replace('_', '-')).matches()) {
       metadata.warning(
           "name", "\"" + name.value() + "\" is a name that an API server refuses: it has '_'", "");
-    } else if (name.value().length() > 253 || !NAME.matcher(name.value()).matches()) {
+    } else if (!isPlainName(name.value())
+        && (name.value().length() > 253 || !NAME.matcher(name.value()).matches())) {
       metadata.error(
           "name",
           "\"" + name.value() + "\" is not a name",

@@ -178,7 +178,7 @@ final class ServiceReader {
       }
       return Optional.of(new PortReference.Named(name));
     }
-    return fields.integer(key, 1, 65535).map(n -> new PortReference.Numbers(n.value(), n.value()));
+    return fields.number(key, 1, 65535).map(n -> new PortReference.Numbers(n, n));
   }
 
   /** IANA_SVC_NAME, RFC 6335 5.1. */
