@@ -98,7 +98,7 @@ public final class Steerer {
 
   /** Resolves services, routes and Gateways. */
   public static Steering steer(Cluster cluster, RuleIndex rules, Diagnostics diagnostics) {
-    return steer(cluster, rules, Optional.empty(), diagnostics);
+    return new Steerer(cluster, rules, Optional.empty(), diagnostics).steer();
   }
 
   /**
@@ -107,8 +107,8 @@ public final class Steerer {
    * @param inspection a service that leads to a port it names becomes the proxy's
    */
   public static Steering steer(
-      Cluster cluster, RuleIndex rules, Optional<Inspection> inspection, Diagnostics diagnostics) {
-    return new Steerer(cluster, rules, inspection, diagnostics).steer();
+      Cluster cluster, RuleIndex rules, Inspection inspection, Diagnostics diagnostics) {
+    return new Steerer(cluster, rules, Optional.of(inspection), diagnostics).steer();
   }
 
   /** What the proxy does at a port of a service: attached routes, or the one to itself. */
