@@ -7,6 +7,7 @@ import dev.weir.policy.cluster.Cluster;
 import dev.weir.policy.model.Gateway;
 import dev.weir.policy.model.Located;
 import dev.weir.policy.model.Mesh;
+import dev.weir.policy.model.Resource;
 import dev.weir.policy.model.Workload.Port;
 import dev.weir.policy.plan.Address;
 import dev.weir.policy.plan.Backend;
@@ -18,14 +19,17 @@ import dev.weir.policy.plan.ProxyPlan;
 import dev.weir.policy.plan.Reserved;
 import dev.weir.policy.plan.Service;
 import dev.weir.policy.plan.Settings;
+import dev.weir.policy.plan.TrafficPolicy;
 import dev.weir.policy.plan.Workload;
 import dev.weir.policy.source.Diagnostics;
 import dev.weir.policy.source.Position;
 import dev.weir.policy.steer.Steering;
 import dev.weir.policy.steer.Steering.Target;
 import dev.weir.policy.steer.Steering.VirtualPort;
+import dev.weir.policy.traffic.TrafficResolver;
 import java.util.ArrayList;
 import java.util.Comparator;
+import java.util.IdentityHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
@@ -43,6 +47,8 @@ final class Planner {
 
   /** Port owners, by protocol and port. */
   private final Map<Integer, Owner> owners = new TreeMap<>();
+
+  private List<TrafficPolicy> traffic = List.of();
 
   private record Owner(Protocol protocol, int port, int workload, String name, Position at) {}
 
@@ -133,6 +139,43 @@ final class Planner {
     return owner.protocol().ordinal() << 16 | owner.port();
   }
 
+  /** Finds what TrafficPolicies are about. */
+  void resolveTraffic() {
+    Map<Resource, Integer> serviceIndex = new IdentityHashMap<>();
+    for (int s = 0; s < steering.services().size(); s++) {
+      serviceIndex.put(steering.services().get(s), servicePlace(s));
+    }
+    Map<Resource, Integer> workloadIndex = new IdentityHashMap<>();
+    for (int w = 0; w < cluster.workloads().size(); w++) {
+      workloadIndex.put(cluster.workloads().get(w), workloadPlace(w));
+    }
+    traffic =
+        TrafficResolver.resolve(
+            cluster,
+            new TrafficResolver.Places() {
+              @Override
+              public int service(dev.weir.policy.model.Service service) {
+                return serviceIndex.getOrDefault(service, 0);
+              }
+
+              @Override
+              public int workload(dev.weir.policy.model.Workload workload) {
+                return workloadIndex.getOrDefault(workload, 0);
+              }
+
+              @Override
+              public int rule(Resource resource) {
+                return rules.of(resource);
+              }
+
+              @Override
+              public int rule(Gateway gateway, Gateway.Listener listener) {
+                return rules.of(gateway, listener);
+              }
+            },
+            diagnostics);
+  }
+
   Plan plan() {
     List<Backend> backends = new ArrayList<>();
     backends.add(new Backend(new Address(0, 0), 0, 0, 0));
@@ -162,7 +205,8 @@ final class Planner {
         endpoints(),
         authorization.cidrs(),
         ports,
-        proxy());
+        proxy(),
+        traffic);
   }
 
   private Settings settings() {

@@ -72,6 +72,7 @@ public final class PolicyCompiler {
       Authorization authorization = Authorizer.authorize(cluster, steering, rules, diagnostics);
       Planner planner = new Planner(cluster, steering, authorization, rules, diagnostics);
       planner.checkPorts();
+      planner.resolveTraffic();
       if (!diagnostics.failed()) {
         return new Compilation.Compiled(
             planner.plan(), steering.keyPairs(), diagnostics.warnings());

@@ -10,6 +10,7 @@ import dev.weir.policy.model.NetworkPolicy.Clause;
 import dev.weir.policy.model.PeerAuthentication;
 import dev.weir.policy.model.Resource;
 import dev.weir.policy.model.Route;
+import dev.weir.policy.model.TrafficPolicy;
 import dev.weir.policy.plan.Rule;
 import dev.weir.policy.source.Diagnostics;
 import dev.weir.policy.source.Position;
@@ -49,6 +50,7 @@ public final class RuleTable {
         1L
             + cluster.all(Route.class).size()
             + cluster.all(PeerAuthentication.class).size()
+            + cluster.all(TrafficPolicy.class).size()
             + cluster.all(Gateway.class).stream().mapToLong(g -> 1 + g.listeners().size()).sum();
     boolean whole = others + clauses > MAX;
     for (AuthorizationPolicy policy : cluster.all(AuthorizationPolicy.class)) {
@@ -74,6 +76,9 @@ public final class RuleTable {
       }
     }
     for (PeerAuthentication policy : cluster.all(PeerAuthentication.class)) {
+      add(policy, "", policy.meta().at());
+    }
+    for (TrafficPolicy policy : cluster.all(TrafficPolicy.class)) {
       add(policy, "", policy.meta().at());
     }
     if (rules.size() > MAX) {

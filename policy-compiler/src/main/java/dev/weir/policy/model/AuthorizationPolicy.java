@@ -4,6 +4,7 @@ package dev.weir.policy.model;
 import dev.weir.policy.source.Position;
 import java.util.List;
 import java.util.Optional;
+import java.util.Set;
 
 /**
  * A {@code security.istio.io AuthorizationPolicy}, as written: patterns are still text.
@@ -66,6 +67,25 @@ public record AuthorizationPolicy(
       to = List.copyOf(to);
       when = List.copyOf(when);
     }
+
+    /** Whether it looks at something that is only known of a request, not of a connection. */
+    public boolean needsRequest() {
+      return from.stream()
+              .anyMatch(s -> !s.requestPrincipals().isEmpty() || !s.remoteIpBlocks().isEmpty())
+          || to.stream()
+              .anyMatch(o -> !o.hosts().isEmpty() || !o.methods().isEmpty() || !o.paths().isEmpty())
+          || when.stream().anyMatch(c -> !CONNECTION_ATTRIBUTES.contains(c.key()));
+    }
+
+    private static final Set<String> CONNECTION_ATTRIBUTES =
+        Set.of(
+            "source.ip",
+            "source.namespace",
+            "source.principal",
+            "source.serviceAccount",
+            "source.trustDomain",
+            "destination.ip",
+            "destination.port");
   }
 
   /**

@@ -18,6 +18,7 @@ public sealed interface Resource
         Route,
         Secret,
         Service,
+        TrafficPolicy,
         Workload {
 
   /** Name, labels and place. */

@@ -221,6 +221,10 @@ public final class ResourceReader {
           version(fields, group, version, "v1alpha1")
               ? meta(fields, true).flatMap(m -> NodeReader.workload(m, fields))
               : Optional.empty();
+      case "weir.dev/TrafficPolicy" ->
+          version(fields, group, version, "v1alpha1")
+              ? meta(fields, true).flatMap(m -> TrafficPolicyReader.read(m, fields))
+              : Optional.empty();
       case "weir.dev/Mesh" ->
           version(fields, group, version, "v1alpha1")
               ? meta(fields, true).map(m -> NodeReader.mesh(m, fields))

@@ -24,6 +24,7 @@ import java.util.List;
  * @param cidrs outside address blocks that some rule tells apart
  * @param ports who alone may hold a port
  * @param proxy what the proxy is to do
+ * @param traffic what TrafficPolicies demand, by namespace and name
  */
 public record Plan(
     Settings settings,
@@ -37,7 +38,38 @@ public record Plan(
     List<Endpoint> endpoints,
     List<Cidr> cidrs,
     List<PortOwner> ports,
-    ProxyPlan proxy) {
+    ProxyPlan proxy,
+    List<TrafficPolicy> traffic) {
+
+  /** A plan without TrafficPolicies. */
+  public Plan(
+      Settings settings,
+      List<Workload> workloads,
+      List<Identity> identities,
+      List<Rule> rules,
+      List<Verdict> verdicts,
+      List<PortClass> portClasses,
+      List<Service> services,
+      List<Backend> backends,
+      List<Endpoint> endpoints,
+      List<Cidr> cidrs,
+      List<PortOwner> ports,
+      ProxyPlan proxy) {
+    this(
+        settings,
+        workloads,
+        identities,
+        rules,
+        verdicts,
+        portClasses,
+        services,
+        backends,
+        endpoints,
+        cidrs,
+        ports,
+        proxy,
+        List.of());
+  }
 
   /** Copies every list. */
   public Plan {
@@ -51,5 +83,6 @@ public record Plan(
     endpoints = List.copyOf(endpoints);
     cidrs = List.copyOf(cidrs);
     ports = List.copyOf(ports);
+    traffic = List.copyOf(traffic);
   }
 }

@@ -17,7 +17,7 @@ import java.util.List;
 public final class PlanCodec {
 
   /** Version of the format; grows with every change of a record of this package. */
-  public static final int VERSION = 3;
+  public static final int VERSION = 4;
 
   private static final byte[] MAGIC = "WEIRPLAN".getBytes(StandardCharsets.US_ASCII);
 
@@ -84,7 +84,8 @@ public final class PlanCodec {
         List.of(),
         plan.cidrs(),
         List.of(),
-        plan.proxy().with(access));
+        plan.proxy().with(access),
+        plan.traffic());
   }
 
   /** The rules, those blotted out that no answer about these verdicts and destinations can name. */
@@ -92,6 +93,7 @@ public final class PlanCodec {
       Plan plan, List<Verdict> verdicts, BitSet destinations, AccessPlan access) {
     BitSet named = new BitSet();
     named.set(0);
+    plan.traffic().forEach(policy -> named.set(policy.rule()));
     for (AccessPlan.Policy policy : access.policies()) {
       named.set(policy.rule());
       policy.clauses().forEach(clause -> named.set(clause.rule()));
@@ -213,6 +215,7 @@ public final class PlanCodec {
           out.number(p.workload());
         });
     ProxyPlanCodec.write(out, plan.proxy());
+    TrafficCodec.write(out, plan.traffic());
   }
 
   private static void settings(BinaryWriter out, Settings settings) {
@@ -346,6 +349,7 @@ public final class PlanCodec {
             () ->
                 new PortOwner(in.ordinal(Protocol.values()), in.integer(0xffff), in.index(people)));
     ProxyPlan proxy = ProxyPlanCodec.read(in, people, rules.size(), backends.size());
+    List<TrafficPolicy> traffic = TrafficCodec.read(in, people, rules.size());
     return new Plan(
         settings,
         workloads,
@@ -358,7 +362,8 @@ public final class PlanCodec {
         endpoints,
         cidrs,
         ports,
-        proxy);
+        proxy,
+        traffic);
   }
 
   private static Settings settings(BinaryReader in) throws PlanFormatException {

@@ -154,7 +154,51 @@ final class RandomPlans {
                                     some(() -> route(clusters.size())),
                                     some(() -> l4Route(clusters.size())))))),
             clusters,
-            access()));
+            access()),
+        some(this::traffic));
+  }
+
+  private TrafficPolicy traffic() {
+    return new TrafficPolicy(rule(), some(this::target), some(this::setting));
+  }
+
+  private TrafficPolicy.Target target() {
+    TrafficPolicy.TargetKind kind = one(TrafficPolicy.TargetKind.values());
+    boolean place =
+        kind == TrafficPolicy.TargetKind.SERVICE || kind == TrafficPolicy.TargetKind.WORKLOAD;
+    return new TrafficPolicy.Target(kind, place ? workload() : rule(), text());
+  }
+
+  private TrafficPolicy.Setting setting() {
+    return switch (random.nextInt(9)) {
+      case 0 -> new TrafficPolicy.ConnectionRate(port(), port(), one(TrafficPolicy.Scope.values()));
+      case 1 -> new TrafficPolicy.PacketRate(port(), port(), one(TrafficPolicy.Scope.values()));
+      case 2 ->
+          new TrafficPolicy.RequestRates(
+              some(
+                  () ->
+                      new TrafficPolicy.RequestRate(
+                          port(), port(), port(), one(TrafficPolicy.RequestKey.values()), text())));
+      case 3 -> new TrafficPolicy.OutlierEjection(port(), port(), port(), port());
+      case 4 -> new TrafficPolicy.CircuitLimits(port(), port(), port(), port());
+      case 5 ->
+          new TrafficPolicy.HealthCheck(
+              one(TrafficPolicy.HealthCheckType.values()),
+              port(),
+              text(),
+              text(),
+              port(),
+              port(),
+              port(),
+              port(),
+              port(),
+              port());
+      case 6 -> new TrafficPolicy.Locality(some(() -> one(TrafficPolicy.Level.values())));
+      case 7 ->
+          new TrafficPolicy.CanaryRollback(
+              text(), random.nextInt(3) - 1, random.nextInt(3) - 1, port(), port());
+      default -> new TrafficPolicy.ProxyUnavailable(one(TrafficPolicy.Unavailable.values()));
+    };
   }
 
   private AccessPlan access() {

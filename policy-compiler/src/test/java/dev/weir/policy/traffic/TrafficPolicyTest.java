@@ -1,0 +1,297 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.weir.policy.traffic;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import dev.weir.policy.Compilation;
+import dev.weir.policy.PolicyCompiler;
+import dev.weir.policy.plan.Plan;
+import dev.weir.policy.plan.TrafficPolicy.CanaryRollback;
+import dev.weir.policy.plan.TrafficPolicy.CircuitLimits;
+import dev.weir.policy.plan.TrafficPolicy.ConnectionRate;
+import dev.weir.policy.plan.TrafficPolicy.HealthCheck;
+import dev.weir.policy.plan.TrafficPolicy.HealthCheckType;
+import dev.weir.policy.plan.TrafficPolicy.Level;
+import dev.weir.policy.plan.TrafficPolicy.Locality;
+import dev.weir.policy.plan.TrafficPolicy.OutlierEjection;
+import dev.weir.policy.plan.TrafficPolicy.PacketRate;
+import dev.weir.policy.plan.TrafficPolicy.ProxyUnavailable;
+import dev.weir.policy.plan.TrafficPolicy.RequestKey;
+import dev.weir.policy.plan.TrafficPolicy.RequestRate;
+import dev.weir.policy.plan.TrafficPolicy.RequestRates;
+import dev.weir.policy.plan.TrafficPolicy.Scope;
+import dev.weir.policy.plan.TrafficPolicy.Setting;
+import dev.weir.policy.plan.TrafficPolicy.Target;
+import dev.weir.policy.plan.TrafficPolicy.TargetKind;
+import dev.weir.policy.plan.TrafficPolicy.Unavailable;
+import dev.weir.policy.source.Diagnostic;
+import dev.weir.policy.source.SourceTree;
+import java.util.List;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+
+class TrafficPolicyTest {
+
+  private static final String SHOP =
+      """
+      {apiVersion: weir.dev/v1alpha1, kind: Workload, metadata: {name: a, labels: {app: cart}},
+       spec: {cgroup: /a, ports: [{name: web, port: 8080}]}}
+      ---
+      {apiVersion: v1, kind: Service, metadata: {name: cart},
+       spec: {clusterIP: 10.96.0.1, selector: {app: cart}, ports: [{name: http, port: 80, targetPort: web}]}}
+      ---
+      {apiVersion: v1, kind: Service, metadata: {name: cart-v2},
+       spec: {clusterIP: 10.96.0.2, selector: {app: cart}, ports: [{port: 80, targetPort: web}]}}
+      ---
+      {apiVersion: gateway.networking.k8s.io/v1, kind: HTTPRoute, metadata: {name: split},
+       spec: {parentRefs: [{group: "", kind: Service, name: cart}],
+              rules: [{backendRefs: [{name: cart, port: 80, weight: 9}, {name: cart-v2, port: 80}]}]}}
+      ---
+      """;
+
+  private static final String HEAD =
+      """
+      apiVersion: weir.dev/v1alpha1
+      kind: TrafficPolicy
+      metadata: {name: p}
+      spec:
+      """;
+
+  private static final String ON_SERVICE = HEAD + "  targetRefs: [{kind: Service, name: cart}]\n";
+  private static final String ON_ROUTE =
+      HEAD + "  targetRefs: [{group: gateway.networking.k8s.io, kind: HTTPRoute, name: split}]\n";
+
+  private static Compilation check(String yaml) {
+    return PolicyCompiler.check(SourceTree.of("f", SHOP + yaml));
+  }
+
+  private static Plan plan(String yaml) {
+    Compilation compilation = check(yaml);
+    assertThat(compilation).isInstanceOf(Compilation.Compiled.class);
+    assertThat(compilation.warnings())
+        .allSatisfy(w -> assertThat(w.message()).isEqualTo("is not enforced yet"));
+    return ((Compilation.Compiled) compilation).plan();
+  }
+
+  private static List<Setting> settings(String yaml) {
+    return plan(yaml).traffic().getFirst().settings();
+  }
+
+  private static List<String> errors(String yaml) {
+    Compilation compilation = check(yaml);
+    assertThat(compilation).isInstanceOf(Compilation.Refused.class);
+    return ((Compilation.Refused) compilation).errors().stream().map(Diagnostic::toString).toList();
+  }
+
+  @Test
+  void ratesAreReadWithTheirDefaults() {
+    assertThat(
+            settings(
+                ON_SERVICE
+                    + """
+                      rateLimit:
+                        connections: {perSecond: 100}
+                        packets: {perSecond: 5, burst: 10, scope: SourceIdentity}
+                        requests:
+                          - {requests: 600, unit: Minute, burst: 20, by: {type: Header, header: X-Tenant}}
+                          - {requests: 1000, by: {type: SourceIdentity}}
+                    """))
+        .containsExactly(
+            new ConnectionRate(100, 100, Scope.TOTAL),
+            new PacketRate(5, 10, Scope.SOURCE_IDENTITY),
+            new RequestRates(
+                List.of(
+                    new RequestRate(600, 60, 20, RequestKey.HEADER, "x-tenant"),
+                    new RequestRate(1000, 1, 1000, RequestKey.SOURCE_IDENTITY, ""))));
+  }
+
+  @Test
+  void whatIsAboutBackendsIsReadWithItsDefaults() {
+    assertThat(
+            settings(
+                ON_SERVICE
+                    + """
+                      outlierEjection: {consecutiveErrors: 3}
+                      circuitLimits: {maxConnections: 100, maxRequests: 1000}
+                      healthCheck: {type: HTTP, path: /healthz, interval: 1m30s, expectedStatus: {first: 204}}
+                      locality: {prefer: [Node, Zone]}
+                      proxyUnavailable: Bypass
+                    """))
+        .containsExactly(
+            new OutlierEjection(3, 10_000, 30_000, 50),
+            new CircuitLimits(100, 0, 1000, 0),
+            new HealthCheck(HealthCheckType.HTTP, 0, "/healthz", "", 90_000, 1000, 2, 3, 204, 299),
+            new Locality(List.of(Level.NODE, Level.ZONE)),
+            new ProxyUnavailable(Unavailable.BYPASS));
+  }
+
+  @Test
+  void aCanaryIsNamedWithItsNamespace() {
+    assertThat(
+            settings(
+                ON_ROUTE
+                    + "  canaryRollback: {backend: {name: cart-v2}, errorMarginPercent: 1, window:"
+                    + " 2m}\n"))
+        .containsExactly(new CanaryRollback("default/cart-v2", 1, -1, 120, 100));
+  }
+
+  @Test
+  void targetsAreIndexesOfThePlan() {
+    Plan plan =
+        plan(
+            HEAD
+                + """
+                  targetRefs:
+                    - {kind: Service, name: cart, sectionName: http}
+                    - {group: weir.dev, kind: Workload, name: a}
+                  rateLimit: {connections: {perSecond: 1}}
+                """);
+    List<Target> targets = plan.traffic().getFirst().targets();
+    assertThat(targets)
+        .extracting(Target::kind)
+        .containsExactly(TargetKind.SERVICE, TargetKind.WORKLOAD);
+    assertThat(targets)
+        .extracting(t -> plan.workloads().get(t.index()).name())
+        .containsExactly("cart", "a");
+    assertThat(plan.rules().get(plan.traffic().getFirst().rule()).kind())
+        .isEqualTo("TrafficPolicy");
+  }
+
+  @Test
+  void aRouteIsKnownByItsRule() {
+    Plan plan = plan(ON_ROUTE + "  rateLimit: {requests: [{requests: 1}]}\n");
+    Target target = plan.traffic().getFirst().targets().getFirst();
+    assertThat(target.kind()).isEqualTo(TargetKind.ROUTE);
+    assertThat(plan.rules().get(target.index()).name()).isEqualTo("split");
+  }
+
+  @Test
+  void whatIsMissingIsAWarning() {
+    Compilation compilation =
+        check(ON_SERVICE.replace("name: cart", "name: nobody") + "  proxyUnavailable: Refuse\n");
+    assertThat(compilation).isInstanceOf(Compilation.Compiled.class);
+    assertThat(compilation.warnings())
+        .anySatisfy(
+            w -> assertThat(w.toString()).contains("there is no Service default/nobody: nothing"));
+  }
+
+  @Test
+  void toPutItInForceIsRefusedUntilItIsEnforced() {
+    Compilation compilation =
+        PolicyCompiler.compile(
+            SourceTree.of("f", SHOP + ON_SERVICE + "  proxyUnavailable: Refuse\n"));
+    assertThat(compilation).isInstanceOf(Compilation.Refused.class);
+  }
+
+  @Test
+  void twoThatSayTheSameOfOneTargetAreAnErrorThatNamesBoth() {
+    String one = ON_SERVICE + "  proxyUnavailable: Refuse\n";
+    assertThat(errors(one + "---\n" + one.replace("name: p", "name: q")))
+        .singleElement()
+        .asString()
+        .contains(
+            "f:26:21: spec.proxyUnavailable: TrafficPolicy default/p at f:14:1 says it as well for"
+                + " Service default/cart (say it in one of the two)");
+  }
+
+  @Test
+  void aPortOfAServiceMayHaveAnotherSettingThanTheService() {
+    String one = ON_SERVICE + "  proxyUnavailable: Refuse\n";
+    plan(
+        one
+            + "---\n"
+            + one.replace("name: p", "name: q")
+                .replace("name: cart", "name: cart, sectionName: http"));
+  }
+
+  @ParameterizedTest(name = "{1}")
+  @CsvSource(
+      delimiter = '|',
+      value = {
+        "rules: [{to: [{operation: {methods: [GET]}}]}]   | Bypass | true",
+        "rules: [{to: [{operation: {ports: ['8080']}}]}]  | Bypass | false",
+        "rules: [{to: [{operation: {methods: [GET]}}]}]   | Refuse | false",
+        "selector: {matchLabels: {app: other}}, rules: [{to: [{operation: {methods: [GET]}}]}] |"
+            + " Bypass | false"
+      })
+  void nothingBypassesAPolicyThatOnlyTheProxyCanAsk(String spec, String action, boolean refused) {
+    Compilation compilation =
+        check(
+            ON_SERVICE
+                + "  proxyUnavailable: "
+                + action
+                + "\n---\n{apiVersion: security.istio.io/v1, kind: AuthorizationPolicy, metadata:"
+                + " {name: l7}, spec: {"
+                + spec
+                + "}}\n");
+    List<Diagnostic> errors =
+        compilation instanceof Compilation.Refused found ? found.errors() : List.of();
+    assertThat(errors.stream().anyMatch(e -> e.message().contains("Bypass would lead past")))
+        .isEqualTo(refused);
+  }
+
+  @ParameterizedTest(name = "{1}")
+  @CsvSource(
+      delimiter = '|',
+      value = {
+        "targetRefs: []                                      | spec.targetRefs: is missing or"
+            + " empty",
+        "targetRefs: [{kind: Pod, name: a}]                  | \"Pod\" is nothing a TrafficPolicy",
+        "targetRefs: [{group: apps, kind: Service, name: a}] | Service is not a kind of group"
+            + " \"apps\"",
+        "targetRefs: [{kind: HTTPRoute, name: a}]            | write group:"
+            + " gateway.networking.k8s.io",
+        "targetRefs: [{kind: Service, name: cart, sectionName: x}] | has no port \"x\" (name one",
+        "rateLimit: {connections: {}}                        | connections.perSecond: is missing",
+        "rateLimit: {connections: {perSecond: 0}}            | is 0, but must be from 1 to",
+        "rateLimit: {packets: {perSecond: 1, scope: All}}    | scope: is \"All\" (one of: SourceId",
+        "rateLimit: {requests: [{requests: 1, unit: Day}]}   | unit: is \"Day\" (one of: Hour, Min",
+        "rateLimit: {requests: [{requests: 1, by: {type: Header}}]} | by.header: is missing",
+        "rateLimit: {requests: [{requests: 1, by: {type: Header, header: 'a b'}}]} | is no name of"
+            + " a header",
+        "rateLimit: {requests: [{requests: 1, by: {type: Total, header: a}}]} | header: means"
+            + " nothing",
+        "outlierEjection: {interval: 10}                     | interval: is the number 10, but"
+            + " must",
+        "outlierEjection: {interval: 0s}                     | \"0s\" is no duration of more than"
+            + " 0",
+        "outlierEjection: {maxEjectedPercent: 101}           | is 101, but must be from 1 to 100",
+        "circuitLimits: {}                                   | circuitLimits: limits nothing",
+        "healthCheck: {path: /}                              | healthCheck.type: is missing",
+        "healthCheck: {type: TCP, path: /}                   | path: means nothing without type:"
+            + " HTTP",
+        "healthCheck: {type: HTTP, path: x}                  | \"x\" is no path (as /healthz)",
+        "healthCheck: {type: TCP, interval: 1s, timeout: 2s} | timeout: is longer than interval",
+        "healthCheck: {type: HTTP, expectedStatus: {first: 400, last: 200}} | last: is smaller"
+            + " than",
+        "locality: {prefer: [Rack]}                          | \"Rack\" is no locality (Node, Zone",
+        "locality: {prefer: [Zone, Node]}                    | has Zone before Node, which lies in",
+        "canaryRollback: {backend: {name: a}, window: 1m}    | means nothing for a Service, as"
+            + " spec.t",
+        "proxyUnavailable: Maybe                             | is \"Maybe\" (one of: Bypass,"
+            + " Refuse)"
+      })
+  void whatCannotBeMeantIsAnError(String line, String message) {
+    String yaml = line.startsWith("targetRefs") ? HEAD + "  " + line : ON_SERVICE + "  " + line;
+    if (line.startsWith("canaryRollback")) {
+      yaml = yaml.replace("window: 1m", "window: 1m, errorMarginPercent: 1");
+    }
+    assertThat(errors(yaml + "\n")).anySatisfy(e -> assertThat(e).contains(message));
+  }
+
+  @ParameterizedTest(name = "{1}")
+  @CsvSource(
+      delimiter = '|',
+      value = {
+        "{backend: {name: cart-v2}}                            | canaryRollback: never rolls back",
+        "{errorMarginPercent: 1}                               | backend: is missing (name the",
+        "{backend: {name: x}, errorMarginPercent: 1}           | no rule of HTTPRoute"
+            + " default/split",
+        "{backend: {name: cart-v2}, p99MarginPercent: 5, window: 5ms} | is shorter than a second"
+      })
+  void aCanaryThatCannotBeIsAnError(String canary, String message) {
+    assertThat(errors(ON_ROUTE + "  canaryRollback: " + canary + "\n"))
+        .anySatisfy(e -> assertThat(e).contains(message));
+  }
+}
