@@ -141,11 +141,11 @@ final class Planner {
 
   /** Finds what TrafficPolicies are about. */
   void resolveTraffic() {
-    Map<Resource, Integer> serviceIndex = new IdentityHashMap<>();
+    IdentityHashMap<Resource, Integer> serviceIndex = new IdentityHashMap<>();
     for (int s = 0; s < steering.services().size(); s++) {
       serviceIndex.put(steering.services().get(s), servicePlace(s));
     }
-    Map<Resource, Integer> workloadIndex = new IdentityHashMap<>();
+    IdentityHashMap<Resource, Integer> workloadIndex = new IdentityHashMap<>();
     for (int w = 0; w < cluster.workloads().size(); w++) {
       workloadIndex.put(cluster.workloads().get(w), workloadPlace(w));
     }
