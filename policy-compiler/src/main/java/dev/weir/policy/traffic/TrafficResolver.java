@@ -155,7 +155,7 @@ public final class TrafficResolver {
             reference.sectionName().orElse(""),
             setting.value().getClass());
     TrafficPolicy other = said.putIfAbsent(key, policy);
-    if (other != null && other != policy) {
+    if (other != null && !other.id().equals(policy.id())) {
       diagnostics.error(
           setting.at(),
           setting.field(),
