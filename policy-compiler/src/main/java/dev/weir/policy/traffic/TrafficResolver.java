@@ -134,6 +134,13 @@ public final class TrafficResolver {
         }
         yield listener.map(l -> new Target(TargetKind.GATEWAY, places.rule(gateway, l), section));
       }
+      case HttpRoute route -> {
+        if (!section.isEmpty() && route.rules().stream().noneMatch(r -> r.name().equals(section))) {
+          noSection(reference, resource, "rule");
+          yield Optional.empty();
+        }
+        yield Optional.of(new Target(TargetKind.ROUTE, places.rule(route), section));
+      }
       default -> Optional.of(new Target(TargetKind.ROUTE, places.rule(resource), section));
     };
   }

@@ -167,6 +167,15 @@ class TrafficPolicyTest {
   }
 
   @Test
+  void aRuleOfARouteIsKnownByItsName() {
+    assertThat(
+            errors(
+                ON_ROUTE.replace("name: split", "name: split, sectionName: x")
+                    + "  rateLimit: {requests: [{requests: 1}]}\n"))
+        .anySatisfy(e -> assertThat(e).contains("HTTPRoute default/split has no rule \"x\""));
+  }
+
+  @Test
   void whatIsMissingIsAWarning() {
     Compilation compilation =
         check(ON_SERVICE.replace("name: cart", "name: nobody") + "  proxyUnavailable: Refuse\n");
