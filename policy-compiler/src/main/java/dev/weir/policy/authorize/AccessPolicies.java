@@ -17,6 +17,7 @@ import dev.weir.policy.model.PortReference;
 import dev.weir.policy.model.Reference;
 import dev.weir.policy.model.Service;
 import dev.weir.policy.model.Workload;
+import dev.weir.policy.plan.Protocol;
 import dev.weir.policy.source.Position;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -25,6 +26,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.OptionalInt;
 import java.util.TreeMap;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
@@ -33,7 +35,7 @@ import java.util.stream.Stream;
  * AuthorizationPolicies that decide something: about whom they are, and what their rules answer
  * about a connection before anything is sent.
  */
-final class AccessPolicies {
+public final class AccessPolicies {
 
   /**
    * A policy about a destination.
@@ -59,11 +61,15 @@ final class AccessPolicies {
 
   private final Map<Integer, List<Applied>> applied = new HashMap<>();
 
+  /** By workload. */
+  private final Map<Integer, List<Applied>> asking = new HashMap<>();
+
   private record Scope(Optional<int[]> ports, IntList workloads) {}
 
   private record Scoped(AccessPolicy policy, Collection<Scope> parts) {}
 
-  AccessPolicies(Cluster cluster, RuleTable rules) {
+  /** Those of a cluster. */
+  public AccessPolicies(Cluster cluster, RuleTable rules) {
     this.cluster = cluster;
     this.rootNamespace = cluster.mesh().map(Mesh::rootNamespace).orElse(Mesh.ROOT_NAMESPACE);
     this.sets = new SourceSets(cluster);
@@ -84,6 +90,41 @@ final class AccessPolicies {
                 new AccessPolicy(
                     rules.of(policy), policy.action() == Action.DENY, policy.audit(), compiled),
                 scope.values()));
+      }
+    }
+    asking();
+  }
+
+  /**
+   * The rule for which requests to a workload's TCP port have to be looked at: the first of an
+   * enforced policy that asks for more than is known before a request.
+   */
+  public OptionalInt asksOfRequests(int workload, int port) {
+    int code = PortCodes.code(Protocol.TCP, port);
+    for (Applied applied : asking.getOrDefault(workload, List.of())) {
+      if (applied.on(code)) {
+        for (AccessRule rule : applied.policy().rules()) {
+          if (rule.asksOfRequests(port)) {
+            return OptionalInt.of(rule.rule());
+          }
+        }
+      }
+    }
+    return OptionalInt.empty();
+  }
+
+  /** Finds the workloads about which there are policies that may ask something of requests. */
+  private void asking() {
+    for (Scoped scoped : scopes) {
+      boolean asks =
+          !scoped.policy().audit()
+              && scoped.policy().rules().stream().anyMatch(AccessRule::mayAskOfRequests);
+      for (Scope part : asks ? scoped.parts() : List.<Scope>of()) {
+        for (int i = 0; i < part.workloads().size(); i++) {
+          asking
+              .computeIfAbsent(part.workloads().get(i), k -> new ArrayList<>())
+              .add(new Applied(scoped.policy(), part.ports()));
+        }
       }
     }
   }

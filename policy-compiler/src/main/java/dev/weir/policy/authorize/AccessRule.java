@@ -81,4 +81,34 @@ record AccessRule(
     // Without requests there is nothing to wait for: what would be asked of them counts against.
     return answer == DEPENDS && protocol != Protocol.TCP ? (deny ? YES : NO) : answer;
   }
+
+  /** Whether anything in it is about requests. */
+  boolean mayAskOfRequests() {
+    return depends || from.mayDepend() || to.stream().anyMatch(Operation::depends);
+  }
+
+  /**
+   * Whether somebody's request may have to be looked at on a port, as far as sources and ports tell
+   * without knowing who is who.
+   */
+  boolean asksOfRequests(int port) {
+    for (Ports condition : ports) {
+      if (!condition.match(port)) {
+        return false;
+      }
+    }
+    boolean asks = depends || from.mayDepend();
+    if (to.isEmpty()) {
+      return asks;
+    }
+    boolean matches = false;
+    boolean surely = false;
+    for (Operation operation : to) {
+      if (operation.ports().match(port)) {
+        matches = true;
+        surely |= !operation.depends();
+      }
+    }
+    return matches && (asks || !surely);
+  }
 }

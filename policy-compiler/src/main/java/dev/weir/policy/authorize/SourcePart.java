@@ -31,9 +31,17 @@ final class SourcePart {
 
   /** Whether everybody matches, known without looking. */
   boolean everybody() {
-    return key.conditions().isEmpty()
-        && (key.clauses().isEmpty()
-            || key.clauses().stream().anyMatch(c -> c.fields().isEmpty() && !c.depends()));
+    return key.conditions().isEmpty() && everyClause();
+  }
+
+  private boolean everyClause() {
+    return key.clauses().isEmpty()
+        || key.clauses().stream().anyMatch(c -> c.fields().isEmpty() && !c.depends());
+  }
+
+  /** Whether somebody's answer may depend on a request. */
+  boolean mayDepend() {
+    return !everyClause() && key.clauses().stream().anyMatch(Clause::depends);
   }
 
   /** Finds what identities answer. */
