@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.weir.policy;
 
+import dev.weir.policy.authorize.AccessPolicies;
 import dev.weir.policy.authorize.Authorization;
 import dev.weir.policy.authorize.Authorizer;
 import dev.weir.policy.authorize.RuleTable;
@@ -61,15 +62,26 @@ public final class PolicyCompiler {
     List<Resource> resources = ResourceReader.read(tree, diagnostics);
     Cluster cluster = Cluster.of(resources, diagnostics);
     RuleTable rules = new RuleTable(cluster, diagnostics);
-    Steering steering = Steerer.steer(cluster, new Rules(rules), diagnostics);
+    AccessPolicies access = new AccessPolicies(cluster, rules);
+    Steering steering =
+        Steerer.steer(
+            cluster,
+            new Rules(rules),
+            (workload, port) -> access.asksOfRequests(workload, port).orElse(-1),
+            diagnostics);
     return new Analysis(
-        compilation(cluster, rules, steering, diagnostics), cluster, rules, steering);
+        compilation(cluster, access, rules, steering, diagnostics), cluster, rules, steering);
   }
 
   private static Compilation compilation(
-      Cluster cluster, RuleTable rules, Steering steering, Diagnostics diagnostics) {
+      Cluster cluster,
+      AccessPolicies access,
+      RuleTable rules,
+      Steering steering,
+      Diagnostics diagnostics) {
     if (!diagnostics.failed()) {
-      Authorization authorization = Authorizer.authorize(cluster, steering, rules, diagnostics);
+      Authorization authorization =
+          Authorizer.authorize(cluster, access, steering, rules, diagnostics);
       Planner planner = new Planner(cluster, steering, authorization, rules, diagnostics);
       planner.checkPorts();
       planner.resolveTraffic();

@@ -8,6 +8,7 @@ import dev.weir.policy.plan.Address;
 import dev.weir.policy.plan.Plan;
 import dev.weir.policy.plan.Protocol;
 import dev.weir.policy.plan.Reserved;
+import dev.weir.policy.plan.Service;
 import dev.weir.policy.plan.Verdict.Decision;
 import dev.weir.policy.plan.VerdictIndex;
 import dev.weir.policy.source.SourceTree;
@@ -50,7 +51,7 @@ class AuthorizationVerdictsTest {
 
     int identity(String name) {
       return plan.workloads().stream()
-          .filter(w -> w.name().equals(name))
+          .filter(w -> w.name().equals(name) && !w.kind().equals("Service"))
           .findFirst()
           .orElseThrow()
           .identity();
@@ -404,5 +405,57 @@ class AuthorizationVerdictsTest {
                 spec: {action: DENY, rules: [{from: [{source: {namespaces: [batch]}}]}]}
                 """);
     assertThat(world.plan.verdicts()).hasSize(400);
+  }
+
+  private static final String SERVICE =
+      """
+      ---
+      apiVersion: v1
+      kind: Service
+      metadata: {name: db, namespace: shop}
+      spec:
+        clusterIP: 10.96.0.9
+        selector: {app: db}
+        ports: [{name: sql, port: 5432}, {name: other, port: 80}, {name: u, port: 5432, protocol: UDP}]
+      """;
+
+  @Test
+  void aServiceThatLeadsToRulesAboutRequestsIsTheProxys() {
+    World world =
+        new World(
+            SERVICE
+                + policy(
+                    "get",
+                    "ALLOW",
+                    "rules: [{to: [{operation: {methods: [GET], ports: ['5432']}},"
+                        + " {operation: {ports: ['80']}}]}]"));
+    assertThat(world.plan.services())
+        .extracting(s -> s.protocol() + " " + s.port() + " " + s.tier())
+        .containsExactlyInAnyOrder("TCP 5432 PROXY", "TCP 80 KERNEL", "UDP 5432 KERNEL");
+    Service service =
+        world.plan.services().stream().filter(s -> s.identity() != 0).findFirst().orElseThrow();
+    assertThat(
+            world
+                .index
+                .lookup(world.identity("web"), service.identity(), Protocol.TCP, 5432)
+                .decision())
+        .isEqualTo(Decision.INSPECT);
+    assertThat(
+            world
+                .index
+                .lookup(Reserved.PROXY.index(), world.identity("db"), Protocol.TCP, 5432)
+                .decision())
+        .isEqualTo(Decision.ALLOW);
+    assertThat(world.plan.proxy().virtualServices()).hasSize(1);
+  }
+
+  @Test
+  void aPolicyInAuditLeadsNoServiceToTheProxy() {
+    World world =
+        new World(
+            SERVICE
+                + policy("get", "ALLOW", "rules: [{to: [{operation: {methods: [GET]}}]}]")
+                    .replace("shop}\n", "shop, annotations: {weir.dev/audit: 'true'}}\n"));
+    assertThat(world.plan.services()).allMatch(s -> s.tier() == Service.Tier.KERNEL);
   }
 }

@@ -78,12 +78,15 @@ public final class Authorizer {
 
   /** Computes identities and verdicts. */
   public static Authorization authorize(
-      Cluster cluster, Steering steering, RuleTable rules, Diagnostics diagnostics) {
-    return new Authorizer(cluster, steering, rules, diagnostics).run();
+      Cluster cluster,
+      AccessPolicies access,
+      Steering steering,
+      RuleTable rules,
+      Diagnostics diagnostics) {
+    return new Authorizer(cluster, steering, rules, diagnostics).run(access);
   }
 
-  private Authorization run() {
-    AccessPolicies access = new AccessPolicies(cluster, rules);
+  private Authorization run(AccessPolicies access) {
     MutualTls mutualTls = new MutualTls(cluster, rules);
 
     // Who is told apart.

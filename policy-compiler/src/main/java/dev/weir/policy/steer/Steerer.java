@@ -212,7 +212,7 @@ public final class Steerer {
   }
 
   private int inspected(Backing backing) {
-    if (inspection.isEmpty()) {
+    if (inspection.isEmpty() || backends.port(backing).protocol() != Protocol.TCP) {
       return -1;
     }
     for (Target target : backends.targets(backing)) {

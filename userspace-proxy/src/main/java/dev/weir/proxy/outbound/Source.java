@@ -51,7 +51,7 @@ public final class Source {
   public VerdictIndex.Answer verdict(Target target) {
     VerdictIndex.Answer answer = answers.getPlain(target.index());
     if (answer == null) {
-      answer = verdicts.lookup(identity, target.identity(), Protocol.TCP, target.port());
+      answer = verdicts.lookupFromHere(identity, target.identity(), Protocol.TCP, target.port());
       answers.setRelease(target.index(), answer);
     }
     return answer;
