@@ -67,7 +67,9 @@ public final class PolicyCompiler {
         Steerer.steer(
             cluster,
             new Rules(rules),
-            (workload, port) -> access.asksOfRequests(workload, port).orElse(-1),
+            access.asksOfRequests()
+                ? (workload, port) -> access.asksOfRequests(workload, port).orElse(-1)
+                : Steerer.Inspection.NONE,
             diagnostics);
     return new Analysis(
         compilation(cluster, access, rules, steering, diagnostics), cluster, rules, steering);

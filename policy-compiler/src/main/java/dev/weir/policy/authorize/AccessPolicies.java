@@ -95,6 +95,11 @@ public final class AccessPolicies {
     asking();
   }
 
+  /** Whether any of them asks for more than is known before a request. */
+  public boolean asksOfRequests() {
+    return !asking.isEmpty();
+  }
+
   /**
    * The rule for which requests to a workload's TCP port have to be looked at: the first of an
    * enforced policy that asks for more than is known before a request.
