@@ -63,14 +63,15 @@ public final class PolicyCompiler {
     Cluster cluster = Cluster.of(resources, diagnostics);
     RuleTable rules = new RuleTable(cluster, diagnostics);
     AccessPolicies access = new AccessPolicies(cluster, rules);
+    Steerer.RuleIndex index = new Rules(rules);
     Steering steering =
-        Steerer.steer(
-            cluster,
-            new Rules(rules),
-            access.asksOfRequests()
-                ? (workload, port) -> access.asksOfRequests(workload, port).orElse(-1)
-                : Steerer.Inspection.NONE,
-            diagnostics);
+        access.asksOfRequests()
+            ? Steerer.steer(
+                cluster,
+                index,
+                (workload, port) -> access.asksOfRequests(workload, port).orElse(-1),
+                diagnostics)
+            : Steerer.steer(cluster, index, diagnostics);
     return new Analysis(
         compilation(cluster, access, rules, steering, diagnostics), cluster, rules, steering);
   }
