@@ -277,7 +277,11 @@ public final class RouteTable {
     }
 
     boolean pathMatches(String text) {
-      return path != null && path.matcher(text).matches();
+      // Neither a service nor a method has a slash, whatever their patterns would take.
+      boolean possible =
+          !(match.path() instanceof PathMatch.Grpc)
+              || text.indexOf('/', 1) == text.lastIndexOf('/');
+      return possible && path != null && path.matcher(text).matches();
     }
 
     boolean restMatches(RequestView request) {
