@@ -54,6 +54,8 @@ final class PlainReader {
 
   /** What this reader does not know. */
   private static final class Unusual extends RuntimeException {
+    // It has no stack trace and no cause, so there is nothing of a throw in it.
+    @SuppressWarnings("StaticAssignmentOfThrowable")
     static final Unusual INSTANCE = new Unusual();
 
     private Unusual() {
