@@ -6,6 +6,7 @@ import dev.weir.policy.authorize.Authorization;
 import dev.weir.policy.authorize.Authorizer;
 import dev.weir.policy.authorize.RuleTable;
 import dev.weir.policy.cluster.Cluster;
+import dev.weir.policy.lint.Lints;
 import dev.weir.policy.model.Gateway;
 import dev.weir.policy.model.Resource;
 import dev.weir.policy.model.ResourceReader;
@@ -88,6 +89,9 @@ public final class PolicyCompiler {
       Planner planner = new Planner(cluster, steering, authorization, rules, diagnostics);
       planner.checkPorts();
       planner.resolveTraffic();
+      if (diagnostics.purpose() == Purpose.CHECK) {
+        Lints.run(cluster, diagnostics);
+      }
       if (!diagnostics.failed()) {
         return new Compilation.Compiled(
             planner.plan(), steering.keyPairs(), diagnostics.warnings());

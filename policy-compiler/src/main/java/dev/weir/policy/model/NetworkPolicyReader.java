@@ -7,6 +7,7 @@ import dev.weir.policy.model.NetworkPolicy.Clause;
 import dev.weir.policy.model.NetworkPolicy.Peer;
 import dev.weir.policy.model.NetworkPolicy.Port;
 import dev.weir.policy.plan.Protocol;
+import dev.weir.policy.source.Node.Sequence;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -104,6 +105,16 @@ final class NetworkPolicyReader {
                     + " block",
                 "write its number, or two rules, one for the ipBlock and one for selectors");
           }
+        }
+      }
+      for (String list : List.of(peersKey, "ports")) {
+        if (item.node(list)
+            .filter(n -> n instanceof Sequence s && s.items().isEmpty())
+            .isPresent()) {
+          item.warning(
+              list,
+              "is an empty list, which means " + (list.equals("ports") ? "any port" : "anybody"),
+              "leave it out if that is meant");
         }
       }
       item.finish();
