@@ -3,11 +3,13 @@ package dev.weir.policy;
 
 import dev.weir.policy.Oracle.Disagreement;
 import dev.weir.policy.RandomClusters.Feature;
+import dev.weir.policy.reference.Outcome;
 import java.io.IOException;
 import java.io.PrintStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.EnumMap;
 import java.util.EnumSet;
 import java.util.HashMap;
 import java.util.List;
@@ -22,8 +24,7 @@ import java.util.Set;
  */
 final class Fuzz {
 
-  static final Set<Feature> FEATURES =
-      EnumSet.of(Feature.SERVICES, Feature.ELSEWHERE, Feature.MESH);
+  static final Set<Feature> FEATURES = EnumSet.allOf(Feature.class);
 
   private static final int MOST_FAILURES = 5;
 
@@ -55,6 +56,7 @@ final class Fuzz {
     long questions = 0;
     long asked = 0;
     int failed = 0;
+    Map<Outcome, Integer> outcomes = new EnumMap<>(Outcome.class);
     while (asked < clusters
         && failed < (failures.isPresent() ? MOST_FAILURES : 1)
         && System.nanoTime() < end) {
@@ -63,12 +65,14 @@ final class Fuzz {
       List<String> documents = RandomClusters.documents(seed, FEATURES);
       Oracle.Result result = Oracle.ask(documents, seed);
       questions += result.questions();
+      result.outcomes().forEach((o, n) -> outcomes.merge(o, n, Integer::sum));
       if (result.disagreement().isPresent()) {
         failed++;
         failure(out, documents, seed, result.disagreement().get(), failures);
       }
     }
-    out.printf("fuzz: %d clusters, %d questions, %d failures%n", asked, questions, failed);
+    out.printf(
+        "fuzz: %d clusters, %d questions, %d failures, %s%n", asked, questions, failed, outcomes);
     if (failed > 0) {
       System.exit(1);
     }

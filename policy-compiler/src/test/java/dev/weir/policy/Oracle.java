@@ -3,11 +3,15 @@ package dev.weir.policy;
 
 import dev.weir.policy.answer.Explainer;
 import dev.weir.policy.answer.Explanation;
+import dev.weir.policy.model.AuthorizationPolicy;
+import dev.weir.policy.model.NetworkPolicy;
+import dev.weir.policy.model.PeerAuthentication;
 import dev.weir.policy.model.Resource;
 import dev.weir.policy.model.ResourceReader;
 import dev.weir.policy.model.Workload;
 import dev.weir.policy.plan.Address;
 import dev.weir.policy.plan.Backend;
+import dev.weir.policy.plan.Endpoint;
 import dev.weir.policy.plan.Identity;
 import dev.weir.policy.plan.Plan;
 import dev.weir.policy.plan.Protocol;
@@ -23,7 +27,9 @@ import dev.weir.policy.source.Diagnostics;
 import dev.weir.policy.source.Purpose;
 import dev.weir.policy.source.SourceTree;
 import java.util.ArrayList;
+import java.util.EnumMap;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.Random;
 import java.util.Set;
@@ -52,7 +58,8 @@ final class Oracle {
   }
 
   /** What came of it. */
-  record Result(int questions, Optional<Disagreement> disagreement) {}
+  record Result(
+      int questions, Map<Outcome, Integer> outcomes, Optional<Disagreement> disagreement) {}
 
   /** As few documents as the disagreement needs. */
   record Shrunk(List<String> documents, Disagreement disagreement) {}
@@ -80,6 +87,7 @@ final class Oracle {
   private final Random random;
   private final boolean everything;
   private final List<Side> sides = new ArrayList<>();
+  private final Map<Outcome, Integer> outcomes = new EnumMap<>(Outcome.class);
   private int questions;
 
   private Oracle(List<String> documents, long seed, boolean everything) {
@@ -111,12 +119,12 @@ final class Oracle {
       oracle.connections();
       oracle.services();
       oracle.proxy();
-      return new Result(oracle.questions, Optional.empty());
+      return new Result(oracle.questions, oracle.outcomes, Optional.empty());
     } catch (Found e) {
-      return new Result(0, Optional.of(e.disagreement));
+      return new Result(0, Map.of(), Optional.of(e.disagreement));
     } catch (RuntimeException | StackOverflowError e) {
       String at = e.getStackTrace().length == 0 ? "" : " at " + e.getStackTrace()[0];
-      return new Result(0, Optional.of(new Disagreement("exception", e + at)));
+      return new Result(0, Map.of(), Optional.of(new Disagreement("exception", e + at)));
     }
   }
 
@@ -164,6 +172,17 @@ final class Oracle {
               identity(workload),
               true));
     }
+    for (Endpoint endpoint : plan.endpoints()) {
+      if (endpoint.remote()) {
+        Workload workload = workload(endpoint.workload());
+        sides.add(
+            new Side(
+                new Party.TrustedAddress(workload, endpoint.address()),
+                Optional.empty(),
+                identity(workload),
+                false));
+      }
+    }
     for (String text : RandomClusters.OUTSIDE) {
       Address address = Address.parse(text).orElseThrow();
       sides.add(
@@ -191,7 +210,7 @@ final class Oracle {
   private void connections() {
     for (Side from : sides) {
       for (Side to : sides) {
-        if (from.equals(to)) {
+        if (from.equals(to) || !from.source()) {
           continue;
         }
         for (Protocol protocol : PROTOCOLS) {
@@ -208,6 +227,7 @@ final class Oracle {
   private void connection(Side from, Side to, Protocol protocol, int port) {
     Outcome expected = reference.connection(from.party(), to.party(), protocol, port);
     questions++;
+    outcomes.merge(expected, 1, Integer::sum);
     VerdictIndex.Answer answer = index.lookup(from.identity(), to.identity(), protocol, port);
     if (!answer.decision().name().equals(expected.name())) {
       throw new Found(
@@ -220,7 +240,7 @@ final class Oracle {
           explainer.explain(from.named().get(), to.named().get(), protocol, port);
       questions++;
       if (!explanation.decision().name().equals(expected.name())
-          || explanation.why().contains("disagree")) {
+          || explanation.why().contains("disagree") && networkPoliciesOnly()) {
         throw new Found(
             "explain",
             question(from, to, protocol, port)
@@ -229,6 +249,12 @@ final class Oracle {
                 + explanation.why());
       }
     }
+  }
+
+  private boolean networkPoliciesOnly() {
+    return analysis.cluster().all(AuthorizationPolicy.class).isEmpty()
+        && analysis.cluster().all(PeerAuthentication.class).isEmpty()
+        && analysis.cluster().all(NetworkPolicy.class).stream().noneMatch(NetworkPolicy::audit);
   }
 
   private static String question(Side from, Side to, Protocol protocol, int port) {
@@ -245,10 +271,12 @@ final class Oracle {
       if (service.tier() == Service.Tier.PROXY) {
         Set<Integer> backends = routed(service);
         for (Side from : sides) {
-          if (!(from.party() instanceof Party.Outside)) {
+          if (from.source() && !(from.party() instanceof Party.Outside)) {
             service(service, backends, from);
           }
         }
+      } else if (service.protocol() == Protocol.TCP) {
+        service.slots().stream().distinct().forEach(this::kernel);
       }
     }
   }
@@ -281,6 +309,19 @@ final class Oracle {
               + ", though it may "
               + (may ? "" : "not ")
               + "reach a backend");
+    }
+  }
+
+  /** What the kernel leads to without the proxy must not need one. */
+  private void kernel(int slot) {
+    Backend backend = plan.backends().get(slot);
+    Party.Declared to = new Party.Declared(workload(backend.workload()));
+    for (Side from : sides) {
+      questions++;
+      if (reference.connection(from.party(), to, Protocol.TCP, backend.port()) == Outcome.INSPECT) {
+        throw new Found(
+            "tier", from.party() + " -> " + to + " " + backend.port() + " needs the proxy");
+      }
     }
   }
 

@@ -5,17 +5,22 @@ import dev.weir.policy.model.Block;
 import dev.weir.policy.model.NetworkPolicy.Peer;
 import dev.weir.policy.plan.Address;
 import dev.weir.policy.plan.Cidr;
+import dev.weir.policy.plan.Identity;
 import dev.weir.policy.plan.Reserved;
 import dev.weir.policy.source.Position;
+import java.util.ArrayDeque;
 import java.util.ArrayList;
+import java.util.BitSet;
 import java.util.Collection;
 import java.util.Comparator;
+import java.util.Deque;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeSet;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Cuts outside addresses into identities: they are one when every block holds all of them or none.
@@ -26,6 +31,9 @@ final class OutsideBlocks {
 
   private static final Comparator<Block> ORDER =
       Comparator.comparing(Block::address).thenComparingInt(Block::length);
+
+  /** Blocks looked at for prefixes: blocks that overlap each other by thousands are no policy. */
+  private static final int MAX_WORK = 1 << 24;
 
   private final List<Cidr> cidrs = new ArrayList<>();
   private final Map<Peer.Addresses, int[]> identities = new HashMap<>();
@@ -50,26 +58,48 @@ final class OutsideBlocks {
       // lie in ::ffff:0:0/96 there; this longer prefix takes them back.
       prefixes.add(new Block(Address.ofV4(0), 96));
     }
-    Map<Members, Integer> bySignature = new LinkedHashMap<>();
+    Map<Block, IntList> written = new HashMap<>();
+    Map<Block, IntList> excepted = new HashMap<>();
     List<IntList> members = new ArrayList<>();
-    distinct.forEach(b -> members.add(new IntList()));
+    for (int b = 0; b < distinct.size(); b++) {
+      written.computeIfAbsent(distinct.get(b).block(), k -> new IntList()).add(b);
+      for (Block except : distinct.get(b).except()) {
+        excepted.computeIfAbsent(except, k -> new IntList()).add(b);
+      }
+      members.add(new IntList());
+    }
+    Map<Members, Integer> bySignature = new LinkedHashMap<>();
+    // In this order a prefix comes after those that it lies in, and those are nested.
+    Deque<Block> around = new ArrayDeque<>();
+    int work = 0;
     for (Block prefix : prefixes) {
-      IntList signature = new IntList();
-      for (int b = 0; b < distinct.size(); b++) {
-        if (holds(distinct.get(b), prefix)) {
-          signature.add(b);
+      while (!around.isEmpty() && !encloses(around.getLast(), prefix)) {
+        around.removeLast();
+      }
+      around.addLast(prefix);
+      BitSet in = new BitSet();
+      BitSet out = new BitSet();
+      for (Block outer : around) {
+        if (outer.contains(prefix)) {
+          work += set(in, written.get(outer)) + set(out, excepted.get(outer));
         }
       }
+      in.andNot(out);
       int identity = Reserved.OUTSIDE.index();
-      if (signature.size() > 0) {
+      if (!in.isEmpty()) {
+        int[] signature = in.stream().toArray();
         identity =
-            bySignature.computeIfAbsent(
-                new Members(signature.toArray()), k -> first + bySignature.size());
-        for (int i = 0; i < signature.size(); i++) {
-          members.get(signature.get(i)).add(identity);
+            bySignature.computeIfAbsent(new Members(signature), k -> first + bySignature.size());
+        for (int b : signature) {
+          members.get(b).add(identity);
         }
       }
       cidrs.add(new Cidr(prefix.address(), prefix.length(), identity));
+      if (bySignature.size() > Identity.MAX || work > MAX_WORK) {
+        // More than a plan has room for; its author is told so.
+        count = Identity.MAX + 1;
+        return;
+      }
     }
     for (int b = 0; b < distinct.size(); b++) {
       identities.put(distinct.get(b), members.get(b).toSet());
@@ -77,7 +107,23 @@ final class OutsideBlocks {
     count = bySignature.size();
   }
 
-  /** How many identities it gave. */
+  /** Whether one prefix lies in another, as the kernel's table sees it: IPv4 lies in ::/0 there. */
+  private static boolean encloses(Block outer, Block inner) {
+    return outer.length() <= inner.length()
+        && inner.address().prefix(outer.length()).equals(outer.address());
+  }
+
+  private static int set(BitSet bits, @Nullable IntList members) {
+    if (members == null) {
+      return 0;
+    }
+    for (int i = 0; i < members.size(); i++) {
+      bits.set(members.get(i));
+    }
+    return members.size();
+  }
+
+  /** How many identities it gave; more than a plan has room for when it gave up. */
   int count() {
     return count;
   }

@@ -378,7 +378,15 @@ final class AuthorizationPolicyReader {
   private static String[] path(String value) {
     boolean template = value.contains("{*}") || value.contains("{**}");
     boolean ended = false;
-    String trimmed = value.replaceAll("^/+|/+$", "");
+    int begin = 0;
+    int end = value.length();
+    while (begin < end && value.charAt(begin) == '/') {
+      begin++;
+    }
+    while (end > begin && value.charAt(end - 1) == '/') {
+      end--;
+    }
+    String trimmed = value.substring(begin, end);
     for (String segment : trimmed.split("/", -1)) {
       boolean any = segment.equals("{**}");
       if (any || segment.equals("{*}")) {

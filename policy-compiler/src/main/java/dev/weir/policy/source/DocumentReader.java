@@ -6,6 +6,7 @@ import dev.weir.policy.source.Node.Mapping;
 import dev.weir.policy.source.Node.Scalar;
 import dev.weir.policy.source.Node.Sequence;
 import java.nio.ByteBuffer;
+import java.nio.CharBuffer;
 import java.nio.charset.CharacterCodingException;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
@@ -45,7 +46,7 @@ public final class DocumentReader {
   public static final int MAX_DEPTH = 64;
 
   /** Most nodes of one file, aliases expanded. */
-  public static final int MAX_NODES = 8_000_000;
+  public static final int MAX_NODES = 2_000_000;
 
   private static final Pattern INTEGER = Pattern.compile("[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+");
   private static final Pattern FLOAT =
@@ -102,7 +103,7 @@ public final class DocumentReader {
     try {
       text = StandardCharsets.UTF_8.newDecoder().decode(ByteBuffer.wrap(file.content())).toString();
     } catch (CharacterCodingException e) {
-      diagnostics.error(whole, "", "the file is not UTF-8 text", "save it as UTF-8");
+      diagnostics.error(undecodable(file), "", "the file is not UTF-8 text", "save it as UTF-8");
       return List.of();
     }
     if (file.name().toLowerCase(Locale.ROOT).endsWith(".json")) {
@@ -128,9 +129,24 @@ public final class DocumentReader {
           String.format("the character U+%04X is not allowed in YAML", e.getCodePoint()),
           "remove it, or write it as an escape in double quotes");
     } catch (YamlEngineException e) {
-      diagnostics.error(whole, "", "not valid YAML: " + e.getMessage(), "");
+      // Of directives only, which stand at the beginning: the library does not say where.
+      diagnostics.error(
+          new Position(file.name(), 1, 1), "", "not valid YAML: " + e.getMessage(), "");
+    } catch (NumberFormatException | IndexOutOfBoundsException e) {
+      // The library's own mistake, as with the escape \\UFFFFFFFF; it does not say where.
+      diagnostics.error(
+          new Position(file.name(), 1, 1), "", "not valid YAML: " + e.getMessage(), "");
     }
     return List.of();
+  }
+
+  /** Where the first byte is that is no UTF-8. */
+  private static Position undecodable(SourceFile file) {
+    ByteBuffer bytes = ByteBuffer.wrap(file.content());
+    CharBuffer text = CharBuffer.allocate(file.content().length + 1);
+    StandardCharsets.UTF_8.newDecoder().decode(bytes, text, true);
+    String before = text.flip().toString();
+    return position(file, before, before.codePointCount(0, before.length()));
   }
 
   private static Position position(SourceFile file, String text, int codePoint) {

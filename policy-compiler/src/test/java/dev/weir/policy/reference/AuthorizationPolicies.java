@@ -219,6 +219,10 @@ final class AuthorizationPolicies {
             known(source.principals(), who.map(Principal::name), AuthorizationPolicies::text),
             known(source.namespaces(), who.map(Principal::namespace), AuthorizationPolicies::text),
             known(source.serviceAccounts(), who, (p, w) -> account(policy, p, w)),
+            known(
+                source.trustDomains(),
+                who.map(Principal::trustDomain),
+                AuthorizationPolicies::text),
             known(source.ipBlocks(), question.sourceIp(), Blocks::holds),
             request(policy, source.requestPrincipals(), question, r -> list(r.requestPrincipal())),
             remote(policy, source.remoteIpBlocks(), question)));
