@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.weir.policy;
 
+import dev.weir.policy.access.AccessPlanner;
 import dev.weir.policy.authorize.Authorization;
 import dev.weir.policy.authorize.RuleTable;
 import dev.weir.policy.cluster.Cluster;
@@ -9,6 +10,7 @@ import dev.weir.policy.model.Located;
 import dev.weir.policy.model.Mesh;
 import dev.weir.policy.model.Resource;
 import dev.weir.policy.model.Workload.Port;
+import dev.weir.policy.plan.AccessPlan;
 import dev.weir.policy.plan.Address;
 import dev.weir.policy.plan.Backend;
 import dev.weir.policy.plan.Endpoint;
@@ -28,6 +30,7 @@ import dev.weir.policy.steer.Steering.Target;
 import dev.weir.policy.steer.Steering.VirtualPort;
 import dev.weir.policy.traffic.TrafficResolver;
 import java.util.ArrayList;
+import java.util.BitSet;
 import java.util.Comparator;
 import java.util.IdentityHashMap;
 import java.util.List;
@@ -341,6 +344,17 @@ final class Planner {
                         c.workloads().stream().map(this::workloadPlace).toList(),
                         c.appProtocol(),
                         c.tls()))
-            .toList());
+            .toList(),
+        access());
+  }
+
+  private AccessPlan access() {
+    BitSet targets = new BitSet();
+    for (Target target : steering.targets()) {
+      if (target.workload() >= 0) {
+        targets.set(target.workload());
+      }
+    }
+    return AccessPlanner.plan(cluster, rules, targets, this::workloadPlace);
   }
 }
