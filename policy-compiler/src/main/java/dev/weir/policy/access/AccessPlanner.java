@@ -20,9 +20,11 @@ import dev.weir.policy.plan.AccessPlan.Policy;
 import dev.weir.policy.plan.Protocol;
 import java.util.ArrayList;
 import java.util.BitSet;
+import java.util.Collections;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.SortedSet;
 import java.util.TreeMap;
 import java.util.TreeSet;
 import java.util.function.IntUnaryOperator;
@@ -31,7 +33,7 @@ import java.util.function.IntUnaryOperator;
 public final class AccessPlanner {
 
   /** Of every port. */
-  private static final TreeSet<Integer> EVERY_PORT = new TreeSet<>();
+  private static final SortedSet<Integer> EVERY_PORT = Collections.emptySortedSet();
 
   private final Cluster cluster;
   private final String rootNamespace;
@@ -76,7 +78,7 @@ public final class AccessPlanner {
     Map<String, List<Integer>> gateways = new TreeMap<>();
     for (AuthorizationPolicy policy : cluster.all(AuthorizationPolicy.class)) {
       int number = policies.size();
-      Map<Integer, TreeSet<Integer>> about = about(policy);
+      Map<Integer, SortedSet<Integer>> about = about(policy);
       about.keySet().removeIf(w -> !workloads.get(w));
       List<String> through = gateways(policy);
       if (about.isEmpty() && through.isEmpty()) {
@@ -94,14 +96,12 @@ public final class AccessPlanner {
         trustDomain,
         policies,
         guards.entrySet().stream().map(e -> new Guard(e.getKey(), e.getValue())).toList(),
-        gateways.entrySet().stream()
-            .map(e -> new GatewayGuard(e.getKey(), e.getValue()))
-            .toList());
+        gateways.entrySet().stream().map(e -> new GatewayGuard(e.getKey(), e.getValue())).toList());
   }
 
   /** Workloads, each with the TCP ports on which the policy is about it; none named: on all. */
-  private Map<Integer, TreeSet<Integer>> about(AuthorizationPolicy policy) {
-    Map<Integer, TreeSet<Integer>> about = new TreeMap<>();
+  private Map<Integer, SortedSet<Integer>> about(AuthorizationPolicy policy) {
+    Map<Integer, SortedSet<Integer>> about = new TreeMap<>();
     String namespace = policy.meta().namespace();
     if (policy.targets().isEmpty()) {
       LabelSelector all = new LabelSelector(Map.of(), List.of(), policy.meta().at());
@@ -122,7 +122,7 @@ public final class AccessPlanner {
           && !service.selector().isEmpty()
           && names(policy, "Service", service.meta().name())) {
         for (int workload : cluster.select(namespace, service.selector())) {
-          TreeSet<Integer> ports = ports(service, cluster.workloads().get(workload));
+          SortedSet<Integer> ports = ports(service, cluster.workloads().get(workload));
           if (!ports.isEmpty()) {
             about.computeIfAbsent(workload, k -> new TreeSet<>()).addAll(ports);
           }
@@ -141,8 +141,8 @@ public final class AccessPlanner {
     return false;
   }
 
-  private static TreeSet<Integer> ports(Service service, Workload workload) {
-    TreeSet<Integer> ports = new TreeSet<>();
+  private static SortedSet<Integer> ports(Service service, Workload workload) {
+    SortedSet<Integer> ports = new TreeSet<>();
     for (Service.Port port : service.ports()) {
       if (port.protocol() == Protocol.TCP) {
         switch (port.target()) {

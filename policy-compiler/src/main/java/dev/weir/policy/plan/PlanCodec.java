@@ -81,7 +81,10 @@ public final class PlanCodec {
         plan.portClasses(),
         services,
         plan.backends(),
-        List.of(),
+        // Policies may ask for a source's address; without any, the proxy need not know them.
+        access.policies().isEmpty()
+            ? List.of()
+            : plan.endpoints().stream().filter(e -> !e.remote()).toList(),
         plan.cidrs(),
         List.of(),
         plan.proxy().with(access),

@@ -119,6 +119,11 @@ public final class AccessRules {
         && auditedAllow.length == 0;
   }
 
+  /** Whether a policy in audit could have something to report. */
+  public boolean mayReport() {
+    return auditedDeny.length > 0 || auditedAllow.length > 0;
+  }
+
   /** Whether something may be asked of someone, and which rule says so. */
   public AccessDecision decide(Attributes attributes) {
     AccessDecision denied = first(enforcedDeny, attributes);

@@ -50,11 +50,7 @@ class AccessPlannerTest {
 
   private static List<String> guarded(Plan plan) {
     return plan.proxy().access().guards().stream()
-        .map(
-            g ->
-                plan.workloads().get(g.workload()).name()
-                    + " "
-                    + g.policies().getFirst().ports())
+        .map(g -> plan.workloads().get(g.workload()).name() + " " + g.policies().getFirst().ports())
         .toList();
   }
 

@@ -2,7 +2,11 @@
 package dev.weir.proxy.http;
 
 import dev.weir.policy.plan.ProxyPlan.Filter;
+import dev.weir.policy.plan.Verdict;
 import dev.weir.policy.plan.VerdictIndex;
+import dev.weir.policy.rbac.AccessDecision;
+import dev.weir.policy.rbac.AccessRules;
+import dev.weir.policy.rbac.Attributes;
 import dev.weir.policy.route.RequestTarget;
 import dev.weir.policy.route.RequestView;
 import dev.weir.policy.route.Rewrites;
@@ -68,6 +72,7 @@ final class Exchange implements UpstreamListener, RequestView {
   private long lastActivity;
 
   private RequestTarget target = new RequestTarget("/", "", false);
+  private RequestTarget sent = target;
   private String host = "";
   private @Nullable Entrance entrance;
   private @Nullable Source source;
@@ -160,6 +165,7 @@ final class Exchange implements UpstreamListener, RequestView {
       return;
     }
     target = good.get().target();
+    sent = target;
     host = good.get().host();
     HttpHeaders headers = request.headers();
     clientKeepAlive = HttpUtil.isKeepAlive(request);
@@ -178,6 +184,9 @@ final class Exchange implements UpstreamListener, RequestView {
     source = client.source().get();
     Entrance in = client.entrance().orElseThrow();
     entrance = in;
+    if (!passes(in, generation, source)) {
+      return;
+    }
     Optional<RouteMatch> found = in.table().match(this);
     if (found.isEmpty()) {
       reply(HttpResponseStatus.NOT_FOUND, "NR", "no route for this request");
@@ -206,10 +215,11 @@ final class Exchange implements UpstreamListener, RequestView {
       reply(HttpResponseStatus.SERVICE_UNAVAILABLE, "UH", picked.name() + " has no ready endpoint");
       return;
     }
+    // First what the filters make of it: a backend's policies are about what the backend gets.
+    prepare(chosen);
     if (!pick(picked)) {
       return;
     }
-    prepare(chosen);
     if (chosen.requestTimeoutMillis() > 0) {
       requestTimer = timer(chosen.requestTimeoutMillis());
     }
@@ -235,26 +245,101 @@ final class Exchange implements UpstreamListener, RequestView {
     }
     backend = picked;
     VerdictIndex.Answer answer = asks.verdict(picked);
-    if (!Source.lets(answer)) {
-      client.worker().metrics().count(Counter.FORBIDDEN);
-      client
-          .worker()
-          .log()
-          .refused(
-              "403 "
-                  + asks.description()
-                  + " may not reach "
-                  + picked.description()
-                  + " ("
-                  + picked.endpoint()
-                  + "): "
-                  + answer.decision()
-                  + " by "
-                  + within.describeRule(answer.rule()));
-      reply(HttpResponseStatus.FORBIDDEN, "-", "policy does not allow this");
+    if (Source.lets(answer)) {
+      if (picked.rules().mayReport()) {
+        report(picked.rules().decide(asked(picked, asks)), picked, within, asks);
+      }
+      return true;
+    }
+    if (answer.decision() != Verdict.Decision.INSPECT || picked.rules().isEmpty()) {
+      forbidden(
+          asks,
+          "reach " + reached(picked),
+          answer.decision().name(),
+          within.describeRule(answer.rule()));
       return false;
     }
+    AccessDecision decision = picked.rules().decide(asked(picked, asks));
+    if (decision.verdict() == AccessDecision.Verdict.REFUSE && !within.audit()) {
+      forbidden(
+          asks,
+          asking() + " of " + reached(picked),
+          "REFUSE",
+          within.describeRule(decision.rule()));
+      return false;
+    }
+    report(decision, picked, within, asks);
     return true;
+  }
+
+  private AskedOfBackend asked(Target picked, Source asks) {
+    return new AskedOfBackend(
+        request, sent, asks, client.origin().peer(), picked.address(), picked.port());
+  }
+
+  private static String reached(Target picked) {
+    return picked.description() + " (" + picked.endpoint() + ")";
+  }
+
+  /** Whether the policies about requests through a gateway let this one pass. */
+  private boolean passes(Entrance in, Generation within, Source asks) {
+    if (in.guards().isEmpty()) {
+      return true;
+    }
+    AskedOfBackend asked =
+        new AskedOfBackend(
+            request, target, asks, client.origin().peer(), Attributes.NOWHERE, client.localPort());
+    for (AccessRules guard : in.guards()) {
+      AccessDecision decision = guard.decide(asked);
+      if (decision.verdict() != AccessDecision.Verdict.ALLOW) {
+        String gateway = "Gateway " + in.service().host();
+        String rule = within.describeRule(decision.rule());
+        if (decision.verdict() == AccessDecision.Verdict.REFUSE && !within.audit()) {
+          forbidden(asks, asking() + " of " + gateway, "REFUSE", rule);
+          return false;
+        }
+        audited(asks, gateway, rule);
+      }
+    }
+    return true;
+  }
+
+  /** Tells of a request that passes and would not, if all that is in audit were enforced. */
+  private void report(AccessDecision decision, Target picked, Generation within, Source asks) {
+    if (decision.verdict() != AccessDecision.Verdict.ALLOW) {
+      audited(asks, reached(picked), within.describeRule(decision.rule()));
+    }
+  }
+
+  private void audited(Source asks, String what, String rule) {
+    client.worker().metrics().count(Counter.AUDITED);
+    client
+        .worker()
+        .log()
+        .refused(
+            "audit: "
+                + asks.description()
+                + " may "
+                + asking()
+                + " of "
+                + what
+                + " only until "
+                + rule
+                + " is enforced");
+  }
+
+  private String asking() {
+    return "ask " + request.method().name() + " " + sent.path();
+  }
+
+  private void forbidden(Source asks, String what, String decision, String rule) {
+    client.worker().metrics().count(Counter.FORBIDDEN);
+    client
+        .worker()
+        .log()
+        .refused(
+            "403 " + asks.description() + " may not " + what + ": " + decision + " by " + rule);
+    reply(HttpResponseStatus.FORBIDDEN, "-", "policy does not allow this");
   }
 
   /** Makes of the request what the backend gets. */
@@ -282,6 +367,7 @@ final class Exchange implements UpstreamListener, RequestView {
         headers.set(HttpHeaderNames.HOST, rewrite.hostname().get());
       }
     }
+    sent = out;
     String text = out.text();
     if (!text.equals(request.uri())) {
       request.setUri(text);

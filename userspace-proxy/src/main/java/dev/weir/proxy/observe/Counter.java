@@ -21,6 +21,10 @@ public enum Counter {
   MALFORMED("weir_proxy_requests_malformed_total", "Requests refused for how they were written."),
   /** Requests answered 403. */
   FORBIDDEN("weir_proxy_requests_forbidden_total", "Requests refused by a verdict."),
+  /** Requests let pass that a policy in audit, or one enforced without it, would have refused. */
+  AUDITED(
+      "weir_proxy_requests_audited_total",
+      "Requests let pass that a policy in audit would have refused."),
   /** Heads that did not come in time. */
   HEAD_TIMEOUT("weir_proxy_head_timeouts_total", "Request heads that did not arrive in time."),
   /** Requests tried a second time. */

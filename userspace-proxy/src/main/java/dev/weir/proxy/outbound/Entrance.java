@@ -3,6 +3,7 @@ package dev.weir.proxy.outbound;
 
 import dev.weir.policy.plan.ProxyPlan.Route;
 import dev.weir.policy.plan.ProxyPlan.RouteRule;
+import dev.weir.policy.rbac.AccessRules;
 import dev.weir.policy.route.RouteMatch;
 import dev.weir.policy.route.RouteTable;
 import dev.weir.proxy.observe.Peer;
@@ -15,6 +16,7 @@ public final class Entrance {
 
   private final Cluster.ServiceName service;
   private final Peer servicePeer;
+  private final List<AccessRules> guards;
   private final RouteTable table;
   private final IdentityHashMap<RouteRule, Action> actions = new IdentityHashMap<>();
 
@@ -22,8 +24,10 @@ public final class Entrance {
       Cluster.ServiceName service,
       List<Route> routes,
       List<Cluster> clusters,
+      List<AccessRules> guards,
       Optional<Entrance> previous) {
     this.service = service;
+    this.guards = List.copyOf(guards);
     this.servicePeer = service.peer();
     this.table = RouteTable.compile(routes, previous.map(entrance -> entrance.table));
     for (Route route : routes) {
@@ -41,6 +45,11 @@ public final class Entrance {
   /** As metrics name the destination when no backend was chosen. */
   public Peer servicePeer() {
     return servicePeer;
+  }
+
+  /** AuthorizationPolicies about requests through a gateway; all of them must let one pass. */
+  public List<AccessRules> guards() {
+    return guards;
   }
 
   /** Its routes. */

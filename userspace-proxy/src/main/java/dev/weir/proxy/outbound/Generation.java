@@ -12,6 +12,8 @@ import dev.weir.policy.plan.Rule;
 import dev.weir.policy.plan.TlsKeyPair;
 import dev.weir.policy.plan.VerdictIndex;
 import dev.weir.policy.plan.Workload;
+import dev.weir.policy.rbac.AccessRules;
+import dev.weir.policy.rbac.Principal;
 import dev.weir.proxy.observe.Peer;
 import dev.weir.proxy.tls.Certificates;
 import dev.weir.proxy.upstream.Endpoint;
@@ -42,6 +44,9 @@ public final class Generation {
   private final List<Identity> identities;
   private final List<Rule> rules;
   private final int targets;
+  private final boolean audit;
+  private final String trustDomain;
+  private final Map<Integer, Address> addresses;
   private final Map<BindAddress, Entrance> services;
   private final Map<BindAddress, Gateway> gateways;
   private final Map<Integer, Integer> workloadsByNumber;
@@ -70,6 +75,9 @@ public final class Generation {
     this.identities = update.plan().identities();
     this.rules = update.plan().rules();
     this.targets = targets;
+    this.audit = update.plan().settings().audit();
+    this.trustDomain = update.plan().proxy().access().trustDomain();
+    this.addresses = addresses(update.plan());
     this.services = services;
     this.gateways = gateways;
     this.workloadsByNumber = workloadsByNumber;
@@ -157,7 +165,26 @@ public final class Generation {
             ? workload.name()
             : workload.namespace() + "/" + workload.name(),
         index != Reserved.OUTSIDE.index() && index != Reserved.UNKNOWN.index(),
+        index < Workload.RESERVED
+            ? Principal.NONE
+            : Principal.of(
+                trustDomain,
+                workload.namespace(),
+                workload.serviceAccount().isEmpty() ? "default" : workload.serviceAccount()),
+        Optional.ofNullable(addresses.get(index)),
         targets);
+  }
+
+  /** The first address of each workload that has one of its own. */
+  private static Map<Integer, Address> addresses(Plan plan) {
+    Map<Integer, Address> addresses = new HashMap<>();
+    plan.endpoints().forEach(e -> addresses.putIfAbsent(e.workload(), e.address()));
+    return Map.copyOf(addresses);
+  }
+
+  /** Whether nothing is refused, only reported. */
+  public boolean audit() {
+    return audit;
   }
 
   /** Somebody beyond this node's workloads, by address. */
@@ -171,6 +198,8 @@ public final class Generation {
                 peer(workloads.get(Reserved.OUTSIDE.index())),
                 identities.get(identity).description(),
                 false,
+                Principal.NONE,
+                Optional.empty(),
                 targets));
   }
 
@@ -245,6 +274,7 @@ public final class Generation {
     private final Map<String, Certificates> certificates;
     private final Map<BindAddress, Endpoint> endpoints = new HashMap<>();
     private final Map<Integer, Target> targets = new HashMap<>();
+    private final Map<Long, AccessRules> rules = new HashMap<>();
 
     Compiler(
         ProxyUpdate update,
@@ -342,9 +372,18 @@ public final class Generation {
           index,
           endpoint,
           backend.identity(),
+          backend.address(),
           backend.port(),
           peer(workload),
-          workload.namespace() + "/" + workload.name());
+          workload.namespace() + "/" + workload.name(),
+          rules(backend));
+    }
+
+    /** Backends of one workload and port share their rules, whatever their addresses. */
+    private AccessRules rules(Backend backend) {
+      long key = (long) backend.workload() << 16 | backend.port();
+      return rules.computeIfAbsent(
+          key, k -> AccessRules.of(plan.proxy().access(), backend.workload(), backend.port()));
     }
 
     private Map<BindAddress, Entrance> services(List<Cluster> clusters) {
@@ -359,6 +398,7 @@ public final class Generation {
                   Cluster.ServiceName.of(workload.name(), workload.namespace()),
                   service.routes(),
                   clusters,
+                  List.of(),
                   previous.flatMap(generation -> generation.service(key))));
         }
       }
@@ -439,9 +479,19 @@ public final class Generation {
               service,
               routes,
               clusters,
+              guards(listeners),
               previous.flatMap(generation -> generation.gateway(bind)).map(Gateway::entrance)),
           tls,
           List.copyOf(named));
+    }
+
+    private List<AccessRules> guards(List<ProxyPlan.Listener> listeners) {
+      return listeners.stream()
+          .map(ProxyPlan.Listener::gateway)
+          .distinct()
+          .map(gateway -> AccessRules.of(plan.proxy().access(), gateway))
+          .filter(guard -> !guard.isEmpty())
+          .toList();
     }
 
     private Map<Integer, Integer> workloadsByNumber() {

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.weir.proxy.outbound;
 
+import dev.weir.policy.plan.Address;
 import dev.weir.policy.plan.Protocol;
 import dev.weir.policy.plan.Verdict;
 import dev.weir.policy.plan.VerdictIndex;
+import dev.weir.policy.rbac.Principal;
 import dev.weir.proxy.observe.Peer;
+import java.util.Optional;
 import java.util.concurrent.atomic.AtomicReferenceArray;
 
 /** Who asks, in one generation, with the verdicts already looked up for it. */
@@ -15,6 +18,8 @@ public final class Source {
   private final Peer peer;
   private final String description;
   private final boolean workload;
+  private final Principal principal;
+  private final Optional<Address> address;
   private final AtomicReferenceArray<VerdictIndex.Answer> answers;
 
   Source(
@@ -23,12 +28,16 @@ public final class Source {
       Peer peer,
       String description,
       boolean workload,
+      Principal principal,
+      Optional<Address> address,
       int targets) {
     this.verdicts = verdicts;
     this.identity = identity;
     this.peer = peer;
     this.description = description;
     this.workload = workload;
+    this.principal = principal;
+    this.address = address;
     this.answers = new AtomicReferenceArray<>(targets);
   }
 
@@ -47,6 +56,16 @@ public final class Source {
     return workload;
   }
 
+  /** Who AuthorizationPolicies take it for. */
+  public Principal principal() {
+    return principal;
+  }
+
+  /** The address that is its own; without one, its socket's counts. */
+  public Optional<Address> address() {
+    return address;
+  }
+
   /** May it reach this backend? */
   public VerdictIndex.Answer verdict(Target target) {
     VerdictIndex.Answer answer = answers.getPlain(target.index());
@@ -58,8 +77,9 @@ public final class Source {
   }
 
   /**
-   * Whether a verdict lets a request through. INSPECT leaves the rest to request rules; a plan that
-   * says so towards a backend has some that this version does not know, so it is a refusal.
+   * Whether a verdict lets a request through. INSPECT leaves it to the AuthorizationPolicies about
+   * the backend; when the plan holds none, they are some that this version does not know, and it is
+   * a refusal.
    */
   public static boolean lets(VerdictIndex.Answer answer) {
     return answer.decision() == Verdict.Decision.ALLOW

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.weir.proxy.http;
+
+import dev.weir.policy.plan.Address;
+import dev.weir.policy.rbac.Attributes;
+import dev.weir.policy.rbac.Principal;
+import dev.weir.policy.rbac.Token;
+import dev.weir.policy.route.RequestTarget;
+import dev.weir.proxy.outbound.Source;
+import io.netty.handler.codec.http.HttpHeaderNames;
+import io.netty.handler.codec.http.HttpRequest;
+import java.util.List;
+import java.util.Optional;
+
+/**
+ * A request as AuthorizationPolicies see it. No token is verified and no proxy before this one is
+ * trusted to tell the client's address, so there is none of either.
+ *
+ * @param request as the destination gets it
+ * @param normalised its target
+ * @param source who asks
+ * @param peer other end of the client's socket
+ * @param destinationAddress of the backend's workload
+ * @param destinationPort of the backend's workload
+ */
+record AskedOfBackend(
+    HttpRequest request,
+    RequestTarget normalised,
+    Source source,
+    Address peer,
+    Address destinationAddress,
+    int destinationPort)
+    implements Attributes {
+
+  @Override
+  public boolean isRequest() {
+    return true;
+  }
+
+  @Override
+  public Principal principal() {
+    return source.principal();
+  }
+
+  @Override
+  public Address sourceAddress() {
+    return source.address().orElse(peer);
+  }
+
+  @Override
+  public Address remoteAddress() {
+    return sourceAddress();
+  }
+
+  @Override
+  public String serverName() {
+    return "";
+  }
+
+  @Override
+  public String host() {
+    String host = request.headers().get(HttpHeaderNames.HOST);
+    return host == null ? "" : host;
+  }
+
+  @Override
+  public String method() {
+    return request.method().name();
+  }
+
+  @Override
+  public String path() {
+    return normalised.path();
+  }
+
+  @Override
+  public String target() {
+    return normalised.text();
+  }
+
+  @Override
+  public Optional<String> header(String name) {
+    String first = request.headers().get(name);
+    if (first == null) {
+      return Optional.empty();
+    }
+    List<String> all = request.headers().getAll(name);
+    return Optional.of(all.size() == 1 ? first : String.join(",", all));
+  }
+
+  @Override
+  public Token token() {
+    return Token.NONE;
+  }
+}
