@@ -111,4 +111,17 @@ record AccessRule(
     }
     return matches && (asks || !surely);
   }
+
+  /** Adds the ports that it treats unlike those it does not name, of every protocol. */
+  void codes(IntList codes) {
+    AccessPolicies.rulePorts(this)
+        .forEach(
+            port -> {
+              for (Protocol protocol : Protocol.values()) {
+                if (protocol != Protocol.ANY) {
+                  codes.add(PortCodes.code(protocol, port));
+                }
+              }
+            });
+  }
 }

@@ -2,7 +2,6 @@
 package dev.weir.policy.authorize;
 
 import dev.weir.policy.authorize.AccessPolicies.Applied;
-import dev.weir.policy.plan.Protocol;
 import dev.weir.policy.plan.Reserved;
 import dev.weir.policy.plan.Verdict.Decision;
 import java.util.ArrayList;
@@ -245,16 +244,7 @@ final class IngressRows {
         switch (why) {
           case Item.Granted granted -> addAll(codes, granted.codes());
           case Item.Managed managed -> addAll(codes, management);
-          case Item.Matched matched ->
-              AccessPolicies.rulePorts(matched.rule())
-                  .forEach(
-                      port -> {
-                        for (Protocol protocol : Protocol.values()) {
-                          if (protocol != Protocol.ANY) {
-                            codes.add(PortCodes.code(protocol, port));
-                          }
-                        }
-                      });
+          case Item.Matched matched -> matched.rule().codes(codes);
         }
       }
       for (Applied applied : policies) {
@@ -271,8 +261,8 @@ final class IngressRows {
 
     private int outcome(List<Item> concerned, int code) {
       int granted = Integer.MAX_VALUE;
-      Access enforced = new Access();
-      Access all = new Access();
+      AccessVerdict enforced = new AccessVerdict();
+      AccessVerdict all = new AccessVerdict();
       for (Applied applied : policies) {
         if (!applied.policy().deny() && applied.on(code)) {
           all.guardedBy(applied.policy().rule());
@@ -329,53 +319,6 @@ final class IngressRows {
       return PortFunction.rule(verdict) == 0 && side != Sides.Side.OPEN
           ? PortFunction.outcome(Decision.ALLOW, granted)
           : verdict;
-    }
-  }
-
-  /** The lowest rule of each answer, and the order in which they decide. */
-  private static final class Access {
-    private static final int NONE = Integer.MAX_VALUE;
-
-    private int guard = NONE;
-    private int denies = NONE;
-    private int mayDeny = NONE;
-    private int allows = NONE;
-    private int mayAllow = NONE;
-
-    void guardedBy(int policy) {
-      guard = Math.min(guard, policy);
-    }
-
-    void answered(AccessRule rule, int answer) {
-      if (answer == AccessRule.YES) {
-        if (rule.deny()) {
-          denies = Math.min(denies, rule.rule());
-        } else {
-          allows = Math.min(allows, rule.rule());
-        }
-      } else if (answer == AccessRule.DEPENDS) {
-        if (rule.deny()) {
-          mayDeny = Math.min(mayDeny, rule.rule());
-        } else {
-          mayAllow = Math.min(mayAllow, rule.rule());
-        }
-      }
-    }
-
-    int outcome() {
-      if (denies != NONE) {
-        return PortFunction.outcome(Decision.REFUSE, denies);
-      }
-      if (guard != NONE && allows == NONE && mayAllow == NONE) {
-        return PortFunction.outcome(Decision.REFUSE, guard);
-      }
-      if (mayDeny != NONE) {
-        return PortFunction.outcome(Decision.INSPECT, mayDeny);
-      }
-      if (guard != NONE && allows == NONE) {
-        return PortFunction.outcome(Decision.INSPECT, mayAllow);
-      }
-      return PortFunction.outcome(Decision.ALLOW, allows == NONE ? 0 : allows);
     }
   }
 

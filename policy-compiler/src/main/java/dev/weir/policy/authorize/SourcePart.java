@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.weir.policy.authorize;
 
+import java.util.Arrays;
 import java.util.BitSet;
 import java.util.List;
 
@@ -87,5 +88,15 @@ final class SourcePart {
   /** Who matches at all, ascending: identity in the upper bits, 1 in the lowest for a sure yes. */
   int[] members() {
     return members;
+  }
+
+  /** What an identity answers. */
+  int answer(int identity) {
+    if (everybody()) {
+      return AccessRule.YES;
+    }
+    return Arrays.binarySearch(members, identity << 1 | 1) >= 0
+        ? AccessRule.YES
+        : Arrays.binarySearch(members, identity << 1) >= 0 ? AccessRule.DEPENDS : AccessRule.NO;
   }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.weir.policy.connectivity;
 
+import dev.weir.policy.authorize.AccessReach;
 import dev.weir.policy.cluster.Cluster;
 import dev.weir.policy.cluster.Selectors;
 import dev.weir.policy.model.Block;
@@ -31,8 +32,8 @@ import java.util.function.BiConsumer;
 import java.util.function.Consumer;
 
 /**
- * Every connection that NetworkPolicies allow between workloads, and between them and addresses
- * outside.
+ * Every connection that policies allow between workloads, and between them and addresses outside. A
+ * connection that may carry some request counts as allowed, and policies in audit refuse nothing.
  *
  * <p>Pods of one controller are one peer: it may do what any of its pods may. Workloads that no
  * policy can tell apart are one class; connections are computed once for two classes and never kept
@@ -47,6 +48,8 @@ public final class Connectivity {
   private static final int KEPT = 64;
 
   private final Cluster cluster;
+  private final AccessReach reach;
+  private final Map<Long, Connections> passing = new HashMap<>();
   private final List<AddressRange> ranges;
   private final int[] classOf;
   private final List<Integer> representatives = new ArrayList<>();
@@ -91,8 +94,9 @@ public final class Connectivity {
    */
   public record Row(String source, String destination, Connections connections) {}
 
-  private Connectivity(Cluster cluster, Collection<Block> blocks) {
+  private Connectivity(Cluster cluster, AccessReach reach, Collection<Block> blocks) {
     this.cluster = cluster;
+    this.reach = reach;
     this.ranges = AddressRange.cut(blocks);
     this.classOf = new int[cluster.workloads().size()];
     classify();
@@ -102,18 +106,22 @@ public final class Connectivity {
 
   /** What these files allow. */
   public static Connectivity of(Cluster cluster) {
-    return new Connectivity(cluster, blocks(cluster));
+    AccessReach reach = new AccessReach(cluster);
+    return new Connectivity(cluster, reach, blocks(cluster, reach));
   }
 
   /** What two sets of files allow, with addresses cut alike. */
   static List<Connectivity> comparable(Cluster one, Cluster other) {
-    Set<Block> blocks = new HashSet<>(blocks(one));
-    blocks.addAll(blocks(other));
-    return List.of(new Connectivity(one, blocks), new Connectivity(other, blocks));
+    AccessReach reachOfOne = new AccessReach(one);
+    AccessReach reachOfOther = new AccessReach(other);
+    Set<Block> blocks = new HashSet<>(blocks(one, reachOfOne));
+    blocks.addAll(blocks(other, reachOfOther));
+    return List.of(
+        new Connectivity(one, reachOfOne, blocks), new Connectivity(other, reachOfOther, blocks));
   }
 
-  private static Set<Block> blocks(Cluster cluster) {
-    Set<Block> blocks = new HashSet<>();
+  private static Set<Block> blocks(Cluster cluster, AccessReach reach) {
+    Set<Block> blocks = new HashSet<>(reach.blocks());
     for (NetworkPolicy policy : cluster.all(NetworkPolicy.class)) {
       for (List<Clause> clauses : List.of(policy.ingress(), policy.egress())) {
         for (Clause clause : clauses) {
@@ -139,7 +147,8 @@ public final class Connectivity {
           named.add(List.of(port.name(), port.protocol(), port.port()));
         }
       }
-      List<Object> key = List.of(workload.meta().namespace(), workload.meta().labels(), named);
+      List<Object> key =
+          List.of(workload.meta().namespace(), workload.meta().labels(), named, reach.identity(w));
       int index = classes.computeIfAbsent(key, k -> classes.size());
       if (index == representatives.size()) {
         representatives.add(w);
@@ -161,6 +170,9 @@ public final class Connectivity {
           out.add(new ArrayList<>());
         });
     for (NetworkPolicy policy : cluster.all(NetworkPolicy.class)) {
+      if (policy.audit()) {
+        continue;
+      }
       String namespace = policy.meta().namespace();
       BitSet selected = classes(cluster.select(namespace, policy.podSelector()));
       if (policy.isolatesIngress()) {
@@ -232,7 +244,7 @@ public final class Connectivity {
               allowed = allowed.or(resolved(rule, classOf[w]));
             }
           }
-          Connections both = opened.and(allowed);
+          Connections both = opened.and(allowed).and(passing(AccessReach.STRANGER, classOf[w]));
           if (!both.isEmpty()) {
             fromController.merge(workload.peerName(), both, Connections::or);
           }
@@ -286,6 +298,35 @@ public final class Connectivity {
     return towards(destination, ingress, false);
   }
 
+  /** What AuthorizationPolicies leave of all connections to a class. */
+  private Connections passing(int source, int destination) {
+    if (reach.isEverything()) {
+      return Connections.ALL;
+    }
+    int to = reach.identity(representatives.get(destination));
+    return passing.computeIfAbsent(
+        (long) source << 32 | to,
+        k -> {
+          Connections result = Connections.NONE;
+          for (AccessReach.Ports ports : reach.passing(source, to)) {
+            result = result.or(Connections.of(ports.protocol(), ports.first(), ports.last()));
+          }
+          return result;
+        });
+  }
+
+  /** The same for whoever comes from outside: in plain text. */
+  private Connections passing(AddressRange range, int destination) {
+    if (reach.isEverything()) {
+      return Connections.ALL;
+    }
+    Connections result = passing(reach.identity(range.first()), destination);
+    for (AccessReach.Ports ports : reach.refusedInPlainText(representatives.get(destination))) {
+      result = result.minus(Connections.of(ports.protocol(), ports.first(), ports.last()));
+    }
+    return result;
+  }
+
   /** From the controller of Ingress objects to a workload. */
   Connections fromController(String destination) {
     return fromController.getOrDefault(destination, Connections.NONE);
@@ -298,15 +339,13 @@ public final class Connectivity {
       Connections allowed = Connections.NONE;
       for (int c = classes.nextSetBit(0); c >= 0; c = classes.nextSetBit(c + 1)) {
         Side side = sides.get(c);
-        if (!side.isolated()) {
-          allowed = Connections.ALL;
-          break;
-        }
+        Connections here = side.isolated() ? Connections.NONE : Connections.ALL;
         for (Rule rule : side.rules()) {
           if (rule.names(range)) {
-            allowed = allowed.or(outwards ? numbers(rule.ports()) : resolved(rule, c));
+            here = here.or(outwards ? numbers(rule.ports()) : resolved(rule, c));
           }
         }
+        allowed = allowed.or(outwards ? here : here.and(passing(range, c)));
       }
       result.add(allowed);
     }
@@ -323,6 +362,9 @@ public final class Connectivity {
       found = side(egress.get(source), destination, destination);
       if (!found.isEmpty()) {
         found = found.and(side(ingress.get(destination), source, destination));
+      }
+      if (!found.isEmpty()) {
+        found = found.and(passing(reach.identity(representatives.get(source)), destination));
       }
       row[destination] = found;
     }
