@@ -5,7 +5,9 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.weir.policy.plan.Address;
+import dev.weir.policy.plan.ProxyPlan.Filter;
 import dev.weir.policy.plan.ProxyPlan.Listener;
+import dev.weir.policy.plan.ProxyPlan.RouteRule;
 import dev.weir.policy.plan.ProxyPlan.Tls;
 import dev.weir.policy.plan.ProxyUpdate;
 import dev.weir.policy.plan.TlsKeyPair;
@@ -60,6 +62,26 @@ final class UpdateTest {
       }
       mesh.proxy.update(update(mesh, List.of(), backend.port()));
       assertThatThrownBy(() -> new Client(port)).isInstanceOf(ConnectException.class);
+    }
+  }
+
+  @Test
+  void anUpdateThatAsksForWhatThisProxyCannotDoIsRefused() throws Exception {
+    try (RawBackend backend = new RawBackend(RawBackend.named("v1"));
+        Mesh mesh = new Mesh()) {
+      RouteRule mirrored =
+          new RouteRule(
+              Mesh.any(),
+              List.of(new Filter.Mirror(0, 1, 100)),
+              Mesh.weighted(Mesh.any(), 1).backends(),
+              0,
+              0);
+      ProxyUpdate update =
+          mesh.update(
+              List.of(Mesh.route(mirrored)), List.of(), List.of(), List.of(), backend.port());
+      assertThatThrownBy(() -> mesh.proxy.update(update))
+          .isInstanceOf(UpdateRefusedException.class)
+          .hasMessageContaining("mirrors");
     }
   }
 

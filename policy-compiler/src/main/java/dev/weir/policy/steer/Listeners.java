@@ -137,7 +137,7 @@ final class Listeners {
                   + address
                   + " is also that of listener "
                   + other.id()
-                  + " (give each Gateway addresses of its own): both at once");
+                  + ": two Gateways at one place need addresses of their own");
         }
       }
     }

@@ -152,4 +152,22 @@ class EndpointsTest {
         .singleElement()
         .satisfies(w -> assertThat(steered.name(w)).isEqualTo("d"));
   }
+
+  @Test
+  void aBackendThatSpeaksOnlyHttp2IsNotServedYet() {
+    String route =
+        route(
+            "HTTPRoute",
+            "r",
+            "{parentRefs: [{group: '', kind: Service, name: a}],"
+                + " rules: [{backendRefs: [{name: b, port: 80}]}]}");
+    String shop =
+        SHOP.replace("targetPort: 8080}", "targetPort: 8080, appProtocol: kubernetes.io/h2c}");
+    assertThat(asked(shop, route).cluster("shop/b:80").appProtocol())
+        .isEqualTo("kubernetes.io/h2c");
+    assertThat(Steered.errors(shop, route))
+        .singleElement()
+        .satisfies(e -> assertThat(e).contains("does not speak HTTP/2 to backends yet"));
+    assertThat(Steered.errors(shop)).isEmpty();
+  }
 }
