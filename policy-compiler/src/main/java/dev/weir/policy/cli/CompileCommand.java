@@ -80,7 +80,7 @@ public final class CompileCommand implements Callable<Integer> {
                 service.protocol(),
                 service.port(),
                 service.tier().name().toLowerCase(Locale.ROOT),
-                Reports.why(service));
+                Reports.why(plan, service));
       }
     }
     input.out().flush();

@@ -8,6 +8,7 @@ import dev.weir.policy.answer.Remedy;
 import dev.weir.policy.answer.Routing;
 import dev.weir.policy.plan.Plan;
 import dev.weir.policy.plan.PlanCodec;
+import dev.weir.policy.plan.ProxyPlan;
 import dev.weir.policy.plan.Rule;
 import dev.weir.policy.plan.Service;
 import dev.weir.policy.plan.Verdict;
@@ -17,6 +18,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.stream.IntStream;
 
 /** Answers as JSON values; the names are documented in docs/policy.md and stay. */
 public final class Reports {
@@ -165,7 +167,7 @@ public final class Reports {
       item.put("port", service.port());
       item.put("protocol", service.protocol().name());
       item.put("tier", service.tier().name().toLowerCase(Locale.ROOT));
-      item.put("why", why(service));
+      item.put("why", why(plan, service));
       item.put(
           "backends",
           service.slots().stream()
@@ -190,13 +192,33 @@ public final class Reports {
     return report;
   }
 
-  static String why(Service service) {
-    return switch (service.tier()) {
-      case KERNEL ->
-          service.slots().isEmpty()
-              ? "nobody is behind it"
+  /** Why a service is served in its tier. */
+  static String why(Plan plan, Service service) {
+    if (service.tier() == Service.Tier.KERNEL) {
+      boolean weighted = service.slots().stream().distinct().count() < service.slots().size();
+      return service.slots().isEmpty()
+          ? "nobody is behind it"
+          : weighted
+              ? "a route splits by connection: its weights are the kernel's slots"
               : "no route: the kernel picks a backend at connect";
-      case PROXY -> "an HTTPRoute chooses by request, which only the proxy can";
-    };
+    }
+    Rule rule =
+        plan.proxy().virtualServices().stream()
+            .filter(v -> v.workload() == service.workload() && v.port() == service.port())
+            .flatMapToInt(
+                v ->
+                    IntStream.concat(
+                        v.everyRoute().mapToInt(ProxyPlan.Route::rule),
+                        v.everyL4Route().mapToInt(ProxyPlan.L4Route::rule)))
+            .mapToObj(plan.rules()::get)
+            .findFirst()
+            .orElse(Rule.ELSEWHERE);
+    return rule.describe()
+        + switch (rule.kind()) {
+          case "AuthorizationPolicy" -> " looks at requests, which only the proxy can";
+          case "TLSRoute", "TCPRoute" ->
+              " chooses by server name or client, which only the proxy can";
+          default -> " chooses by request, which only the proxy can";
+        };
   }
 }
