@@ -42,6 +42,7 @@ public final class Explainer {
   private final NetworkPolicies policies;
   private final Remedies remedies;
   private final Routing routing;
+  private final RequestRules requests;
   private final List<Service> services;
 
   /** A question that names nobody, or more than one. */
@@ -59,6 +60,7 @@ public final class Explainer {
     this.parties = new Parties(analysis, plan, index);
     this.policies = new NetworkPolicies(analysis, plan);
     this.routing = new Routing(plan);
+    this.requests = new RequestRules(analysis.cluster(), plan);
     this.remedies = new Remedies(analysis, policies);
     this.services = analysis.steering().services();
   }
@@ -139,7 +141,12 @@ public final class Explainer {
         for (int endpoint : cluster.endpoints()) {
           Backend backend = plan.backends().get(endpoint);
           Party party = parties.declared(parties.workload(backend.workload()));
-          backends.add(direct(from, party, Protocol.TCP, backend.port()));
+          Explanation reached = direct(from, party, Protocol.TCP, backend.port());
+          backends.add(
+              found.match().isEmpty()
+                  ? reached
+                  : requests.ask(
+                      reached, from, backend, share.cluster(), request, found.match().get()));
         }
       }
     }
@@ -338,8 +345,23 @@ public final class Explainer {
     // In audit mode the reasons are those for which it would be refused.
     boolean outAllows = answer.decision() == Decision.AUDIT ? out.whole() : out.enforced();
     boolean inAllows = answer.decision() == Decision.AUDIT ? in.whole() : in.enforced();
+    Rule decidedBy = rule(answer.rule());
+    boolean byAccess =
+        decidedBy.kind().equals("AuthorizationPolicy")
+            || decidedBy.kind().equals("PeerAuthentication");
     String why;
-    if (!special && (outAllows && inAllows) == refused) {
+    if (answer.decision() == Decision.INSPECT) {
+      why =
+          "AuthorizationPolicies about the destination decide request by request, which only the"
+              + " proxy can: it is reached by way of a Service's address";
+    } else if (refused && byAccess && outAllows && inAllows) {
+      why =
+          decidedBy.kind().equals("PeerAuthentication")
+              ? decidedBy.describe() + " demands mutual TLS of whoever is not on this node"
+              : decidedBy.clause().isEmpty()
+                  ? "no rule of the ALLOW policies about the destination lets the source in"
+                  : decidedBy.describe() + " denies it";
+    } else if (!special && (outAllows && inAllows) == refused) {
       why =
           "the plan and the policies disagree about this connection: this is a defect of Weir,"
               + " please report it with these files";
@@ -371,7 +393,11 @@ public final class Explainer {
       if (!inAllows || outAllows || hostClosed) {
         closed.add(Side.INGRESS);
       }
-      remedy = Optional.of(remedies.of(closed, from, to, protocol, port));
+      remedy =
+          Optional.of(
+              byAccess && outAllows && inAllows
+                  ? new Remedy("change " + decidedBy.describe(), List.of())
+                  : remedies.of(closed, from, to, protocol, port));
     }
     if (answer.decision() == Decision.AUDIT) {
       why +=
