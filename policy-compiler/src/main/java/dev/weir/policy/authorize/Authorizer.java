@@ -35,6 +35,7 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.TreeMap;
 import java.util.function.ToIntFunction;
+import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 
 /**
@@ -177,7 +178,8 @@ public final class Authorizer {
               + rows.size()
               + " verdict rows are more than the "
               + MAX_ROWS
-              + " a plan has room for",
+              + " a plan has room for; most are of "
+              + largest(),
           "let policies select whole namespaces or fewer distinct labels");
       return NOTHING;
     }
@@ -188,6 +190,18 @@ public final class Authorizer {
         rows.verdicts(sides),
         ports.classes(),
         cidrs);
+  }
+
+  /** The rules with the most rows, for people. */
+  private String largest() {
+    int[] counts = rows.byRule(rules.rules().size());
+    return IntStream.range(0, counts.length)
+        .filter(i -> counts[i] > 0)
+        .boxed()
+        .sorted(Comparator.comparingInt((Integer i) -> -counts[i]))
+        .limit(3)
+        .map(i -> rules.rules().get(i).describe() + " with " + counts[i])
+        .collect(Collectors.joining(", "));
   }
 
   // Who is told apart.

@@ -35,7 +35,11 @@ final class PortFunction {
 
   /** What {@code outcome} says of these codes, ascending, among them all of {@link #WIDE}. */
   static PortFunction of(int[] codes, IntUnaryOperator outcome) {
-    return new PortFunction(codes, Arrays.stream(codes).map(outcome).toArray());
+    int[] outcomes = new int[codes.length];
+    for (int i = 0; i < codes.length; i++) {
+      outcomes[i] = outcome.applyAsInt(codes[i]);
+    }
+    return new PortFunction(codes, outcomes);
   }
 
   /** Decision and rule in one number. */

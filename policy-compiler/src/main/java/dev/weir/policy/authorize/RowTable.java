@@ -6,12 +6,14 @@ import dev.weir.policy.plan.Reserved;
 import dev.weir.policy.plan.Verdict;
 import dev.weir.policy.plan.Verdict.Decision;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 
 /** Verdict rows as they are collected: one word each, in one open-addressed array. */
 final class RowTable {
 
-  private static final long KEY = (1L << 46) - 1;
+  private static final int KEY_BITS = 46;
+  private static final long KEY = (1L << KEY_BITS) - 1;
 
   private long[] rows = new long[1 << 10];
   private int size;
@@ -80,21 +82,36 @@ final class RowTable {
    * @param sides of the identities
    */
   List<Verdict> verdicts(Sides sides) {
-    List<Verdict> result = new ArrayList<>(size);
+    // Sorted by key as numbers are: the key on top of the value.
+    long[] kept = new long[size];
+    int count = 0;
     for (long row : rows) {
-      if (row != 0) {
-        Verdict verdict = Verdict.ofRow(row);
-        if (!redundant(verdict, sides)) {
-          result.add(verdict);
-        }
+      if (row != 0 && !redundant(row, sides)) {
+        kept[count++] = Long.rotateLeft(row, Long.SIZE - KEY_BITS) ^ Long.MIN_VALUE;
       }
     }
-    result.sort(null);
+    Arrays.sort(kept, 0, count);
+    List<Verdict> result = new ArrayList<>(count);
+    for (int i = 0; i < count; i++) {
+      result.add(Verdict.ofRow(Long.rotateRight(kept[i] ^ Long.MIN_VALUE, Long.SIZE - KEY_BITS)));
+    }
     return result;
   }
 
+  /** How many rows each rule has. */
+  int[] byRule(int rules) {
+    int[] counts = new int[rules];
+    for (long row : rows) {
+      if (row != 0) {
+        counts[Verdict.ofRow(row).rule()]++;
+      }
+    }
+    return counts;
+  }
+
   /** Only rows of what a source may reach are more than needed, and they all allow. */
-  private boolean redundant(Verdict verdict, Sides sides) {
+  private boolean redundant(long row, Sides sides) {
+    Verdict verdict = Verdict.ofRow(row);
     int source = verdict.source();
     int destination = verdict.destination();
     Protocol protocol = verdict.protocol();

@@ -15,9 +15,8 @@ import dev.weir.policy.plan.Rule;
 import dev.weir.policy.source.Diagnostics;
 import dev.weir.policy.source.Position;
 import java.util.ArrayList;
-import java.util.HashMap;
+import java.util.IdentityHashMap;
 import java.util.List;
-import java.util.Map;
 import java.util.Optional;
 
 /**
@@ -31,7 +30,12 @@ public final class RuleTable {
   public static final int MAX = 1 << 16;
 
   private final List<Rule> rules = new ArrayList<>();
-  private final Map<String, Integer> byId = new HashMap<>();
+
+  /** Of each object; its clauses follow it, if they are named. */
+  private final IdentityHashMap<Resource, Integer> places = new IdentityHashMap<>();
+
+  /** Whether each policy stands for all of its clauses. */
+  private final boolean whole;
 
   /** The table of a cluster. */
   public RuleTable(Cluster cluster, Diagnostics diagnostics) {
@@ -52,7 +56,7 @@ public final class RuleTable {
             + cluster.all(PeerAuthentication.class).size()
             + cluster.all(TrafficPolicy.class).size()
             + cluster.all(Gateway.class).stream().mapToLong(g -> 1 + g.listeners().size()).sum();
-    boolean whole = others + clauses > MAX;
+    whole = others + clauses > MAX;
     for (AuthorizationPolicy policy : cluster.all(AuthorizationPolicy.class)) {
       add(policy, "", policy.meta().at());
       for (int i = 0; i < policy.rules().size() && !whole; i++) {
@@ -105,7 +109,7 @@ public final class RuleTable {
   }
 
   private void add(Resource resource, String clause, Position at) {
-    byId.put(resource.id() + " " + clause, rules.size());
+    places.putIfAbsent(resource, rules.size());
     rules.add(rule(resource, clause, at));
   }
 
@@ -122,17 +126,18 @@ public final class RuleTable {
 
   /** The rule that stands for a whole object. */
   public int of(Resource resource) {
-    return byId.getOrDefault(resource.id() + " ", 0);
+    Integer place = places.get(resource);
+    return place == null ? 0 : place;
   }
 
   /** The rule that stands for a listener. */
   public int of(Gateway gateway, Gateway.Listener listener) {
-    return byId.getOrDefault(gateway.id() + " " + clause(listener), of(gateway));
+    return of(gateway) + 1 + gateway.listeners().indexOf(listener);
   }
 
   /** The rule that stands for a rule of a policy, by its index in it. */
   public int of(AuthorizationPolicy policy, int index) {
-    return byId.getOrDefault(policy.id() + " rules[" + index + "]", of(policy));
+    return whole ? of(policy) : of(policy) + 1 + index;
   }
 
   /**
@@ -142,6 +147,8 @@ public final class RuleTable {
    * @param index of the clause in its policy
    */
   public int of(NetworkPolicy policy, String direction, int index) {
-    return byId.getOrDefault(policy.id() + " " + direction + "[" + index + "]", of(policy));
+    return whole
+        ? of(policy)
+        : of(policy) + 1 + index + (direction.equals("egress") ? policy.ingress().size() : 0);
   }
 }
