@@ -12,7 +12,7 @@ import java.util.List;
  *
  * <p>A share is exact when some number of slots up to {@value #MAX} holds all shares exactly, and
  * else off by less than one slot in {@value #MAX}. The number is the largest such, so that weights
- * which change keep most slots where they were: who gets a slot is decided by the highest of fixed
+ * which change keep most slots where they were: who gets a slot is decided by the lowest of fixed
  * random numbers, one for each slot and target, among the targets that have slots left to get
  * (rendezvous hashing with quotas). So the same weights always give the same slots, and other
  * weights move about as many as they must.
@@ -39,7 +39,9 @@ final class Slots {
 
   /** Targets by slot. */
   static List<Integer> of(List<Share> shares) {
-    List<Share> some = shares.stream().filter(s -> s.numerator() > 0).toList();
+    // A kernel table has room for far fewer backends than the limit.
+    List<Share> some =
+        shares.stream().filter(s -> s.numerator() > 0).limit(1 << SHARE_BITS).toList();
     if (some.isEmpty()) {
       return List.of();
     }
@@ -104,29 +106,33 @@ final class Slots {
     return quota;
   }
 
-  private record Bid(int slot, int share, long height) {}
+  /** Bits of a bid that name its slot, and those that name its share; the rest is its height. */
+  private static final int SLOT_BITS = 10;
+
+  private static final int SHARE_BITS = 20;
 
   private static List<Integer> assign(List<Share> shares, int[] quota, int slots) {
-    List<Bid> bids = new ArrayList<>(slots * shares.size());
+    // Whoever has a slot left to get bids for all of them: never more bidders than slots.
+    int bidders = (int) Arrays.stream(quota).filter(q -> q > 0).count();
+    long[] bids = new long[slots * bidders];
+    int at = 0;
     for (int s = 0; s < shares.size(); s++) {
-      long seed = seed(shares.get(s).key());
-      for (int slot = 0; slot < slots; slot++) {
-        bids.add(new Bid(slot, s, mix(seed + slot)));
+      long seed = quota[s] > 0 ? seed(shares.get(s).key()) : 0;
+      for (int slot = 0; slot < slots && quota[s] > 0; slot++) {
+        bids[at++] = mix(seed + slot) << SLOT_BITS + SHARE_BITS | (long) slot << SHARE_BITS | s;
       }
     }
-    bids.sort(
-        Comparator.comparingLong(Bid::height)
-            .reversed()
-            .thenComparingInt(Bid::slot)
-            .thenComparingInt(Bid::share));
+    Arrays.sort(bids);
     List<Integer> result = new ArrayList<>(Collections.nCopies(slots, NOWHERE));
     boolean[] taken = new boolean[slots];
     int[] left = quota.clone();
-    for (Bid bid : bids) {
-      if (!taken[bid.slot()] && left[bid.share()] > 0) {
-        taken[bid.slot()] = true;
-        left[bid.share()]--;
-        result.set(bid.slot(), shares.get(bid.share()).target());
+    for (long bid : bids) {
+      int slot = (int) (bid >>> SHARE_BITS) & (1 << SLOT_BITS) - 1;
+      int share = (int) bid & (1 << SHARE_BITS) - 1;
+      if (!taken[slot] && left[share] > 0) {
+        taken[slot] = true;
+        left[share]--;
+        result.set(slot, shares.get(share).target());
       }
     }
     return result;

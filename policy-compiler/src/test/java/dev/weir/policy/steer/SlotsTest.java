@@ -88,4 +88,9 @@ class SlotsTest {
   void aWeightOfZeroGetsNothing() {
     assertThat(slots(List.of(0, 3))).containsOnly(1);
   }
+
+  @Test
+  void moreBackendsThanSlotsTakeWhatThereIs() {
+    assertThat(slots(Collections.nCopies(20_000, 1))).hasSize(Slots.MAX).doesNotHaveDuplicates();
+  }
 }
