@@ -16,7 +16,8 @@ import picocli.CommandLine.Option;
       AllowedCommand.class,
       DiffCommand.class,
       TestCommand.class,
-      CompileCommand.class
+      CompileCommand.class,
+      SchemaCommand.class
     })
 public final class PolicyTool {
 

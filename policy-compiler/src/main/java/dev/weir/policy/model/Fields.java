@@ -14,6 +14,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -39,10 +40,18 @@ final class Fields {
 
   private int knownCount;
 
+  /** Paths of all fields that were asked for, for who compares a reader with a schema. */
+  private final @Nullable Set<String> asked;
+
   Fields(Mapping mapping, String path, Diagnostics diagnostics) {
+    this(mapping, path, diagnostics, null);
+  }
+
+  Fields(Mapping mapping, String path, Diagnostics diagnostics, @Nullable Set<String> asked) {
     this.mapping = mapping;
     this.path = path;
     this.diagnostics = diagnostics;
+    this.asked = asked;
     this.parent = null;
     this.key = "";
     this.index = NO_INDEX;
@@ -51,6 +60,7 @@ final class Fields {
   private Fields(Mapping mapping, Fields parent, String key, int index) {
     this.mapping = mapping;
     this.diagnostics = parent.diagnostics;
+    this.asked = parent.asked;
     this.parent = parent;
     this.key = key;
     this.index = index;
@@ -125,6 +135,9 @@ final class Fields {
   }
 
   private void know(String key) {
+    if (asked != null) {
+      asked.add(path(key));
+    }
     if (knownCount == known.length) {
       known = Arrays.copyOf(known, knownCount * 2);
     }

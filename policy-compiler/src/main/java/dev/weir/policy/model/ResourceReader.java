@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.weir.policy.model;
 
+import dev.weir.policy.schema.Schemas;
 import dev.weir.policy.source.Diagnostics;
 import dev.weir.policy.source.DocumentReader;
 import dev.weir.policy.source.Node;
 import dev.weir.policy.source.Node.Mapping;
 import dev.weir.policy.source.Node.Sequence;
+import dev.weir.policy.source.Purpose;
 import dev.weir.policy.source.SourceFile;
 import dev.weir.policy.source.SourceTree;
 import dev.weir.policy.source.Texts;
@@ -42,6 +44,7 @@ public final class ResourceReader {
           "networking.k8s.io/ServiceCIDR");
 
   private final Diagnostics diagnostics;
+  private final Schemas schemas = new Schemas();
   private final List<Resource> resources = new ArrayList<>();
   private final Map<String, Meta> seen = new HashMap<>();
 
@@ -113,7 +116,14 @@ public final class ResourceReader {
       items(fields, path, path.isEmpty(), items);
       return;
     }
+    int errors = diagnostics.errors().size();
     Optional<Resource> resource = read(fields, group, version, kind);
+    if (diagnostics.purpose() == Purpose.CHECK
+        && group.equals("weir.dev")
+        && !untyped
+        && diagnostics.errors().size() == errors) {
+      schemas.of(kind).ifPresent(schema -> schema.check(mapping, diagnostics));
+    }
     resource.ifPresent(r -> Annotations.check(fields, r.kind()));
     resource.ifPresent(this::add);
   }

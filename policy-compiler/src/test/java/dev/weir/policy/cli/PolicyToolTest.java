@@ -98,6 +98,18 @@ class PolicyToolTest {
     assertThat(run(arguments.replace("DIR", EXAMPLE).split(" "))).isEqualTo(ExitCodes.USAGE);
   }
 
+  @Test
+  void schemaPrintsTheSchemaOfAKind() {
+    assertThat(run("schema", "Workload")).isEqualTo(ExitCodes.OK);
+    assertThat(out.toString()).startsWith("{").contains("\"title\": \"Workload\"");
+  }
+
+  @Test
+  void schemaOfAnotherKindIsAWrongCommandLine() {
+    assertThat(run("schema", "Pod")).isEqualTo(ExitCodes.USAGE);
+    assertThat(out.toString()).contains("Mesh, PolicyTest, TrafficPolicy, Workload");
+  }
+
   @ParameterizedTest
   @ValueSource(strings = {"check", "explain", "allowed", "diff", "test", "compile"})
   void everyCommandHasHelp(String command) {
