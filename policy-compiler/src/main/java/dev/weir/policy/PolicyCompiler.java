@@ -17,6 +17,7 @@ import dev.weir.policy.steer.Steerer;
 import dev.weir.policy.steer.Steering;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.function.Predicate;
 
 /**
  * Compiles policy files to a plan.
@@ -55,12 +56,22 @@ public final class PolicyCompiler {
    * put in force.
    */
   public static Analysis analyse(SourceTree tree) {
-    return new PolicyCompiler(Purpose.ASK).run(tree);
+    return analyse(tree, resource -> true);
+  }
+
+  /** The same as if only some of the objects were there. */
+  public static Analysis analyse(SourceTree tree, Predicate<Resource> there) {
+    return new PolicyCompiler(Purpose.ASK).run(tree, there);
   }
 
   private Analysis run(SourceTree tree) {
+    return run(tree, resource -> true);
+  }
+
+  private Analysis run(SourceTree tree, Predicate<Resource> there) {
     Diagnostics diagnostics = new Diagnostics(purpose);
-    List<Resource> resources = ResourceReader.read(tree, diagnostics);
+    List<Resource> resources =
+        ResourceReader.read(tree, diagnostics).stream().filter(there).toList();
     Cluster cluster = Cluster.of(resources, diagnostics);
     RuleTable rules = new RuleTable(cluster, diagnostics);
     AccessPolicies access = new AccessPolicies(cluster, rules);

@@ -182,6 +182,30 @@ final class TlsTest {
     }
   }
 
+  /** RFC 9110 7.4 and 15.5.20: the certificate that the client looked at is not this host's. */
+  @Test
+  void aRequestForAnotherListenersHostIsMisdirected() throws Exception {
+    try (RawBackend backend = new RawBackend(RawBackend.named("v1"));
+        Mesh mesh = new Mesh()) {
+      mesh.origin = Optional.empty();
+      int port = Mesh.freePort();
+      serve(
+          mesh,
+          backend.port(),
+          List.of(keyPair("shop/a", "a.test"), keyPair("shop/star", "*.test")),
+          https(port, "a", "a.test", "shop/a"),
+          https(port, "star", "*.test", "shop/star"));
+      try (Client client = new Client(connect(port, "x.test", "TLSv1.3"))) {
+        client.send("GET / HTTP/1.1\r\nHost: y.test\r\n\r\n");
+        assertThat(client.read(false).status()).isEqualTo(200);
+        client.send("GET / HTTP/1.1\r\nHost: a.test\r\n\r\n");
+        assertThat(client.read(false).status()).isEqualTo(421);
+        client.send("GET / HTTP/1.1\r\nHost: elsewhere\r\n\r\n");
+        assertThat(client.read(false).status()).isEqualTo(404);
+      }
+    }
+  }
+
   @Test
   void aNewCertificateServesNewConnectionsAndOldOnesGoOn() throws Exception {
     try (RawBackend backend = new RawBackend(RawBackend.named("v1"));

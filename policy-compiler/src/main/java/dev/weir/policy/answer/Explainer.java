@@ -47,7 +47,8 @@ public final class Explainer {
 
   /** A question that names nobody, or more than one. */
   public static final class UnclearException extends Exception {
-    UnclearException(String message) {
+    /** Says who is meant by what. */
+    public UnclearException(String message) {
       super(message);
     }
   }

@@ -14,6 +14,7 @@ import picocli.CommandLine.Option;
       CheckCommand.class,
       ExplainCommand.class,
       AllowedCommand.class,
+      RouteCommand.class,
       DiffCommand.class,
       TestCommand.class,
       CompileCommand.class,

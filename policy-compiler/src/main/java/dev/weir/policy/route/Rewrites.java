@@ -30,7 +30,7 @@ public final class Rewrites {
    * @param host of the request, without port
    * @param listenerPort on which the request came in
    */
-  public static String location(
+  public static Location location(
       Filter.Redirect redirect,
       String scheme,
       String host,
@@ -46,11 +46,8 @@ public final class Rewrites {
             .port()
             .orElseGet(() -> redirect.scheme().isPresent() ? wellKnown(newScheme) : listenerPort);
     Optional<RequestTarget> edited = redirect.path().map(edit -> rewrite(target, edit, match));
-    return newScheme
-        + "://"
-        + newHost
-        + (port == 0 || port == wellKnown(newScheme) ? "" : ":" + port)
-        + edited.orElse(target).text();
+    return new Location(
+        newScheme, newHost, port == wellKnown(newScheme) ? 0 : port, edited.orElse(target));
   }
 
   private static int wellKnown(String scheme) {

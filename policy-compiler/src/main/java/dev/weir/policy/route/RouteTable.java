@@ -155,16 +155,7 @@ public final class RouteTable {
     }
 
     boolean serves(String host) {
-      if (hostname.isEmpty()) {
-        return true;
-      }
-      if (hostname.startsWith("*.")) {
-        // One label or more in place of the star (Gateway API, Hostname).
-        int suffix = hostname.length() - 1;
-        return host.length() > suffix
-            && host.regionMatches(host.length() - suffix, hostname, 1, suffix);
-      }
-      return hostname.equals(host);
+      return Hostnames.serves(hostname, host);
     }
 
     @Nullable Candidate find(RequestView request) {

@@ -7,6 +7,7 @@ import dev.weir.policy.model.Located;
 import dev.weir.policy.model.PortReference;
 import dev.weir.policy.model.Reference;
 import dev.weir.policy.model.Resource;
+import dev.weir.policy.model.Route;
 import dev.weir.policy.model.Service;
 import dev.weir.policy.model.Workload;
 import dev.weir.policy.plan.Address;
@@ -90,6 +91,21 @@ final class Backends {
   }
 
   /**
+   * Whether a route leads back to what it is attached to. A route of a consumer needs no grant for
+   * that: its clients have called this very Service.
+   */
+  private static boolean parent(Resource owner, String namespace, String name) {
+    return owner instanceof Route route
+        && route.parents().stream()
+            .anyMatch(
+                p ->
+                    p.kind().equals("Service")
+                        && p.group().isEmpty()
+                        && p.name().equals(name)
+                        && p.namespace().orElse(owner.meta().namespace()).equals(namespace));
+  }
+
+  /**
    * The service port that a reference means; empty, and a warning, when it is invalid.
    *
    * @param owner who refers
@@ -103,8 +119,9 @@ final class Backends {
     if (!reference.group().isEmpty() || !reference.kind().equals("Service")) {
       problem = "backends of kind " + reference.kind() + " are not known";
       remedy = "a Service";
-    } else if (!grants.allow(
-        owner.kind(), owner.meta().namespace(), "Service", namespace, reference.name())) {
+    } else if (!parent(owner, namespace, reference.name())
+        && !grants.allow(
+            owner.kind(), owner.meta().namespace(), "Service", namespace, reference.name())) {
       problem = "no ReferenceGrant of namespace " + namespace + " allows Service " + name;
       remedy = "add one";
     } else if (!serviceIndex.containsKey(name)) {

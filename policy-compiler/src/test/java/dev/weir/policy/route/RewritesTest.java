@@ -67,41 +67,44 @@ final class RewritesTest {
     RouteMatch match = match("/", "/a");
     assertThat(
             Rewrites.location(
-                new Filter.Redirect(
-                    Optional.of("https"),
-                    Optional.empty(),
-                    Optional.empty(),
-                    Optional.empty(),
-                    301),
-                "http",
-                "shop.test",
-                8080,
-                target,
-                match))
+                    new Filter.Redirect(
+                        Optional.of("https"),
+                        Optional.empty(),
+                        Optional.empty(),
+                        Optional.empty(),
+                        301),
+                    "http",
+                    "shop.test",
+                    8080,
+                    target,
+                    match)
+                .text())
         .isEqualTo("https://shop.test/a?q=1");
     assertThat(
             Rewrites.location(
-                new Filter.Redirect(
-                    Optional.empty(),
-                    Optional.of("other.test"),
-                    Optional.of(new PathEdit.Full("/b")),
-                    Optional.empty(),
-                    302),
-                "http",
-                "shop.test",
-                8080,
-                target,
-                match))
+                    new Filter.Redirect(
+                        Optional.empty(),
+                        Optional.of("other.test"),
+                        Optional.of(new PathEdit.Full("/b")),
+                        Optional.empty(),
+                        302),
+                    "http",
+                    "shop.test",
+                    8080,
+                    target,
+                    match)
+                .text())
         .isEqualTo("http://other.test:8080/b?q=1");
     assertThat(
             Rewrites.location(
-                new Filter.Redirect(
-                    Optional.empty(), Optional.empty(), Optional.empty(), Optional.of(81), 302),
-                "http",
-                "shop.test",
-                80,
-                target,
-                match))
+                    new Filter.Redirect(
+                        Optional.empty(), Optional.empty(), Optional.empty(), Optional.of(81), 302),
+                    "http",
+                    "shop.test",
+                    80,
+                    target,
+                    match)
+                .text())
         .isEqualTo("http://shop.test:81/a?q=1");
   }
 }

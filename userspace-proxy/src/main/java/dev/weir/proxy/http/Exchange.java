@@ -7,9 +7,11 @@ import dev.weir.policy.plan.VerdictIndex;
 import dev.weir.policy.rbac.AccessDecision;
 import dev.weir.policy.rbac.AccessRules;
 import dev.weir.policy.rbac.Attributes;
+import dev.weir.policy.route.LocalReply;
 import dev.weir.policy.route.RequestTarget;
 import dev.weir.policy.route.RequestView;
 import dev.weir.policy.route.Rewrites;
+import dev.weir.policy.route.RouteAction;
 import dev.weir.policy.route.RouteMatch;
 import dev.weir.proxy.loop.Loop;
 import dev.weir.proxy.observe.Counter;
@@ -79,7 +81,7 @@ final class Exchange implements UpstreamListener, RequestView {
   private @Nullable Generation generation;
   private @Nullable RouteMatch match;
   private @Nullable Action action;
-  private Action.@Nullable Choice choice;
+  private RouteAction.@Nullable Choice choice;
   private @Nullable Cluster cluster;
   private @Nullable Target backend;
 
@@ -182,20 +184,30 @@ final class Exchange implements UpstreamListener, RequestView {
       return;
     }
     source = client.source().get();
-    Entrance in = client.entrance().orElseThrow();
+    entrance = client.entrance().orElseThrow();
+    Optional<Entrance> door = client.entrance(host);
+    if (door.isEmpty()) {
+      reply(LocalReply.NO_ROUTE, "NR");
+      return;
+    }
+    Entrance in = door.get();
     entrance = in;
+    if (client.misdirected(in)) {
+      reply(LocalReply.MISDIRECTED, "NR");
+      return;
+    }
     if (!passes(in, generation, source)) {
       return;
     }
     Optional<RouteMatch> found = in.table().match(this);
     if (found.isEmpty()) {
-      reply(HttpResponseStatus.NOT_FOUND, "NR", "no route for this request");
+      reply(LocalReply.NO_ROUTE, "NR");
       return;
     }
     match = found.get();
     action = in.action(match);
-    if (action.redirect().isPresent()) {
-      redirect(action.redirect().get(), match);
+    if (action.route().redirect().isPresent()) {
+      redirect(action.route().redirect().get(), match);
       return;
     }
     choose(action, match);
@@ -203,25 +215,28 @@ final class Exchange implements UpstreamListener, RequestView {
 
   private void choose(Action chosen, RouteMatch matched) {
     int index = matched.schedule().next();
-    if (index < 0 || chosen.choices().get(index).cluster().isEmpty()) {
-      reply(
-          HttpResponseStatus.INTERNAL_SERVER_ERROR, "-", "the route has no valid backend for this");
+    if (index < 0 || chosen.clusters().get(index).isEmpty()) {
+      reply(LocalReply.NO_VALID_BACKEND, "-");
       return;
     }
-    choice = chosen.choices().get(index);
-    Cluster picked = choice.cluster().get();
+    RouteAction.Choice turn = chosen.route().choices().get(index);
+    choice = turn;
+    Cluster picked = chosen.clusters().get(index).get();
     cluster = picked;
     if (picked.size() == 0) {
-      reply(HttpResponseStatus.SERVICE_UNAVAILABLE, "UH", picked.name() + " has no ready endpoint");
+      reply(
+          HttpResponseStatus.valueOf(LocalReply.NO_ENDPOINT.status()),
+          "UH",
+          picked.name() + " has " + LocalReply.NO_ENDPOINT.text());
       return;
     }
     // First what the filters make of it: a backend's policies are about what the backend gets.
-    prepare(chosen);
+    prepare(chosen.route(), turn, matched);
     if (!pick(picked)) {
       return;
     }
-    if (chosen.requestTimeoutMillis() > 0) {
-      requestTimer = timer(chosen.requestTimeoutMillis());
+    if (chosen.route().requestTimeoutMillis() > 0) {
+      requestTimer = timer(chosen.route().requestTimeoutMillis());
     }
     connect(false);
   }
@@ -339,11 +354,11 @@ final class Exchange implements UpstreamListener, RequestView {
         .log()
         .refused(
             "403 " + asks.description() + " may not " + what + ": " + decision + " by " + rule);
-    reply(HttpResponseStatus.FORBIDDEN, "-", "policy does not allow this");
+    reply(LocalReply.FORBIDDEN, "-");
   }
 
   /** Makes of the request what the backend gets. */
-  private void prepare(Action chosen) {
+  private void prepare(RouteAction chosen, RouteAction.Choice turn, RouteMatch matched) {
     HttpHeaders headers = request.headers();
     Hops.stripRequest(headers);
     if (client10) {
@@ -353,20 +368,8 @@ final class Exchange implements UpstreamListener, RequestView {
       }
     }
     forwarded(headers);
-    chosen.request().apply(headers);
-    if (choice != null) {
-      choice.request().apply(headers);
-    }
-    RequestTarget out = target;
-    if (chosen.rewrite().isPresent() && match != null) {
-      Filter.Rewrite rewrite = chosen.rewrite().get();
-      if (rewrite.path().isPresent()) {
-        out = Rewrites.rewrite(target, rewrite.path().get(), match);
-      }
-      if (rewrite.hostname().isPresent()) {
-        headers.set(HttpHeaderNames.HOST, rewrite.hostname().get());
-      }
-    }
+    chosen.editRequest(headers, FieldEditor.INSTANCE, turn);
+    RequestTarget out = chosen.target(target, matched);
     sent = out;
     String text = out.text();
     if (!text.equals(request.uri())) {
@@ -393,14 +396,20 @@ final class Exchange implements UpstreamListener, RequestView {
   private void redirect(Filter.Redirect redirect, RouteMatch matched) {
     String location =
         Rewrites.location(
-            redirect, client.tls() ? "https" : "http", host, client.localPort(), target, matched);
+                redirect,
+                client.tls() ? "https" : "http",
+                host,
+                client.localPort(),
+                target,
+                matched)
+            .text();
     status = redirect.status();
     FullHttpResponse response =
         new DefaultFullHttpResponse(
             HttpVersion.HTTP_1_1, HttpResponseStatus.valueOf(status), Unpooled.EMPTY_BUFFER);
     response.headers().set(HttpHeaderNames.LOCATION, location);
     if (action != null) {
-      action.response().apply(response.headers());
+      action.route().response().apply(response.headers(), FieldEditor.INSTANCE);
     }
     local(response);
   }
@@ -418,8 +427,8 @@ final class Exchange implements UpstreamListener, RequestView {
     }
     connecting = true;
     connects++;
-    if (action != null && action.backendTimeoutMillis() > 0) {
-      backendTimer = timer(action.backendTimeoutMillis());
+    if (action != null && action.route().backendTimeoutMillis() > 0) {
+      backendTimer = timer(action.route().backendTimeoutMillis());
     }
     acquiring = true;
     to.endpoint().acquire(loop, this, fresh);
@@ -568,11 +577,8 @@ final class Exchange implements UpstreamListener, RequestView {
     upstreamKeepAlive = HttpUtil.isKeepAlive(response);
     responseTrailers = headers.getAll(HttpHeaderNames.TRAILER);
     Hops.strip(headers);
-    if (action != null) {
-      action.response().apply(headers);
-    }
-    if (choice != null) {
-      choice.response().apply(headers);
+    if (action != null && choice != null) {
+      action.route().editResponse(headers, FieldEditor.INSTANCE, choice);
     }
     response.setProtocolVersion(HttpVersion.HTTP_1_1);
     keepAlive = clientKeepAlive && !client.lastResponse();
@@ -771,6 +777,10 @@ final class Exchange implements UpstreamListener, RequestView {
     source = client.source().orElse(null);
     entrance = client.entrance().orElse(null);
     reply(refusal.status(), "DPE", refusal.why());
+  }
+
+  private void reply(LocalReply with, String flag) {
+    reply(HttpResponseStatus.valueOf(with.status()), flag, with.text());
   }
 
   /** Answers in the backend's place. */

@@ -24,11 +24,13 @@ import io.netty.handler.codec.http.HttpObject;
 import io.netty.handler.codec.http.HttpRequest;
 import io.netty.handler.codec.http.HttpVersion;
 import io.netty.handler.codec.http.LastHttpContent;
+import io.netty.handler.ssl.SniCompletionEvent;
 import io.netty.handler.ssl.SslHandshakeCompletionEvent;
 import io.netty.util.AsciiString;
 import io.netty.util.ReferenceCountUtil;
 import java.io.IOException;
 import java.util.ArrayDeque;
+import java.util.Locale;
 import java.util.Optional;
 import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
@@ -74,6 +76,8 @@ public final class ServerConnection extends ChannelInboundHandlerAdapter {
   private @Nullable Generation generation;
   private boolean leaving;
   private Optional<Entrance> entrance = Optional.empty();
+  private Optional<Gateway> gateway = Optional.empty();
+  private String serverName = "";
   private Optional<Source> source = Optional.empty();
 
   // The kind of the last request: most are of the same kind.
@@ -158,13 +162,15 @@ public final class ServerConnection extends ChannelInboundHandlerAdapter {
     }
     generation = now;
     Optional<Entrance> planned;
+    Optional<Gateway> door = Optional.empty();
     switch (origin) {
       case Origin.Workload(var peer, var destination, int number) -> {
         planned = now.service(destination);
         source = now.source(number);
       }
       case Origin.Gateway(var peer, var bind, boolean tls, var number) -> {
-        planned = now.gateway(bind).filter(g -> g.tls() == tls).map(Gateway::entrance);
+        door = now.gateway(bind).filter(g -> g.tls() == tls);
+        planned = door.map(Gateway::any);
         source =
             number.isPresent() ? now.source(number.getAsInt()) : Optional.of(now.outside(peer));
       }
@@ -172,6 +178,7 @@ public final class ServerConnection extends ChannelInboundHandlerAdapter {
     leaving = planned.isEmpty();
     if (!leaving) {
       entrance = planned;
+      gateway = door;
     }
   }
 
@@ -203,8 +210,29 @@ public final class ServerConnection extends ChannelInboundHandlerAdapter {
     return waiting.isEmpty() && !decoder.midHead() && (inputEnded || unplanned());
   }
 
+  /** One that requests may come in by, whatever their host. */
   Optional<Entrance> entrance() {
     return entrance;
+  }
+
+  /**
+   * The one that a request for a host comes in by.
+   *
+   * @param host in lower case without port; empty when none is named
+   */
+  Optional<Entrance> entrance(String host) {
+    return gateway.isPresent() ? gateway.get().listeners().of(host) : entrance;
+  }
+
+  /**
+   * Whether the handshake was with another listener than the one that a request comes in by (RFC
+   * 9110 7.4): the client believes in a certificate that is not for it, and may have shown one that
+   * it does not ask for.
+   */
+  boolean misdirected(Entrance in) {
+    return gateway.isPresent()
+        && !serverName.isEmpty()
+        && gateway.get().listeners().of(serverName).filter(e -> e == in).isEmpty();
   }
 
   Optional<Source> source() {
@@ -338,6 +366,9 @@ public final class ServerConnection extends ChannelInboundHandlerAdapter {
         exchange.clientGone();
         var _ = channel.close();
       }
+    }
+    if (event instanceof SniCompletionEvent sni && sni.hostname() != null) {
+      serverName = sni.hostname().toLowerCase(Locale.ROOT);
     }
     if (event instanceof SslHandshakeCompletionEvent handshake && !handshake.isSuccess()) {
       worker.metrics().count(Counter.TLS_FAILED);

@@ -1,18 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.weir.proxy.outbound;
 
+import dev.weir.policy.route.Listeners;
 import dev.weir.proxy.tls.Certificates;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 
 /**
  * A port that listeners of Gateways share, in one generation.
  *
- * @param entrance the routes of all of them; a listener's hostname is already in its routes
+ * @param listeners the routes of each, by host
+ * @param byName the same by {@code namespace/gateway/listener}
  * @param tls whether it terminates TLS
  * @param certificates by listener, the most specific hostname first
  */
-public record Gateway(Entrance entrance, boolean tls, List<Named> certificates) {
+public record Gateway(
+    Listeners<Entrance> listeners,
+    Map<String, Entrance> byName,
+    boolean tls,
+    List<Named> certificates) {
+
+  /** One of them, for requests of which no host is known. */
+  public Entrance any() {
+    return listeners.all().getFirst();
+  }
 
   /**
    * Certificates of one listener.

@@ -14,6 +14,7 @@ import dev.weir.policy.plan.VerdictIndex;
 import dev.weir.policy.plan.Workload;
 import dev.weir.policy.rbac.AccessRules;
 import dev.weir.policy.rbac.Principal;
+import dev.weir.policy.route.Listeners;
 import dev.weir.proxy.observe.Peer;
 import dev.weir.proxy.tls.Certificates;
 import dev.weir.proxy.upstream.Endpoint;
@@ -426,7 +427,9 @@ public final class Generation {
         throws UpdateRefusedException {
       boolean tls = listeners.getFirst().tls().isPresent();
       List<Gateway.Named> named = new ArrayList<>();
-      List<ProxyPlan.Route> routes = new ArrayList<>();
+      Optional<Gateway> before = previous.flatMap(generation -> generation.gateway(bind));
+      Listeners.Builder<Entrance> byHost = new Listeners.Builder<>();
+      Map<String, Entrance> byName = new HashMap<>();
       for (ProxyPlan.Listener listener : listeners) {
         if (listener.tls().isPresent() != tls) {
           throw new UpdateRefusedException(
@@ -440,11 +443,20 @@ public final class Generation {
                   + listeners.getFirst().name()
                   + " differ in whether they terminate TLS; give one of them another port");
         }
-        routes.addAll(listener.routes());
+        String name = listener.gateway() + "/" + listener.name();
+        Entrance entrance =
+            new Entrance(
+                serviceName(listener.gateway()),
+                listener.routes(),
+                clusters,
+                guard(listener),
+                before.map(gateway -> gateway.byName().get(name)));
+        byHost.add(listener.hostname(), entrance);
+        byName.put(name, entrance);
         if (tls) {
           List<Certificates> pairs = new ArrayList<>();
-          for (String name : listener.tls().orElseThrow().certificates()) {
-            Certificates pair = certificates.get(name);
+          for (String keyPair : listener.tls().orElseThrow().certificates()) {
+            Certificates pair = certificates.get(keyPair);
             if (pair == null) {
               throw new UpdateRefusedException(
                   "listener "
@@ -452,7 +464,7 @@ public final class Generation {
                       + "/"
                       + listener.name()
                       + ": key pair "
-                      + name
+                      + keyPair
                       + " did not come with the update; the Secret must exist beside the Gateway");
             }
             pairs.add(pair);
@@ -469,29 +481,19 @@ public final class Generation {
           Comparator.comparing((Gateway.Named n) -> n.hostname().isEmpty())
               .thenComparing(n -> n.hostname().startsWith("*."))
               .thenComparingInt(n -> -n.hostname().length()));
-      String gateway = listeners.getFirst().gateway();
-      int slash = gateway.indexOf('/');
-      Cluster.ServiceName service =
-          new Cluster.ServiceName(
-              gateway, gateway.substring(slash + 1), slash < 0 ? "" : gateway.substring(0, slash));
-      return new Gateway(
-          new Entrance(
-              service,
-              routes,
-              clusters,
-              guards(listeners),
-              previous.flatMap(generation -> generation.gateway(bind)).map(Gateway::entrance)),
-          tls,
-          List.copyOf(named));
+      return new Gateway(byHost.build(), Map.copyOf(byName), tls, List.copyOf(named));
     }
 
-    private List<AccessRules> guards(List<ProxyPlan.Listener> listeners) {
-      return listeners.stream()
-          .map(ProxyPlan.Listener::gateway)
-          .distinct()
-          .map(gateway -> AccessRules.of(plan.proxy().access(), gateway))
-          .filter(guard -> !guard.isEmpty())
-          .toList();
+    /** A Gateway as metrics name it. */
+    private static Cluster.ServiceName serviceName(String gateway) {
+      int slash = gateway.indexOf('/');
+      return new Cluster.ServiceName(
+          gateway, gateway.substring(slash + 1), slash < 0 ? "" : gateway.substring(0, slash));
+    }
+
+    private List<AccessRules> guard(ProxyPlan.Listener listener) {
+      AccessRules guard = AccessRules.of(plan.proxy().access(), listener.gateway());
+      return guard.isEmpty() ? List.of() : List.of(guard);
     }
 
     private Map<Integer, Integer> workloadsByNumber() {
