@@ -70,6 +70,10 @@ final class PolicyInput {
   }
 
   void print(String severity, Diagnostic diagnostic) {
-    out().println(severity + ": " + diagnostic);
+    String style = severity.equals("error") ? "bold,red" : "bold,yellow";
+    // Colour only on a terminal; the diagnostic's own text is never taken for markup.
+    String word =
+        spec.commandLine().getColorScheme().ansi().string("@|" + style + " " + severity + "|@");
+    out().println(word + ": " + diagnostic);
   }
 }
