@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.weir.policy;
 
+import dev.weir.policy.access.AccessQuestions;
+import dev.weir.policy.access.AskedRequest;
+import dev.weir.policy.access.Destination;
 import dev.weir.policy.answer.Explainer;
 import dev.weir.policy.answer.Explanation;
 import dev.weir.policy.model.AuthorizationPolicy;
+import dev.weir.policy.model.Mesh;
 import dev.weir.policy.model.NetworkPolicy;
 import dev.weir.policy.model.PeerAuthentication;
 import dev.weir.policy.model.Resource;
@@ -20,14 +24,19 @@ import dev.weir.policy.plan.Reserved;
 import dev.weir.policy.plan.Service;
 import dev.weir.policy.plan.Verdict.Decision;
 import dev.weir.policy.plan.VerdictIndex;
+import dev.weir.policy.rbac.Principal;
+import dev.weir.policy.rbac.Token;
+import dev.weir.policy.reference.Attributes;
 import dev.weir.policy.reference.Outcome;
 import dev.weir.policy.reference.Party;
 import dev.weir.policy.reference.ReferenceEvaluator;
+import dev.weir.policy.route.RequestTarget;
 import dev.weir.policy.source.Diagnostics;
 import dev.weir.policy.source.Purpose;
 import dev.weir.policy.source.SourceTree;
 import java.util.ArrayList;
 import java.util.EnumMap;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -117,6 +126,7 @@ final class Oracle {
     try {
       Oracle oracle = new Oracle(documents, seed, everything);
       oracle.connections();
+      oracle.requests();
       oracle.services();
       oracle.proxy();
       return new Result(oracle.questions, oracle.outcomes, Optional.empty());
@@ -249,6 +259,99 @@ final class Oracle {
                 + explanation.why());
       }
     }
+  }
+
+  private static final List<String> PATHS =
+      List.of("/", "/admin", "/admin/x", "/index.html", "/a/b/c", "/a/b", "/a", "/a/b/c/d");
+
+  /** Requests to workloads: AuthorizationPolicies whole, beside the reference. */
+  private void requests() {
+    List<AuthorizationPolicy> policies = analysis.cluster().all(AuthorizationPolicy.class);
+    if (policies.isEmpty() || policies.stream().anyMatch(p -> !p.targets().isEmpty())) {
+      // AccessQuestions are asked of a Service by its name; the reference knows its ports.
+      return;
+    }
+    String root =
+        analysis.cluster().mesh().map(Mesh::rootNamespace).orElse(Mesh.ROOT_NAMESPACE);
+    AccessQuestions access = new AccessQuestions(analysis.cluster(), root);
+    for (Side from : sides) {
+      boolean known =
+          from.party() instanceof Party.Declared || from.party() instanceof Party.Outside;
+      for (Workload to : workloads) {
+        for (int i = 0; known && i < (everything ? 60 : 4); i++) {
+          request(access, from.party(), to);
+        }
+      }
+    }
+  }
+
+  private void request(AccessQuestions access, Party from, Workload to) {
+    int port = one(RandomClusters.PORTS);
+    Optional<String> token =
+        random.nextBoolean() ? Optional.empty() : Optional.of(one(List.of("iss/sub", "iss/x")));
+    Map<String, List<String>> claims =
+        token.isPresent() && random.nextBoolean()
+            ? Map.of("role", List.of(one(List.of("admin", "user"))))
+            : Map.of();
+    Map<String, String> headers =
+        random.nextBoolean() ? Map.of() : Map.of("x-user", one(List.of("ann", "bob", "eve")));
+    Optional<String> serverName =
+        random.nextBoolean()
+            ? Optional.empty()
+            : Optional.of(one(List.of("shop.example", "x.example", "other")));
+    String host = one(List.of("shop.example", "Shop.Example", "x.example", "other.test"));
+    String method = one(List.of("GET", "POST", "PUT", "DELETE"));
+    String path = one(PATHS);
+    Attributes.Request request =
+        new Attributes.Request(host, method, path, headers, serverName, token, claims);
+    Party destination = new Party.Declared(to);
+    Outcome expected = reference.authorization(from, destination, port, request);
+    Address source =
+        ReferenceEvaluator.address(from).orElse(dev.weir.policy.rbac.Attributes.NOWHERE);
+    AskedRequest asked =
+        new AskedRequest(
+            true,
+            principal(reference.principal(from)),
+            source,
+            source,
+            ReferenceEvaluator.address(destination)
+                .orElse(dev.weir.policy.rbac.Attributes.NOWHERE),
+            port,
+            serverName.orElse(""),
+            host,
+            method,
+            RequestTarget.parse(path),
+            headers,
+            token
+                .map(t -> Token.of(t, new HashMap<String, Object>(claims), Set.of()))
+                .orElse(Token.NONE));
+    AccessQuestions.Answer answer =
+        access.ask(
+            new Destination(to.meta().namespace(), to.meta().labels(), "", port), asked);
+    questions++;
+    if (!answer.verdict().name().equals(expected.name())) {
+      throw new Found(
+          "request",
+          from + " -> " + destination + " " + port + " " + request
+              + differ(answer.verdict(), expected));
+    }
+    // The connection's verdict must not open or close what the whole does not.
+    Outcome connection = reference.connection(from, destination, Protocol.TCP, port);
+    Outcome whole = reference.request(from, destination, port, request);
+    if (connection != Outcome.INSPECT
+        && (connection == Outcome.REFUSE) != (whole == Outcome.REFUSE)
+        && !plan.settings().audit()) {
+      throw new Found(
+          "split", from + " -> " + destination + " " + port + ": " + connection + ", " + whole);
+    }
+  }
+
+  private static Principal principal(String name) {
+    return name.isEmpty() ? Principal.NONE : Principal.parse(name);
+  }
+
+  private <T> T one(List<T> list) {
+    return list.get(random.nextInt(list.size()));
   }
 
   private boolean networkPoliciesOnly() {

@@ -181,7 +181,11 @@ final class AuthorizationPolicies {
         : Optional.empty();
   }
 
-  private static Optional<Address> address(Party party) {
+  String principalName(Party party) {
+    return principal(party).map(Principal::name).orElse("");
+  }
+
+  static Optional<Address> address(Party party) {
     return switch (party) {
       case Party.Declared(Workload workload) -> {
         if (!workload.addresses().isEmpty()) {
@@ -353,8 +357,8 @@ final class AuthorizationPolicies {
   }
 
   /**
-   * {@code {*}} is one segment, {@code {**}} any number of them at the end (Istio, Authorization
-   * Policy, "Operation").
+   * {@code {*}} is one segment, {@code {**}} any text after a slash, be it none: {@code /a/{**}} is
+   * not {@code /a} (Istio, Authorization Policy, "Operation").
    */
   private static boolean path(String pattern, String path) {
     if (!pattern.contains("{*}") && !pattern.contains("{**}")) {
@@ -372,7 +376,7 @@ final class AuthorizationPolicies {
     String first = wanted.getFirst();
     List<String> rest = wanted.subList(1, wanted.size());
     if (first.equals("{**}")) {
-      for (int taken = 0; taken <= segments.size(); taken++) {
+      for (int taken = 1; taken <= segments.size(); taken++) {
         if (segments(rest, segments.subList(taken, segments.size()))) {
           return true;
         }

@@ -3,9 +3,11 @@ package dev.weir.policy.reference;
 
 import dev.weir.policy.model.Mesh;
 import dev.weir.policy.model.Resource;
+import dev.weir.policy.plan.Address;
 import dev.weir.policy.plan.Protocol;
 import dev.weir.policy.plan.Settings.Direction;
 import java.util.List;
+import java.util.Optional;
 
 /** The decision table of {@code docs/policy.md}, "Who may reach whom", line by line. */
 public final class ReferenceEvaluator {
@@ -42,6 +44,23 @@ public final class ReferenceEvaluator {
   /** What becomes of a request; never {@link Outcome#INSPECT}. */
   public Outcome request(Party from, Party to, int port, Attributes.Request request) {
     return outcome(from, to, Protocol.TCP, port, request);
+  }
+
+  /** What columns (3) and (4) alone make of a request. */
+  public Outcome authorization(Party from, Party to, int port, Attributes.Request request) {
+    return peerAuthentications.refuses(from, to, Protocol.TCP, port)
+        ? Outcome.REFUSE
+        : authorizationPolicies.ask(from, to, Protocol.TCP, port, request);
+  }
+
+  /** {@code TRUSTDOMAIN/ns/NAMESPACE/sa/ACCOUNT} of whoever has one, else nothing. */
+  public String principal(Party party) {
+    return authorizationPolicies.principalName(party);
+  }
+
+  /** The address that policies see of somebody, if there is one. */
+  public static Optional<Address> address(Party party) {
+    return AuthorizationPolicies.address(party);
   }
 
   private Outcome outcome(
