@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 .DEFAULT_GOAL := help
-.PHONY: help setup build test demo bench fuzz format clean
+.PHONY: help setup build test demo bench fuzz mutate format clean
 
 SOURCES := $(shell find pom.xml scripts/build scripts/train scripts/training bpf-programs policy-compiler java-loader \
 	userspace-proxy -path '*/target' -prune -o -path '*/src/test' -prune -o -type f -print)
@@ -32,6 +32,10 @@ bench: build ## measure Weir beside nginx, HAProxy and Envoy (needs root)
 fuzz: ## ask the policy compiler random questions for DURATION seconds (60)
 	@scripts/setup --with test
 	@scripts/fuzz $(or $(DURATION),60)
+
+mutate: ## seed bugs into the policy compiler, each of which the oracle must catch
+	@scripts/setup --with test
+	@scripts/mutate
 
 format: ## format the Java and C sources
 	@scripts/setup

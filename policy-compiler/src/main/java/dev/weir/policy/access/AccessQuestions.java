@@ -233,7 +233,12 @@ public final class AccessQuestions {
         boolean selected = policy.selector().filter(s -> !s.isEmpty()).isPresent();
         boolean root = policy.meta().namespace().equals(rootNamespace);
         int wide = selected ? 0 : root && !destination.namespace().equals(rootNamespace) ? 2 : 1;
-        if (wide == width && about(policy.meta(), policy.selector(), destination)) {
+        // With a selector it is only about its own namespace, be that the root namespace.
+        boolean here =
+            !selected
+                || destination.namespace().isEmpty()
+                || policy.meta().namespace().equals(destination.namespace());
+        if (wide == width && here && about(policy.meta(), policy.selector(), destination)) {
           Mode mode = policy.ports().getOrDefault(destination.port(), Mode.UNSET);
           mode = mode == Mode.UNSET ? policy.mode() : mode;
           if (mode != Mode.UNSET) {
