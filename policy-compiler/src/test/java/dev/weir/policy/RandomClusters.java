@@ -305,6 +305,7 @@ final class RandomClusters {
             "{}",
             "{matchLabels: {env: prod}}",
             "{matchLabels: {kubernetes.io/metadata.name: blue}}",
+            "{matchLabels: {kubernetes.io/metadata.name: red}}",
             "{matchExpressions: [{key: env, operator: DoesNotExist}]}"));
   }
 
