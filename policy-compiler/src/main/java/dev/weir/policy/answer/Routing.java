@@ -10,6 +10,7 @@ import dev.weir.policy.plan.ProxyPlan.Route;
 import dev.weir.policy.plan.ProxyPlan.VirtualService;
 import dev.weir.policy.plan.ProxyPlan.WeightedBackend;
 import dev.weir.policy.plan.Workload;
+import dev.weir.policy.route.Listeners;
 import dev.weir.policy.route.RequestView;
 import dev.weir.policy.route.RouteMatch;
 import dev.weir.policy.route.RouteTable;
@@ -27,6 +28,9 @@ public final class Routing {
   private final Plan plan;
   private final Map<Entrance, List<Route>> routes = new TreeMap<>();
   private final Map<Entrance, RouteTable> tables = new HashMap<>();
+
+  /** Of the listeners of a port, one has a request, and only its routes are asked. */
+  private final Map<Entrance, Listeners.Builder<RouteTable>> listeners = new HashMap<>();
 
   /**
    * Where requests come in.
@@ -103,6 +107,11 @@ public final class Routing {
   public Routing(Plan plan) {
     this.plan = plan;
     for (Listener listener : plan.proxy().listeners()) {
+      listeners
+          .computeIfAbsent(
+              Entrance.gateway(listener.gateway(), listener.port()),
+              e -> new Listeners.Builder<>())
+          .add(listener.hostname(), RouteTable.compile(listener.routes()));
       routes
           .computeIfAbsent(
               Entrance.gateway(listener.gateway(), listener.port()), e -> new ArrayList<>())
@@ -188,10 +197,14 @@ public final class Routing {
 
   /** What becomes of a request that comes in there. */
   public Decision ask(Entrance entrance, RequestView request) {
-    RouteTable table =
-        tables.computeIfAbsent(
-            entrance, e -> RouteTable.compile(routes.getOrDefault(e, List.of())));
-    Optional<RouteMatch> match = table.match(request);
+    Listeners.Builder<RouteTable> port = listeners.get(entrance);
+    Optional<RouteTable> table =
+        port != null
+            ? port.build().of(request.host())
+            : Optional.of(
+                tables.computeIfAbsent(
+                    entrance, e -> RouteTable.compile(routes.getOrDefault(e, List.of()))));
+    Optional<RouteMatch> match = table.flatMap(t -> t.match(request));
     if (match.isEmpty()) {
       return new Decision(match, 404, List.of());
     }
