@@ -109,8 +109,7 @@ public final class Routing {
     for (Listener listener : plan.proxy().listeners()) {
       listeners
           .computeIfAbsent(
-              Entrance.gateway(listener.gateway(), listener.port()),
-              e -> new Listeners.Builder<>())
+              Entrance.gateway(listener.gateway(), listener.port()), e -> new Listeners.Builder<>())
           .add(listener.hostname(), RouteTable.compile(listener.routes()));
       routes
           .computeIfAbsent(
