@@ -69,7 +69,7 @@ class AuthorizationTest {
     return new Verdict(0, 10, Protocol.TCP, port, decision, 2);
   }
 
-  private static ProxyUpdate with(ProxyUpdate update, AccessPlan access, boolean audit) {
+  static ProxyUpdate with(ProxyUpdate update, AccessPlan access, boolean audit) {
     Plan plan = update.plan();
     Settings s = plan.settings();
     List<Rule> rules = new ArrayList<>(plan.rules());

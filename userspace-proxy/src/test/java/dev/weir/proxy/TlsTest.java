@@ -1,15 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.weir.proxy;
 
+import static java.nio.charset.StandardCharsets.US_ASCII;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import dev.weir.policy.plan.AccessPlan;
 import dev.weir.policy.plan.Address;
 import dev.weir.policy.plan.ProxyPlan.Listener;
 import dev.weir.policy.plan.ProxyPlan.Tls;
 import dev.weir.policy.plan.TlsKeyPair;
 import dev.weir.proxy.tls.Certificates;
+import java.io.BufferedReader;
 import java.io.IOException;
+import java.io.InputStreamReader;
 import java.net.InetAddress;
 import java.nio.ByteBuffer;
 import java.nio.file.Path;
@@ -203,6 +207,59 @@ final class TlsTest {
         client.send("GET / HTTP/1.1\r\nHost: elsewhere\r\n\r\n");
         assertThat(client.read(false).status()).isEqualTo(404);
       }
+    }
+  }
+
+  @Test
+  void aPolicyMayAskForTheServerName() throws Exception {
+    try (RawBackend backend = new RawBackend(RawBackend.named("v1"));
+        Mesh mesh = new Mesh()) {
+      mesh.origin = Optional.empty();
+      int port = Mesh.freePort();
+      AccessPlan access =
+          new AccessPlan(
+              "cluster.local",
+              List.of(
+                  new AccessPlan.Policy(
+                      3,
+                      AccessPlan.Action.DENY,
+                      false,
+                      List.of(
+                          new AccessPlan.Clause(
+                              4,
+                              List.of(),
+                              List.of(),
+                              new AccessPlan.Term(
+                                  List.of(
+                                      new AccessPlan.Condition(
+                                          AccessPlan.Attribute.CONNECTION_SNI,
+                                          List.of(),
+                                          List.of("old.test"),
+                                          List.of()))))))),
+              List.of(),
+              List.of(new AccessPlan.GatewayGuard("shop/edge", List.of(0))));
+      mesh.proxy.update(
+          AuthorizationTest.with(
+              mesh.update(
+                  List.of(),
+                  List.of(https(port, "https", "", "shop/tls")),
+                  List.of(keyPair("shop/tls", "*.test")),
+                  List.of(),
+                  backend.port()),
+              access,
+              false));
+      assertThat(status(port, "new.test")).contains(" 200 ");
+      assertThat(status(port, "old.test")).contains(" 403 ");
+    }
+  }
+
+  private static String status(int port, String serverName) throws Exception {
+    try (SSLSocket socket = connect(port, serverName, "TLSv1.3")) {
+      socket
+          .getOutputStream()
+          .write(("GET / HTTP/1.1\r\nHost: " + serverName + "\r\n\r\n").getBytes(US_ASCII));
+      return new BufferedReader(new InputStreamReader(socket.getInputStream(), US_ASCII))
+          .readLine();
     }
   }
 

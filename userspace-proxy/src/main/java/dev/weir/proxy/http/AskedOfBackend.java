@@ -22,6 +22,7 @@ import java.util.Optional;
  * @param peer other end of the client's socket
  * @param destinationAddress of the backend's workload
  * @param destinationPort of the backend's workload
+ * @param serverName of the client's handshake with a Gateway, in lower case; empty without one
  */
 record AskedOfBackend(
     HttpRequest request,
@@ -29,7 +30,8 @@ record AskedOfBackend(
     Source source,
     Address peer,
     Address destinationAddress,
-    int destinationPort)
+    int destinationPort,
+    String serverName)
     implements Attributes {
 
   @Override
@@ -50,11 +52,6 @@ record AskedOfBackend(
   @Override
   public Address remoteAddress() {
     return sourceAddress();
-  }
-
-  @Override
-  public String serverName() {
-    return "";
   }
 
   @Override

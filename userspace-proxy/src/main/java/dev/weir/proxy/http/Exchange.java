@@ -289,7 +289,13 @@ final class Exchange implements UpstreamListener, RequestView {
 
   private AskedOfBackend asked(Target picked, Source asks) {
     return new AskedOfBackend(
-        request, sent, asks, client.origin().peer(), picked.address(), picked.port());
+        request,
+        sent,
+        asks,
+        client.origin().peer(),
+        picked.address(),
+        picked.port(),
+        client.serverName());
   }
 
   private static String reached(Target picked) {
@@ -303,7 +309,13 @@ final class Exchange implements UpstreamListener, RequestView {
     }
     AskedOfBackend asked =
         new AskedOfBackend(
-            request, target, asks, client.origin().peer(), Attributes.NOWHERE, client.localPort());
+            request,
+            target,
+            asks,
+            client.origin().peer(),
+            Attributes.NOWHERE,
+            client.localPort(),
+            client.serverName());
     for (AccessRules guard : in.guards()) {
       AccessDecision decision = guard.decide(asked);
       if (decision.verdict() != AccessDecision.Verdict.ALLOW) {

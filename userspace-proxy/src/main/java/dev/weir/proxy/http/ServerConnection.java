@@ -239,6 +239,11 @@ public final class ServerConnection extends ChannelInboundHandlerAdapter {
     return source;
   }
 
+  /** The server name of the TLS handshake (RFC 6066 3), in lower case; empty without one. */
+  String serverName() {
+    return serverName;
+  }
+
   /** Counts a finished request. */
   void count(SeriesKey key, long nanos, long sent, long received) {
     Series to = series;
