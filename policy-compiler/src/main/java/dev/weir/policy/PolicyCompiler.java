@@ -7,9 +7,12 @@ import dev.weir.policy.authorize.Authorizer;
 import dev.weir.policy.authorize.RuleTable;
 import dev.weir.policy.cluster.Cluster;
 import dev.weir.policy.lint.Lints;
+import dev.weir.policy.model.Budget;
 import dev.weir.policy.model.Gateway;
+import dev.weir.policy.model.Mesh;
 import dev.weir.policy.model.Resource;
 import dev.weir.policy.model.ResourceReader;
+import dev.weir.policy.plan.Plan;
 import dev.weir.policy.source.Diagnostics;
 import dev.weir.policy.source.Purpose;
 import dev.weir.policy.source.SourceTree;
@@ -47,7 +50,12 @@ public final class PolicyCompiler {
    * Such a plan is not to be put in force.
    */
   public static Compilation check(SourceTree tree) {
-    return new PolicyCompiler(Purpose.CHECK).run(tree).compilation();
+    return checkAnalysis(tree).compilation();
+  }
+
+  /** As {@link #check}, with what the plan was made of. */
+  public static Analysis checkAnalysis(SourceTree tree) {
+    return new PolicyCompiler(Purpose.CHECK).run(tree);
   }
 
   /**
@@ -104,8 +112,13 @@ public final class PolicyCompiler {
         Lints.run(cluster, diagnostics);
       }
       if (!diagnostics.failed()) {
-        return new Compilation.Compiled(
-            planner.plan(), steering.keyPairs(), diagnostics.warnings());
+        Plan plan = planner.plan();
+        if (diagnostics.purpose() != Purpose.ASK) {
+          PlanBudget.check(plan, cluster.mesh().map(Mesh::budget).orElse(Budget.NONE), diagnostics);
+        }
+        if (!diagnostics.failed()) {
+          return new Compilation.Compiled(plan, steering.keyPairs(), diagnostics.warnings());
+        }
       }
     }
     return new Compilation.Refused(diagnostics.errors(), diagnostics.warnings());

@@ -1,9 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.weir.policy.cli;
 
+import dev.weir.policy.Analysis;
 import dev.weir.policy.Compilation;
+import dev.weir.policy.PlanBudget;
 import dev.weir.policy.PolicyCompiler;
 import dev.weir.policy.json.Json;
+import dev.weir.policy.model.Budget;
+import dev.weir.policy.model.Located;
+import dev.weir.policy.model.Mesh;
+import dev.weir.policy.plan.Footprint;
 import dev.weir.policy.plan.Plan;
 import dev.weir.policy.plan.PlanCodec;
 import dev.weir.policy.plan.Service;
@@ -44,13 +50,25 @@ public final class CompileCommand implements Callable<Integer> {
 
   @Override
   public Integer call() {
-    return switch (PolicyCompiler.check(SourceTree.read(input.directory()))) {
+    Analysis analysis = PolicyCompiler.checkAnalysis(SourceTree.read(input.directory()));
+    return switch (analysis.compilation()) {
       case Compilation.Refused refused -> input.refuse(refused);
-      case Compilation.Compiled compiled -> show(compiled);
+      case Compilation.Compiled compiled ->
+          show(compiled, analysis.cluster().mesh().map(Mesh::budget).orElse(Budget.NONE));
     };
   }
 
-  private int show(Compilation.Compiled compiled) {
+  private void show(Footprint footprint, Budget budget) {
+    bound("map entries", footprint.entries(), budget.mapEntries());
+    bound("map bytes", footprint.bytesOfBothSlots(), budget.mapBytes());
+    bound("proxy bytes", footprint.proxyBytes(), budget.proxyBytes());
+  }
+
+  private void bound(String name, long taken, Optional<Located<Integer>> bound) {
+    input.out().printf("%-14s %d%s%n", name, taken, bound.map(b -> " of " + b.value()).orElse(""));
+  }
+
+  private int show(Compilation.Compiled compiled, Budget budget) {
     Plan plan = compiled.plan();
     if (file.isPresent()) {
       try {
@@ -62,12 +80,15 @@ public final class CompileCommand implements Callable<Integer> {
       }
     }
     if (input.json()) {
-      input.out().print(Json.pretty(Reports.plan(plan)));
+      input.out().print(Json.pretty(Reports.plan(plan, budget)));
     } else {
       compiled.warnings().forEach(w -> input.print("warning", w));
       for (Map.Entry<String, Object> size : Reports.sizes(plan).entrySet()) {
         input.out().printf("%-14s %s%n", size.getKey(), size.getValue());
       }
+      show(Footprint.of(plan), budget);
+      PlanBudget.largest(plan)
+          .forEach(c -> input.out().printf("%-14s %s%n", "largest", c.describe()));
       for (Service service : plan.services()) {
         var workload = plan.workloads().get(service.workload());
         input

@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.weir.policy.cli;
 
+import dev.weir.policy.PlanBudget;
 import dev.weir.policy.answer.Change;
 import dev.weir.policy.answer.Explanation;
 import dev.weir.policy.answer.Explanation.Finding;
 import dev.weir.policy.answer.Remedy;
 import dev.weir.policy.answer.Routing;
+import dev.weir.policy.model.Budget;
+import dev.weir.policy.model.Located;
+import dev.weir.policy.plan.Footprint;
 import dev.weir.policy.plan.Plan;
 import dev.weir.policy.plan.PlanCodec;
 import dev.weir.policy.plan.ProxyPlan;
@@ -153,11 +157,49 @@ public final class Reports {
     return report;
   }
 
-  static Map<String, Object> plan(Plan plan) {
+  private static Map<String, Object> footprint(Plan plan, Budget budget) {
+    Footprint footprint = Footprint.of(plan);
+    Map<String, Object> report = new LinkedHashMap<>();
+    report.put("map_entries", footprint.entries());
+    report.put("map_bytes", footprint.bytesOfBothSlots());
+    report.put("proxy_bytes", footprint.proxyBytes());
+    Map<String, Object> bounds = new LinkedHashMap<>();
+    bounds.put("map_entries", budget.mapEntries().map(Located::value));
+    bounds.put("map_bytes", budget.mapBytes().map(Located::value));
+    bounds.put("proxy_bytes", budget.proxyBytes().map(Located::value));
+    report.put("budget", bounds);
+    report.put(
+        "maps",
+        footprint.tables().stream()
+            .map(
+                table -> {
+                  Map<String, Object> item = new LinkedHashMap<>();
+                  item.put("map", table.name());
+                  item.put("entries", table.entries());
+                  item.put("bytes", table.bytes());
+                  return item;
+                })
+            .toList());
+    report.put(
+        "largest",
+        PlanBudget.largest(plan).stream()
+            .map(
+                contributor -> {
+                  Map<String, Object> item = new LinkedHashMap<>();
+                  item.put("verdicts", contributor.verdicts());
+                  item.put("rule", rule(contributor.rule()));
+                  return item;
+                })
+            .toList());
+    return report;
+  }
+
+  static Map<String, Object> plan(Plan plan, Budget budget) {
     Map<String, Object> report = new LinkedHashMap<>();
     report.put("mesh", plan.settings().mesh());
     report.put("proxy_needed", plan.proxy().needed());
     report.put("sizes", sizes(plan));
+    report.put("footprint", footprint(plan, budget));
     List<Object> services = new ArrayList<>();
     for (Service service : plan.services()) {
       Map<String, Object> item = new LinkedHashMap<>();

@@ -26,6 +26,7 @@ import java.util.Map;
  *     namespace
  * @param trustPodAddresses whoever has the address of a pod elsewhere counts as that pod for
  *     NetworkPolicies; it still has no principal by it
+ * @param budget what a plan may take
  */
 public record Mesh(
     Meta meta,
@@ -41,7 +42,8 @@ public record Mesh(
     Located<Integer> healthPort,
     String trustDomain,
     String rootNamespace,
-    boolean trustPodAddresses)
+    boolean trustPodAddresses,
+    Budget budget)
     implements Resource {
   /** Default of {@code proxy.outboundPort}. */
   public static final int OUTBOUND_PORT = 15001;
@@ -78,7 +80,8 @@ public record Mesh(
         new Located<>(HEALTH_PORT, nowhere, ""),
         TRUST_DOMAIN,
         ROOT_NAMESPACE,
-        false);
+        false,
+        Budget.NONE);
   }
 
   /** Copies the lists. */

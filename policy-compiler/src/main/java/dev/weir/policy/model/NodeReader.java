@@ -253,6 +253,7 @@ final class NodeReader {
           "lower-case letters, digits and '-', at most 63");
     }
     boolean trustPodAddresses = spec.bool("trustPodAddresses", false);
+    Budget budget = spec.mapping("budget").map(NodeReader::budget).orElse(Budget.NONE);
     spec.finish();
     return new Mesh(
         meta,
@@ -268,7 +269,18 @@ final class NodeReader {
         health,
         trustDomain,
         rootNamespace,
-        trustPodAddresses);
+        trustPodAddresses,
+        budget);
+  }
+
+  private static Budget budget(Fields fields) {
+    Budget budget =
+        new Budget(
+            fields.integer("mapEntries", 1, Integer.MAX_VALUE),
+            fields.integer("mapBytes", 1, Integer.MAX_VALUE),
+            fields.integer("proxyBytes", 1, Integer.MAX_VALUE));
+    fields.finish();
+    return budget;
   }
 
   private static Located<Integer> port(Fields fields, String key, int otherwise) {

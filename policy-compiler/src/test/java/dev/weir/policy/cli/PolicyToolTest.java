@@ -193,4 +193,50 @@ class PolicyToolTest {
     assertThat(run("test", file.toString())).isEqualTo(ExitCodes.FINDINGS);
     assertThat(out.toString()).contains(file + ":6:", "spec.cases[0]", parts[1]);
   }
+
+  private static final String BUDGET =
+      """
+      apiVersion: weir.dev/v1alpha1
+      kind: Mesh
+      metadata: {name: m}
+      spec:
+        budget:
+          mapBytes: %d
+      ---
+      apiVersion: weir.dev/v1alpha1
+      kind: Workload
+      metadata: {name: a, labels: {app: a}}
+      spec: {cgroup: /a}
+      ---
+      apiVersion: networking.k8s.io/v1
+      kind: NetworkPolicy
+      metadata: {name: p}
+      spec: {podSelector: {}, ingress: [{ports: [{port: 80}, {port: 443}]}]}
+      """;
+
+  @Test
+  void compileRefusesWhatTheBudgetHasNoRoomForAndNamesTheLargest(@TempDir Path directory)
+      throws Exception {
+    Path file = Files.writeString(directory.resolve("p.yaml"), BUDGET.formatted(100));
+    assertThat(run("compile", file.toString())).isEqualTo(ExitCodes.FINDINGS);
+    assertThat(out.toString())
+        .contains(
+            file + ":6:15: spec.budget.mapBytes: the plan takes",
+            "but may take 100",
+            "NetworkPolicy default/p (" + file + ":16) with 2 verdicts");
+  }
+
+  @Test
+  void compileShowsSizesAgainstTheBudget(@TempDir Path directory) throws Exception {
+    Path file = Files.writeString(directory.resolve("p.yaml"), BUDGET.formatted(1_000_000));
+    assertThat(run("compile", file.toString())).isEqualTo(ExitCodes.OK);
+    assertThat(out.toString()).containsPattern("map bytes +[0-9]+ of 1000000");
+  }
+
+  @Test
+  void explainAnswersWhateverTheBudget(@TempDir Path directory) throws Exception {
+    Path file = Files.writeString(directory.resolve("p.yaml"), BUDGET.formatted(100));
+    assertThat(run("explain", file.toString(), "--from", "10.0.0.1", "--to", "a", "--port", "80"))
+        .isEqualTo(ExitCodes.OK);
+  }
 }
