@@ -115,9 +115,20 @@ public final class AccessQuestions {
 
   /** Whether something may be asked of a destination. */
   public Answer ask(Destination destination, Attributes attributes) {
+    return ask(destination, attributes, true);
+  }
+
+  /**
+   * Whether something may be asked of a destination.
+   *
+   * @param overWire whether it comes from another node, so that mutual TLS can be demanded of it
+   */
+  public Answer ask(Destination destination, Attributes attributes, boolean overWire) {
     Applied applied = byDestination.computeIfAbsent(destination, this::applied);
     Optional<PeerAuthentication> strict =
-        attributes.principal().text().isEmpty() ? strict(destination) : Optional.empty();
+        overWire && attributes.principal().text().isEmpty()
+            ? strict(destination)
+            : Optional.empty();
     List<Decisive> decisive = new ArrayList<>();
     AccessDecision decision = applied.rules().decide(attributes);
     boolean kernel = applied.rules().decidedByConnection(attributes);
@@ -139,6 +150,50 @@ public final class AccessQuestions {
         refused ? Verdict.REFUSE : decision.verdict(),
         decisive,
         kernel || strict.isPresent());
+  }
+
+  /**
+   * What a connection alone decides about a destination, PeerAuthentication aside.
+   *
+   * @param requests whether requests can follow, as on TCP
+   * @param audited whether the policies in audit are asked as if they were enforced
+   */
+  public AccessRules.Before before(
+      Destination destination, Attributes attributes, boolean requests, boolean audited) {
+    return byDestination
+        .computeIfAbsent(destination, this::applied)
+        .rules()
+        .before(attributes, requests, audited);
+  }
+
+  /**
+   * A rule that matches.
+   *
+   * @param policy whose rule it is
+   * @param index of the rule in its policy
+   */
+  public record Match(AuthorizationPolicy policy, int index) {}
+
+  /** The rules that match, of whatever policy about the destination. */
+  public List<Match> matching(Destination destination, Attributes attributes) {
+    Applied applied = byDestination.computeIfAbsent(destination, this::applied);
+    List<Match> result = new ArrayList<>();
+    for (AccessRules.Match match : applied.rules().matches(attributes)) {
+      for (Known known : applied.policies()) {
+        int index = match.rule() - known.policy().rule() - 1;
+        if (index >= 0 && index < known.model().rules().size()) {
+          result.add(new Match(known.model(), index));
+        }
+      }
+    }
+    return result;
+  }
+
+  /** The policies about a destination. */
+  public List<AuthorizationPolicy> about(Destination destination) {
+    return byDestination.computeIfAbsent(destination, this::applied).policies().stream()
+        .map(Known::model)
+        .toList();
   }
 
   /** The DENY rules that match; else every ALLOW policy, none of whose rules does. */
@@ -211,18 +266,33 @@ public final class AccessQuestions {
         return !service.selector().isEmpty()
             && destination.labels().entrySet().containsAll(service.selector().entrySet())
             && (destination.port() < 0
-                || service.ports().stream().anyMatch(p -> leadsTo(p, destination.port())));
+                || service.ports().stream().anyMatch(p -> leadsTo(p, destination)));
       }
     }
     return name.equals(destination.service());
   }
 
-  private static boolean leadsTo(Service.Port port, int number) {
+  private static boolean leadsTo(Service.Port port, Destination destination) {
+    if (destination.listening().map(l -> l.protocol() != port.protocol()).orElse(false)) {
+      return false;
+    }
     return switch (port.target()) {
-      case PortReference.Numbers numbers -> numbers.first() <= number && number <= numbers.last();
-      // What the destination calls so is not known: the policy counts, which can only refuse more
-      // of a DENY, and of an ALLOW demand that one matches.
-      case PortReference.Named named -> true;
+      case PortReference.Numbers numbers ->
+          numbers.first() <= destination.port() && destination.port() <= numbers.last();
+      // Where it is not known what the destination calls so, the policy counts: that can only
+      // refuse more of a DENY, and of an ALLOW demand that one matches.
+      case PortReference.Named named ->
+          destination
+              .listening()
+              .map(
+                  listening ->
+                      listening.ports().stream()
+                          .anyMatch(
+                              own ->
+                                  own.name().equals(named.name())
+                                      && own.protocol() == port.protocol()
+                                      && own.port() == destination.port()))
+              .orElse(true);
     };
   }
 

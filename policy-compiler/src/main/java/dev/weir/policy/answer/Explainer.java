@@ -3,6 +3,7 @@ package dev.weir.policy.answer;
 
 import dev.weir.policy.Analysis;
 import dev.weir.policy.Compilation.Compiled;
+import dev.weir.policy.answer.Authorizations.Asked;
 import dev.weir.policy.answer.Explanation.Finding;
 import dev.weir.policy.answer.Explanation.Side;
 import dev.weir.policy.answer.NetworkPolicies.Reading;
@@ -40,6 +41,7 @@ public final class Explainer {
   private final VerdictIndex index;
   private final Parties parties;
   private final NetworkPolicies policies;
+  private final Authorizations authorizations;
   private final Remedies remedies;
   private final Routing routing;
   private final RequestRules requests;
@@ -62,7 +64,8 @@ public final class Explainer {
     this.policies = new NetworkPolicies(analysis, plan);
     this.routing = new Routing(plan);
     this.requests = new RequestRules(analysis.cluster(), plan);
-    this.remedies = new Remedies(analysis, policies);
+    this.authorizations = new Authorizations(analysis);
+    this.remedies = new Remedies(analysis, policies, authorizations);
     this.services = analysis.steering().services();
   }
 
@@ -81,7 +84,15 @@ public final class Explainer {
   public Explanation explain(Party from, Party to, Protocol protocol, int port) {
     return to instanceof Party.Virtual service
         ? service(from, service, protocol, port)
-        : direct(from, to, protocol, port);
+        : direct(from, to, protocol, port, Asked.CONNECTION);
+  }
+
+  /**
+   * May {@code from} reach {@code to} if it came from elsewhere and without mutual TLS, so that
+   * nobody could tell who it is? The plan is not asked: it knows workloads as they would come.
+   */
+  public Explanation inPlaintext(Party from, Party to, int port, Optional<Request> request) {
+    return direct(from, to, Protocol.TCP, port, new Asked(request, true, false));
   }
 
   /**
@@ -91,7 +102,7 @@ public final class Explainer {
    */
   public Explanation explain(Party from, Party to, int port, Request request) {
     if (!(to instanceof Party.Virtual service)) {
-      return direct(from, to, Protocol.TCP, port);
+      return direct(from, to, Protocol.TCP, port, Asked.of(request));
     }
     Explanation connection = service(from, service, Protocol.TCP, port);
     Entrance entrance = routing.of(Entrance.service(service.name(), port), namespace(from));
@@ -113,7 +124,7 @@ public final class Explainer {
     if (!routing.has(entrance)) {
       throw new UnclearException("no listener of a Gateway " + gateway + " has port " + port);
     }
-    Explanation connection = direct(from, new Party.Proxy(), Protocol.TCP, port);
+    Explanation connection = direct(from, new Party.Proxy(), Protocol.TCP, port, Asked.CONNECTION);
     return connection.made() ? routed(connection, from, entrance, request) : connection;
   }
 
@@ -142,7 +153,7 @@ public final class Explainer {
         for (int endpoint : cluster.endpoints()) {
           Backend backend = plan.backends().get(endpoint);
           Party party = parties.declared(parties.workload(backend.workload()));
-          Explanation reached = direct(from, party, Protocol.TCP, backend.port());
+          Explanation reached = direct(from, party, Protocol.TCP, backend.port(), Asked.CONNECTION.fromHere());
           backends.add(
               found.match().isEmpty()
                   ? reached
@@ -219,7 +230,7 @@ public final class Explainer {
           backend.workload() == Steering.OUTSIDE
               ? new Party.Outside(backend.address())
               : parties.declared(backend.workload());
-      backends.add(direct(from, behind, protocol, backend.port()));
+      backends.add(direct(from, behind, protocol, backend.port(), Asked.CONNECTION));
     }
     if (virtual.proxied()) {
       VerdictIndex.Answer answer =
@@ -329,40 +340,40 @@ public final class Explainer {
     return plan.rules().get(index);
   }
 
-  private Explanation direct(Party from, Party to, Protocol protocol, int port) {
+  private Explanation direct(Party from, Party to, Protocol protocol, int port, Asked asked) {
+    int source = parties.identity(from);
+    int destination = parties.identity(to);
     VerdictIndex.Answer answer =
-        index.lookup(parties.identity(from), parties.identity(to), protocol, port);
+        asked.here()
+            ? index.lookupFromHere(source, destination, protocol, port)
+            : index.lookup(source, destination, protocol, port);
     Reading out = policies.read(Side.EGRESS, from, to, to, protocol, port);
     Reading in = policies.read(Side.INGRESS, to, from, to, protocol, port);
+    Authorizations.Reading access = authorizations.read(from, to, protocol, port, asked);
     List<Finding> findings = new ArrayList<>(out.findings());
     findings.addAll(in.findings());
+    findings.addAll(access.findings());
     findings.sort(Comparator.comparing(Finding::effect));
     boolean special =
         from instanceof Party.Host
             || from instanceof Party.Proxy
             || to instanceof Party.Host
             || to instanceof Party.Proxy;
-    boolean refused = answer.decision() == Decision.REFUSE || answer.decision() == Decision.AUDIT;
-    // In audit mode the reasons are those for which it would be refused.
-    boolean outAllows = answer.decision() == Decision.AUDIT ? out.whole() : out.enforced();
-    boolean inAllows = answer.decision() == Decision.AUDIT ? in.whole() : in.enforced();
-    Rule decidedBy = rule(answer.rule());
-    boolean byAccess =
-        decidedBy.kind().equals("AuthorizationPolicy")
-            || decidedBy.kind().equals("PeerAuthentication");
+    Decision read = decision(out, in, access);
+    boolean itself = from.equals(to);
+    // The plan knows no request, and no peer that comes otherwise than it would.
+    boolean asPlanned = asked.request().isEmpty() && !asked.plaintext();
+    Decision decision = itself ? Decision.ALLOW : asPlanned || special ? answer.decision() : read;
+    boolean refused = decision == Decision.REFUSE || decision == Decision.AUDIT;
+    // Where the enforced ones let it pass, the reasons are those of policies in audit.
+    boolean enforced = out.enforced() && in.enforced() && access.enforced();
+    boolean outAllows = enforced ? out.whole() : out.enforced();
+    boolean inAllows = enforced ? in.whole() : in.enforced();
+    boolean accessAllows = enforced ? access.whole() : access.enforced();
     String why;
-    if (answer.decision() == Decision.INSPECT) {
-      why =
-          "AuthorizationPolicies about the destination decide request by request, which only the"
-              + " proxy can: it is reached by way of a Service's address";
-    } else if (refused && byAccess && outAllows && inAllows) {
-      why =
-          decidedBy.kind().equals("PeerAuthentication")
-              ? decidedBy.describe() + " demands mutual TLS of whoever is not on this node"
-              : decidedBy.clause().isEmpty()
-                  ? "no rule of the ALLOW policies about the destination lets the source in"
-                  : decidedBy.describe() + " denies it";
-    } else if (!special && (outAllows && inAllows) == refused) {
+    if (itself) {
+      why = "nothing keeps a workload from itself";
+    } else if (!special && asPlanned && read != answer.decision()) {
       why =
           "the plan and the policies disagree about this connection: this is a defect of Weir,"
               + " please report it with these files";
@@ -370,17 +381,23 @@ public final class Explainer {
       why = "no policy selects either side in this direction";
     } else if (from instanceof Party.Host && !plan.settings().hostGoverned()) {
       why = "the node's own processes are governed by nobody, as Mesh does not say otherwise";
+    } else if (decision == Decision.INSPECT) {
+      why = "AuthorizationPolicies about the destination decide request by request, which only the"
+              + " proxy can: it is reached by way of a Service's address";
     } else if (!refused) {
       why = "every side that is isolated allows it";
     } else if (special) {
       why = "nothing allows it";
     } else {
+      Rule byRule = rule(answer.rule());
       why =
-          inAllows
-              ? "the source is isolated, and nothing allows it to connect there"
-              : outAllows
-                  ? "the destination is isolated, and nothing lets the source in"
-                  : "both sides are isolated, and neither allows it";
+          !asPlanned || !outAllows || !inAllows
+              ? refusal(outAllows, inAllows, accessAllows)
+              : byRule.kind().equals("PeerAuthentication")
+                  ? byRule.describe() + " demands mutual TLS of whoever is not on this node"
+                  : byRule.clause().isEmpty()
+                      ? "no rule of the ALLOW policies about the destination lets the source in"
+                      : byRule.describe() + " denies it";
     }
     Optional<Remedy> remedy = Optional.empty();
     if (refused) {
@@ -391,16 +408,22 @@ public final class Explainer {
       boolean hostClosed =
           to instanceof Party.Host
               && plan.identities().get(Reserved.HOST.index()).ingressIsolated();
-      if (!inAllows || outAllows || hostClosed) {
+      if (!inAllows || outAllows && accessAllows || hostClosed) {
         closed.add(Side.INGRESS);
       }
       remedy =
           Optional.of(
-              byAccess && outAllows && inAllows
-                  ? new Remedy("change " + decidedBy.describe(), List.of())
-                  : remedies.of(closed, from, to, protocol, port));
+              remedies.of(
+                  closed,
+                  from,
+                  to,
+                  protocol,
+                  port,
+                  accessAllows ? List.of() : access.decisive(),
+                  asked,
+                  !enforced));
     }
-    if (answer.decision() == Decision.AUDIT) {
+    if (decision == Decision.AUDIT) {
       why +=
           plan.settings().audit()
               ? "; Mesh is in audit mode, so that it is reported and made"
@@ -411,12 +434,42 @@ public final class Explainer {
         to.name(),
         protocol,
         port,
-        answer.decision(),
-        rule(answer.rule()),
-        "kernel",
+        decision,
+        asPlanned || findings.isEmpty()
+            ? rule(answer.rule())
+            : access.decisive().isEmpty()
+                ? findings.getFirst().rule()
+                : access.decisive().getFirst().rule(),
+        answer.decision() == Decision.INSPECT ? "proxy" : "kernel",
         why,
         findings,
         List.of(),
         remedy);
+  }
+
+  private static String refusal(boolean out, boolean in, boolean access) {
+    List<String> reasons = new ArrayList<>();
+    if (!out && !in) {
+      reasons.add("both sides are isolated, and neither allows it");
+    } else if (!out) {
+      reasons.add("the source is isolated, and nothing allows it to connect there");
+    } else if (!in) {
+      reasons.add("the destination is isolated, and nothing lets the source in");
+    }
+    if (!access) {
+      reasons.add("the destination's AuthorizationPolicies or PeerAuthentication refuse it");
+    }
+    return String.join("; ", reasons);
+  }
+
+  /** What the policies say, put together as docs/policy.md has it. */
+  private Decision decision(Reading out, Reading in, Authorizations.Reading access) {
+    if (!out.enforced() || !in.enforced() || !access.enforced()) {
+      return plan.settings().audit() ? Decision.AUDIT : Decision.REFUSE;
+    }
+    if (access.depends()) {
+      return Decision.INSPECT;
+    }
+    return out.whole() && in.whole() && access.whole() ? Decision.ALLOW : Decision.AUDIT;
   }
 }

@@ -118,13 +118,19 @@ public record Explanation(
 
   /** What a rule does; in the order in which findings are told. */
   public enum Effect {
+    /** It refuses the connection or request. */
+    REFUSES,
     /** It allows the connection, as far as its side goes. */
     ALLOWS,
     /** It isolates its side, so that something must allow the connection. */
     ISOLATES,
+    /** It decides by what is sent over the connection. */
+    DEPENDS,
     /** It names the other side, but not the port. */
     OTHER_PORT,
     /** It names the port, but not the other side. */
-    OTHER_PEER
+    OTHER_PEER,
+    /** It matches, and only reports. */
+    REPORTS
   }
 }

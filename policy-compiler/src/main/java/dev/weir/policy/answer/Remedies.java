@@ -2,7 +2,13 @@
 package dev.weir.policy.answer;
 
 import dev.weir.policy.Analysis;
+import dev.weir.policy.access.AccessQuestions;
+import dev.weir.policy.access.AccessQuestions.Decisive;
+import dev.weir.policy.answer.Authorizations.Asked;
 import dev.weir.policy.answer.Explanation.Side;
+import dev.weir.policy.model.AuthorizationPolicy;
+import dev.weir.policy.model.AuthorizationPolicy.Action;
+import dev.weir.policy.model.AuthorizationPolicy.Patterns;
 import dev.weir.policy.model.Mesh;
 import dev.weir.policy.model.NetworkPolicy;
 import dev.weir.policy.model.NetworkPolicy.Clause;
@@ -11,6 +17,8 @@ import dev.weir.policy.model.PortReference;
 import dev.weir.policy.model.Workload;
 import dev.weir.policy.plan.Address;
 import dev.weir.policy.plan.Protocol;
+import dev.weir.policy.rbac.Principal;
+import dev.weir.policy.source.Position;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Comparator;
@@ -30,13 +38,15 @@ final class Remedies {
 
   private final Analysis analysis;
   private final NetworkPolicies policies;
+  private final Authorizations authorizations;
   private final List<Workload> workloads;
 
   /** A change that would do, with how many workloads it is about. */
   private record Candidate(Change change, int subjects, boolean extendsClause) {}
 
-  Remedies(Analysis analysis, NetworkPolicies policies) {
+  Remedies(Analysis analysis, NetworkPolicies policies, Authorizations authorizations) {
     this.analysis = analysis;
+    this.authorizations = authorizations;
     this.policies = policies;
     this.workloads = analysis.cluster().workloads();
   }
@@ -44,9 +54,20 @@ final class Remedies {
   /**
    * What would have both sides allow a connection.
    *
-   * @param sides those that do not allow it
+   * @param sides those whose NetworkPolicies do not allow it
+   * @param refusing what AuthorizationPolicies and PeerAuthentications refuse it; none when they
+   *     allow it
+   * @param enforced whether it is refused, and not only reported
    */
-  Remedy of(List<Side> sides, Party from, Party to, Protocol protocol, int port) {
+  Remedy of(
+      List<Side> sides,
+      Party from,
+      Party to,
+      Protocol protocol,
+      int port,
+      List<Decisive> refusing,
+      Asked asked,
+      boolean enforced) {
     if (from instanceof Party.Unknown || to instanceof Party.Unknown) {
       return new Remedy(
           "nobody can be named who is not declared: declare a Workload with the cgroup that the"
@@ -61,7 +82,7 @@ final class Remedies {
       Party subject = side == Side.INGRESS ? to : from;
       Party other = side == Side.INGRESS ? from : to;
       if (subject instanceof Party.Declared declared) {
-        changes.add(open(side, declared, other, to, protocol, port));
+        changes.add(open(side, declared, other, to, protocol, port, enforced));
       } else if (subject instanceof Party.Host) {
         changes.addAll(management("Ingress", protocol, port).changes());
       } else {
@@ -70,12 +91,121 @@ final class Remedies {
             List.of());
       }
     }
+    if (!refusing.isEmpty()) {
+      if (refusing.stream().anyMatch(d -> d.action().equals("MTLS"))) {
+        return new Remedy(
+            "mutual TLS is demanded of peers from elsewhere: have it come by mutual TLS, or set the"
+                + " PeerAuthentication's mode to PERMISSIVE",
+            List.of());
+      }
+      changes.addAll(admit(from, to, protocol, port, asked));
+    }
     return new Remedy(
         changes.size() == 1
             ? "one change allows it"
-            : "both sides must allow it, so each needs a change",
+            : changes.size() + " changes allow it together; each is needed",
         changes);
   }
+
+  // AuthorizationPolicies.
+
+  /** Takes the source out of rules that deny it, and has a rule allow it where one must. */
+  private List<Change> admit(Party from, Party to, Protocol protocol, int port, Asked asked) {
+    List<Change> changes = new ArrayList<>();
+    Principal principal = authorizations.principal(from, asked.plaintext());
+    boolean named = !principal.text().isEmpty();
+    String address =
+        from instanceof Party.Outside outside ? cidr(outside.address()) : "127.0.0.1/32";
+    boolean allowed = false;
+    for (AccessQuestions.Match match : authorizations.matching(from, to, protocol, port, asked)) {
+      AuthorizationPolicy policy = match.policy();
+      if (policy.action() == Action.DENY) {
+        changes.addAll(exempt(policy, match.index(), principal, address));
+      }
+      allowed |= policy.action() == Action.ALLOW;
+    }
+    List<AuthorizationPolicy> allowing =
+        authorizations.about(to, protocol, port).stream()
+            .filter(p -> p.action() == Action.ALLOW)
+            .toList();
+    if (!allowing.isEmpty() && !allowed) {
+      AuthorizationPolicy policy = allowing.getFirst();
+      Map<String, Object> operation = new LinkedHashMap<>();
+      operation.put("ports", List.of(String.valueOf(port)));
+      asked
+          .request()
+          .ifPresent(
+              request -> {
+                operation.put("methods", List.of(request.method()));
+                operation.put("paths", List.of(request.path()));
+              });
+      Map<String, Object> rule = new LinkedHashMap<>();
+      rule.put(
+          "from",
+          List.of(
+              Map.of(
+                  "source",
+                  named
+                      ? Map.of("principals", List.of(principal.text()))
+                      : Map.of("ipBlocks", List.of(address)))));
+      rule.put("to", List.of(Map.of("operation", operation)));
+      changes.add(
+          change(
+              policy,
+              policy.meta().at(),
+              "/spec/rules" + (policy.rules().isEmpty() ? "" : "/-"),
+              policy.rules().isEmpty() ? List.of(rule) : rule));
+    }
+    return changes;
+  }
+
+  /** Takes the source out of every source of a rule. */
+  private static List<Change> exempt(
+      AuthorizationPolicy policy, int index, Principal principal, String address) {
+    AuthorizationPolicy.Rule rule = policy.rules().get(index);
+    String path = "/spec/rules/" + index + "/from";
+    boolean named = !principal.text().isEmpty();
+    if (rule.from().isEmpty()) {
+      Map<String, Object> source =
+          named
+              ? Map.of("notPrincipals", List.of(principal.text()))
+              : Map.of("notIpBlocks", List.of(address));
+      return List.of(change(policy, rule.at(), path, List.of(Map.of("source", source))));
+    }
+    List<Change> changes = new ArrayList<>();
+    for (int i = 0; i < rule.from().size(); i++) {
+      AuthorizationPolicy.Source source = rule.from().get(i);
+      // Istio has accounts stand without principals in one source.
+      boolean byAccount = named && !source.serviceAccounts().isEmpty();
+      String field = byAccount ? "notServiceAccounts" : named ? "notPrincipals" : "notIpBlocks";
+      String who = byAccount ? principal.account() : named ? principal.text() : address;
+      Patterns there =
+          byAccount ? source.serviceAccounts() : named ? source.principals() : source.ipBlocks();
+      String at = path + "/" + i + "/source/" + field;
+      changes.add(
+          there.notValues().isEmpty()
+              ? change(policy, rule.at(), at, List.of(who))
+              : change(policy, rule.at(), at + "/-", who));
+    }
+    return changes;
+  }
+
+  private static Change change(AuthorizationPolicy policy, Position at, String path, Object value) {
+    return new Change(
+        policy.kind(),
+        policy.meta().namespace(),
+        policy.meta().name(),
+        at.file(),
+        at.line(),
+        path,
+        value);
+  }
+
+  private static String cidr(Address address) {
+    return address + (address.isV4() ? "/32" : "/128");
+  }
+
+  // NetworkPolicies.
 
   private Remedy management(String direction, Protocol protocol, int port) {
     Optional<Mesh> mesh = analysis.cluster().mesh();
@@ -105,11 +235,15 @@ final class Remedies {
       Party other,
       Party destination,
       Protocol protocol,
-      int port) {
+      int port,
+      boolean enforced) {
     String direction = side == Side.INGRESS ? "ingress" : "egress";
     String peers = side == Side.INGRESS ? "from" : "to";
     List<Candidate> candidates = new ArrayList<>();
     for (NetworkPolicy policy : policies.isolating(side, subject)) {
+      if (enforced && policy.audit()) {
+        continue; // What it allows opens nothing that others refuse.
+      }
       int subjects =
           analysis.cluster().select(policy.meta().namespace(), policy.podSelector()).length;
       List<Clause> clauses = NetworkPolicies.clauses(side, policy);
@@ -258,7 +392,7 @@ final class Remedies {
   }
 
   private static Map<String, Object> block(Address address) {
-    return Map.of("ipBlock", Map.of("cidr", address + (address.isV4() ? "/32" : "/128")));
+    return Map.of("ipBlock", Map.of("cidr", cidr(address)));
   }
 
   private int[] meant(Party.Declared declared) {

@@ -88,6 +88,11 @@ public final class ExplainCommand implements Callable<Integer> {
       description = "Ask about an HTTP request: a header it has; may be repeated.")
   private Map<String, String> headers = Map.of();
 
+  @Option(
+      names = "--plaintext",
+      description = "A comes from elsewhere without mutual TLS: nobody can tell who it is.")
+  private boolean plaintext;
+
   /** For picocli. */
   public ExplainCommand() {}
 
@@ -145,10 +150,16 @@ public final class ExplainCommand implements Callable<Integer> {
         throw new ParameterException(
             spec.commandLine(), "--protocol: a request goes over tcp, not " + protocol);
       }
+      if (plaintext && (transport != Protocol.TCP || destination instanceof Party.Virtual)) {
+        throw new ParameterException(
+            spec.commandLine(), "--plaintext: asks about TCP to a workload, not a Service");
+      }
       explanation =
-          request.isPresent()
-              ? explainer.explain(source, destination, port, request.get())
-              : explainer.explain(source, destination, transport, port);
+          plaintext
+              ? explainer.inPlaintext(source, destination, port, request)
+              : request.isPresent()
+                  ? explainer.explain(source, destination, port, request.get())
+                  : explainer.explain(source, destination, transport, port);
     } catch (Explainer.UnclearException e) {
       throw new ParameterException(spec.commandLine(), String.valueOf(e.getMessage()), e);
     }

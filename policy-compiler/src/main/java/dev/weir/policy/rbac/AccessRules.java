@@ -171,6 +171,46 @@ public final class AccessRules {
         || deny == Early.NO && (enforcedAllow.length == 0 || allow == Early.YES);
   }
 
+  /** What policies answer before anything is sent. */
+  public enum Before {
+    /** It passes, whatever is sent. */
+    ALLOW,
+    /** What is sent decides. */
+    DEPENDS,
+    /** It is refused, whatever is sent. */
+    REFUSE
+  }
+
+  /**
+   * What a connection alone decides.
+   *
+   * @param requests whether requests can follow; without, as on UDP, rules that ask for them deny
+   *     and do not allow
+   * @param audited whether the policies in audit are asked as if they were enforced
+   */
+  public Before before(Attributes attributes, boolean requests, boolean audited) {
+    Early deny = early(enforcedDeny, attributes);
+    Early allow = early(enforcedAllow, attributes);
+    boolean demanded = enforcedAllow.length > 0;
+    if (audited) {
+      Early auditedDenies = early(auditedDeny, attributes);
+      Early auditedAllows = early(auditedAllow, attributes);
+      deny = auditedDenies.compareTo(deny) > 0 ? auditedDenies : deny;
+      allow = auditedAllows.compareTo(allow) > 0 ? auditedAllows : allow;
+      demanded |= auditedAllow.length > 0;
+    }
+    if (!requests) {
+      deny = deny == Early.DEPENDS ? Early.YES : deny;
+      allow = allow == Early.DEPENDS ? Early.NO : allow;
+    }
+    if (deny == Early.YES || demanded && allow == Early.NO) {
+      return Before.REFUSE;
+    }
+    return deny == Early.DEPENDS || demanded && allow == Early.DEPENDS
+        ? Before.DEPENDS
+        : Before.ALLOW;
+  }
+
   private static Early early(Compiled[] policies, Attributes attributes) {
     Early result = Early.NO;
     for (Compiled policy : policies) {

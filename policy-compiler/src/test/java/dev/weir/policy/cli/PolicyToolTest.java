@@ -7,6 +7,8 @@ import java.io.PrintWriter;
 import java.io.StringWriter;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -238,5 +240,67 @@ class PolicyToolTest {
     Path file = Files.writeString(directory.resolve("p.yaml"), BUDGET.formatted(100));
     assertThat(run("explain", file.toString(), "--from", "10.0.0.1", "--to", "a", "--port", "80"))
         .isEqualTo(ExitCodes.OK);
+  }
+
+  private static final String ACCESS =
+      """
+      apiVersion: weir.dev/v1alpha1
+      kind: Workload
+      metadata: {name: a, labels: {app: a}}
+      spec: {cgroup: /a}
+      ---
+      apiVersion: weir.dev/v1alpha1
+      kind: Workload
+      metadata: {name: b, labels: {app: b}}
+      spec: {cgroup: /b, ports: [{port: 80}]}
+      ---
+      apiVersion: security.istio.io/v1
+      kind: AuthorizationPolicy
+      metadata: {name: read}
+      spec:
+        selector: {matchLabels: {app: b}}
+        rules:
+          - from: [{source: {principals: ["cluster.local/ns/default/sa/default"]}}]
+            to: [{operation: {methods: [GET]}}]
+      """;
+
+  private int explainAccess(Path directory, String... more) throws Exception {
+    Path file = Files.writeString(directory.resolve("p.yaml"), ACCESS);
+    List<String> arguments =
+        new ArrayList<>(
+            List.of("explain", file.toString(), "--from", "a", "--to", "b", "--port", "80"));
+    arguments.addAll(List.of(more));
+    return run(arguments.toArray(String[]::new));
+  }
+
+  @Test
+  void explainAsksForTheRequestWhereItDecides(@TempDir Path directory) throws Exception {
+    assertThat(explainAccess(directory)).isEqualTo(ExitCodes.OK);
+    assertThat(out.toString())
+        .contains("allowed as far as the proxy", "AuthorizationPolicy default/read");
+  }
+
+  @Test
+  void explainOfARequestNamesTheRuleThatAllowsIt(@TempDir Path directory) throws Exception {
+    assertThat(explainAccess(directory, "--method", "GET")).isEqualTo(ExitCodes.OK);
+    assertThat(out.toString()).contains("read rules[0]", "matches and allows it");
+  }
+
+  @Test
+  void explainOfARefusedRequestSaysWhatWouldAllowIt(@TempDir Path directory) throws Exception {
+    assertThat(explainAccess(directory, "--method", "PUT", "--path", "/x"))
+        .isEqualTo(ExitCodes.FINDINGS);
+    assertThat(out.toString())
+        .contains(
+            "none of its rules does",
+            "add to AuthorizationPolicy default/read spec.rules",
+            "- PUT",
+            "- /x");
+  }
+
+  @Test
+  void inPlaintextNobodyHasAPrincipal(@TempDir Path directory) throws Exception {
+    assertThat(explainAccess(directory, "--method", "GET", "--plaintext"))
+        .isEqualTo(ExitCodes.FINDINGS);
   }
 }
