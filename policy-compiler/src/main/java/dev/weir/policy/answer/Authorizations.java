@@ -32,7 +32,6 @@ import java.util.Optional;
 /** What AuthorizationPolicies and PeerAuthentications of a destination say. */
 final class Authorizations {
 
-  private final Analysis analysis;
   private final List<Workload> workloads;
   private final String trustDomain;
   private final AccessQuestions questions;
@@ -75,7 +74,6 @@ final class Authorizations {
   }
 
   Authorizations(Analysis analysis) {
-    this.analysis = analysis;
     this.workloads = analysis.cluster().workloads();
     Optional<Mesh> mesh = analysis.cluster().mesh();
     this.trustDomain = mesh.map(Mesh::trustDomain).orElse(Mesh.TRUST_DOMAIN);
