@@ -19,6 +19,8 @@ import picocli.CommandLine.Option;
       TestCommand.class,
       CompileCommand.class,
       SchemaCommand.class
+      ReplayCommand.class,
+      CompileCommand.class
     })
 public final class PolicyTool {
 
