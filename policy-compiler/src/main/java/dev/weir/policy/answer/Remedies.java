@@ -98,7 +98,7 @@ final class Remedies {
                 + " PeerAuthentication's mode to PERMISSIVE",
             List.of());
       }
-      changes.addAll(admit(from, to, protocol, port, asked));
+      changes.addAll(admit(from, to, protocol, port, asked, enforced));
     }
     return new Remedy(
         changes.size() == 1
@@ -110,7 +110,8 @@ final class Remedies {
   // AuthorizationPolicies.
 
   /** Takes the source out of rules that deny it, and has a rule allow it where one must. */
-  private List<Change> admit(Party from, Party to, Protocol protocol, int port, Asked asked) {
+  private List<Change> admit(
+      Party from, Party to, Protocol protocol, int port, Asked asked, boolean enforced) {
     List<Change> changes = new ArrayList<>();
     Principal principal = authorizations.principal(from, asked.plaintext());
     boolean named = !principal.text().isEmpty();
@@ -119,6 +120,9 @@ final class Remedies {
     boolean allowed = false;
     for (AccessQuestions.Match match : authorizations.matching(from, to, protocol, port, asked)) {
       AuthorizationPolicy policy = match.policy();
+      if (enforced && policy.audit()) {
+        continue; // It refuses nothing, and what it allows opens nothing that others refuse.
+      }
       if (policy.action() == Action.DENY) {
         changes.addAll(exempt(policy, match.index(), principal, address));
       }
@@ -126,7 +130,7 @@ final class Remedies {
     }
     List<AuthorizationPolicy> allowing =
         authorizations.about(to, protocol, port).stream()
-            .filter(p -> p.action() == Action.ALLOW)
+            .filter(p -> p.action() == Action.ALLOW && !(enforced && p.audit()))
             .toList();
     if (!allowing.isEmpty() && !allowed) {
       AuthorizationPolicy policy = allowing.getFirst();
