@@ -110,14 +110,16 @@ class RemedyTest {
           boolean refused = !explanation.made() || explanation.decision() == Decision.AUDIT;
           assertThat(explanation.remedy().isPresent()).isEqualTo(refused);
           if (refused && !mutualTls(explanation)) {
-            List<Change> changes = explanation.remedy().orElseThrow().changes();
-            String changed = apply(yaml, changes);
-            assertThat(explain(changed, from, to, port).decision())
-                .as("%s -> %s %d: %s in%n%s", from, to, port, changes, yaml)
-                .isIn(
-                    explanation.made()
-                        ? List.of(Decision.ALLOW, Decision.INSPECT)
-                        : List.of(Decision.ALLOW, Decision.INSPECT, Decision.AUDIT));
+            String changed = apply(yaml, explanation.remedy().orElseThrow().changes());
+            Explanation after = explain(changed, from, to, port);
+            if (after.decision() == Decision.AUDIT) {
+              // What is enforced lets it pass now; the next question is about policies in audit.
+              changed = apply(changed, after.remedy().orElseThrow().changes());
+              after = explain(changed, from, to, port);
+            }
+            assertThat(after.decision())
+                .as("%s -> %s %d: %s in%n%s", from, to, port, explanation.remedy(), yaml)
+                .isIn(Decision.ALLOW, Decision.INSPECT);
           }
         }
       }
