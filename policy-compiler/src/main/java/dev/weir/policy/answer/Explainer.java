@@ -153,7 +153,8 @@ public final class Explainer {
         for (int endpoint : cluster.endpoints()) {
           Backend backend = plan.backends().get(endpoint);
           Party party = parties.declared(parties.workload(backend.workload()));
-          Explanation reached = direct(from, party, Protocol.TCP, backend.port(), Asked.CONNECTION.fromHere());
+          Explanation reached =
+              direct(from, party, Protocol.TCP, backend.port(), Asked.CONNECTION.fromHere());
           backends.add(
               found.match().isEmpty()
                   ? reached
@@ -382,7 +383,8 @@ public final class Explainer {
     } else if (from instanceof Party.Host && !plan.settings().hostGoverned()) {
       why = "the node's own processes are governed by nobody, as Mesh does not say otherwise";
     } else if (decision == Decision.INSPECT) {
-      why = "AuthorizationPolicies about the destination decide request by request, which only the"
+      why =
+          "AuthorizationPolicies about the destination decide request by request, which only the"
               + " proxy can: it is reached by way of a Service's address";
     } else if (!refused) {
       why = "every side that is isolated allows it";
