@@ -17,10 +17,9 @@ import picocli.CommandLine.Option;
       RouteCommand.class,
       DiffCommand.class,
       TestCommand.class,
+      ReplayCommand.class,
       CompileCommand.class,
       SchemaCommand.class
-      ReplayCommand.class,
-      CompileCommand.class
     })
 public final class PolicyTool {
 
