@@ -80,6 +80,11 @@ public final class PolicyCompiler {
     Diagnostics diagnostics = new Diagnostics(purpose);
     List<Resource> resources =
         ResourceReader.read(tree, diagnostics).stream().filter(there).toList();
+    return run(resources, diagnostics);
+  }
+
+  /** Compiles what files declare. */
+  static Analysis run(List<Resource> resources, Diagnostics diagnostics) {
     Cluster cluster = Cluster.of(resources, diagnostics);
     RuleTable rules = new RuleTable(cluster, diagnostics);
     AccessPolicies access = new AccessPolicies(cluster, rules);

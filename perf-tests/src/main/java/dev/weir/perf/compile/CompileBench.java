@@ -22,7 +22,11 @@ import org.openjdk.jmh.util.Statistics;
 /** Runs {@link CompileBenchmark} in JVMs with the flags of {@code weir}. */
 public final class CompileBench implements Benchmark {
 
-  private static final double AIM_MILLIS = 5_000;
+  private static final double AIM_MILLIS = 2_000;
+  private static final double CHANGE_AIM_MILLIS = 20;
+
+  /** What the files, the objects made of them and the plan must all have room in. */
+  private static final String HEAP = "-Xmx192m";
 
   @Override
   public String id() {
@@ -31,7 +35,7 @@ public final class CompileBench implements Benchmark {
 
   @Override
   public String about() {
-    return "10,000 workloads and 100,000 rules from files to plan";
+    return "10,000 workloads, 5,000 services and 100,000 rules from files to plan";
   }
 
   @Override
@@ -41,23 +45,51 @@ public final class CompileBench implements Benchmark {
     Samples later = measure(context, "compile", context.rounds(1, 3), context.rounds(2, 7), 1);
     Samples encoded =
         measure(context, "compileAndEncode", context.rounds(1, 3), context.rounds(2, 7), 1);
+    context.say("compile: now after one file has changed");
+    Samples policy = changed(context, "policyChanged");
+    Samples workloads = changed(context, "workloadsChanged");
+    Samples services = changed(context, "servicesChanged");
     return new Section(
         id(),
         "Compiler",
-        ("%,d workloads in %,d groups, %,d policy clauses, files in memory; medians, in JVMs with"
-                + " the flags of the command line.")
+        ("%,d workloads in %,d groups, %,d services, %,d policy clauses that are a verdict each,"
+                + " files in memory; medians, in JVMs with the flags of the command line and a"
+                + " heap of 192 MiB. The compiler after a change is one that has read all files"
+                + " before.")
             .formatted(
                 LargePolicy.WORKLOADS,
                 LargePolicy.GROUPS,
+                LargePolicy.SERVICES,
                 LargePolicy.GROUPS * LargePolicy.CLAUSES),
         List.of("what", "time", "fastest", "slowest", "runs"),
         List.of(
             row("first compile of a new JVM", first),
             row("later compiles", later),
-            row("later compiles, and the plan's bytes", encoded)),
+            row("later compiles, and the plan's bytes", encoded),
+            row("after the file of one policy has changed", policy),
+            row("after a file of ten workloads has changed", workloads),
+            row("after a file of five services has changed", services)),
         List.of(
             Figure.of("compile.first", "full compile, first one of a JVM", first, "ms", AIM_MILLIS),
-            Figure.of("compile.later", "full compile, later ones", later, "ms")),
+            Figure.of("compile.later", "full compile, later ones", later, "ms", AIM_MILLIS),
+            Figure.of(
+                "compile.policy",
+                "compile after one policy file changed",
+                policy,
+                "ms",
+                CHANGE_AIM_MILLIS),
+            Figure.of(
+                "compile.workloads",
+                "compile after one workload file changed",
+                workloads,
+                "ms",
+                CHANGE_AIM_MILLIS),
+            Figure.of(
+                "compile.services",
+                "compile after one service file changed",
+                services,
+                "ms",
+                CHANGE_AIM_MILLIS)),
         List.of());
   }
 
@@ -68,6 +100,10 @@ public final class CompileBench implements Benchmark {
         Report.number(samples.quantile(0), "ms"),
         Report.number(samples.quantile(1), "ms"),
         String.valueOf(samples.count()));
+  }
+
+  private static Samples changed(Context context, String method) throws MeasureException {
+    return measure(context, method, context.rounds(2, 10), context.rounds(3, 20), 1);
   }
 
   private static Samples measure(
@@ -83,7 +119,7 @@ public final class CompileBench implements Benchmark {
         .shouldFailOnError(true)
         .verbosity(VerboseMode.SILENT)
         .jvm(context.workspace().jdk().resolve("bin/java").toString())
-        .jvmArgs("@" + context.workspace().checkout().resolve("target/dist/node.options"));
+        .jvmArgs("@" + context.workspace().checkout().resolve("target/dist/node.options"), HEAP);
     List<Double> millis = new ArrayList<>();
     try {
       Collection<RunResult> results = new Runner(options.build()).run();

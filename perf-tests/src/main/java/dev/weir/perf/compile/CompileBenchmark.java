@@ -2,6 +2,7 @@
 package dev.weir.perf.compile;
 
 import dev.weir.policy.Compilation;
+import dev.weir.policy.IncrementalCompiler;
 import dev.weir.policy.PolicyCompiler;
 import dev.weir.policy.plan.Plan;
 import dev.weir.policy.plan.PlanCodec;
@@ -22,10 +23,47 @@ public class CompileBenchmark {
 
   private final SourceTree files = LargePolicy.files();
 
+  // Each change is there and gone again in turn, so that no call is given what the last one was.
+  private final SourceTree otherPolicy =
+      LargePolicy.with(files, LargePolicy.policy(LargePolicy.GROUPS / 2, 2048));
+  private final SourceTree otherWorkloads =
+      LargePolicy.with(files, LargePolicy.workloads(LargePolicy.GROUPS / 2, "v2"));
+  private final SourceTree otherServices =
+      LargePolicy.with(files, LargePolicy.services(LargePolicy.GROUPS / 2, 81));
+  private final IncrementalCompiler incremental = new IncrementalCompiler();
+  private boolean changed;
+
   /** Bytes in memory to plan. */
   @Benchmark
   public Plan compile() {
-    return switch (PolicyCompiler.compile(files)) {
+    return plan(PolicyCompiler.compile(files));
+  }
+
+  /** The same after the file of one policy has changed. */
+  @Benchmark
+  public Plan policyChanged() {
+    return change(otherPolicy);
+  }
+
+  /** The same after a file of ten workloads has changed. */
+  @Benchmark
+  public Plan workloadsChanged() {
+    return change(otherWorkloads);
+  }
+
+  /** The same after a file of five services has changed. */
+  @Benchmark
+  public Plan servicesChanged() {
+    return change(otherServices);
+  }
+
+  private Plan change(SourceTree other) {
+    changed = !changed;
+    return plan(incremental.compile(changed ? other : files));
+  }
+
+  private static Plan plan(Compilation compilation) {
+    return switch (compilation) {
       case Compilation.Compiled compiled -> compiled.plan();
       case Compilation.Refused refused ->
           throw new IllegalStateException("refused: " + refused.errors().getFirst());

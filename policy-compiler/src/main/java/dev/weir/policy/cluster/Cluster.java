@@ -6,6 +6,7 @@ import dev.weir.policy.model.LabelSelector.Operator;
 import dev.weir.policy.model.LabelSelector.Requirement;
 import dev.weir.policy.model.Located;
 import dev.weir.policy.model.Mesh;
+import dev.weir.policy.model.Meta;
 import dev.weir.policy.model.Namespace;
 import dev.weir.policy.model.NetworkPolicy.Peer;
 import dev.weir.policy.model.Resource;
@@ -40,6 +41,9 @@ public final class Cluster {
   private final Map<String, int[]> byNamespace = new HashMap<>();
   private final Map<String, Map<String, int[]>> byLabel = new HashMap<>();
   private final int[] everyone;
+
+  /** Answers that were given before: of many clauses few ask something new. */
+  private final Map<Question, int[]> selected = new HashMap<>();
 
   private Cluster(List<Resource> resources, Diagnostics diagnostics) {
     this.resources =
@@ -169,19 +173,22 @@ public final class Cluster {
     return labels != null ? labels : Map.of(NAME_LABEL, namespace);
   }
 
-  /** Workloads of one namespace that a selector selects, ascending. */
+  /** What a selector says, wherever it was written. */
+  private record Question(
+      String namespace, Map<String, String> labels, List<Requirement> requirements) {}
+
+  /** Workloads of one namespace that a selector selects, ascending; not to be changed. */
   public int[] select(String namespace, LabelSelector selector) {
-    int[] candidates = candidates(selector, byNamespace.getOrDefault(namespace, new int[0]));
-    return Arrays.stream(candidates)
-        .filter(
-            i ->
-                workloads.get(i).meta().namespace().equals(namespace)
-                    && Selectors.matches(selector, workloads.get(i).meta().labels()))
-        .toArray();
+    return selected.computeIfAbsent(
+        new Question(namespace, selector.matchLabels(), selector.matchExpressions()),
+        k -> find(Set.of(namespace), selector));
   }
 
   /** Workloads that a peer of a policy of {@code namespace} selects, ascending. */
   public int[] select(String namespace, Peer.Pods peer) {
+    if (peer.namespaces().isEmpty() && peer.pods().isPresent()) {
+      return select(namespace, peer.pods().get());
+    }
     LabelSelector pods =
         peer.pods().orElseGet(() -> new LabelSelector(Map.of(), List.of(), new Position("", 0, 0)));
     if (peer.namespaces().isEmpty()) {
@@ -195,15 +202,25 @@ public final class Cluster {
             within.add(name);
           }
         });
-    if (within.size() == 1) {
-      return select(within.iterator().next(), pods);
+    return within.size() == 1 ? select(within.iterator().next(), pods) : find(within, pods);
+  }
+
+  private int[] find(Set<String> within, LabelSelector selector) {
+    int[] candidates =
+        candidates(
+            selector,
+            within.size() == 1
+                ? byNamespace.getOrDefault(within.iterator().next(), new int[0])
+                : everyone);
+    int[] found = new int[candidates.length];
+    int size = 0;
+    for (int i : candidates) {
+      Meta meta = workloads.get(i).meta();
+      if (within.contains(meta.namespace()) && Selectors.matches(selector, meta.labels())) {
+        found[size++] = i;
+      }
     }
-    return Arrays.stream(candidates(pods, everyone))
-        .filter(
-            i ->
-                within.contains(workloads.get(i).meta().namespace())
-                    && Selectors.matches(pods, workloads.get(i).meta().labels()))
-        .toArray();
+    return size == found.length ? found : Arrays.copyOf(found, size);
   }
 
   /** Workloads of one namespace with these labels, ascending. */

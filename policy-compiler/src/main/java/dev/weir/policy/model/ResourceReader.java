@@ -46,7 +46,6 @@ public final class ResourceReader {
   private final Diagnostics diagnostics;
   private final Schemas schemas = new Schemas();
   private final List<Resource> resources = new ArrayList<>();
-  private final Map<String, Meta> seen = new HashMap<>();
 
   private ResourceReader(Diagnostics diagnostics) {
     this.diagnostics = diagnostics;
@@ -76,15 +75,41 @@ public final class ResourceReader {
 
   /** The resources of a tree, in the order of their files and places. */
   public static List<Resource> read(SourceTree tree, Diagnostics diagnostics) {
-    tree.problems().forEach(p -> diagnostics.error(p.at(), p.field(), p.message(), p.remedy()));
-    ResourceReader reader = new ResourceReader(diagnostics);
+    diagnostics.addAll(tree.problems());
     Texts texts = new Texts();
+    List<Resource> resources = new ArrayList<>();
     for (SourceFile file : tree.files()) {
-      for (Node document : DocumentReader.read(file, diagnostics, texts)) {
-        reader.document(document, "", Optional.empty());
-      }
+      resources.addAll(read(file, diagnostics, texts));
+    }
+    return unique(resources, diagnostics);
+  }
+
+  /** The resources of one file, which may have the names of others. */
+  public static List<Resource> read(SourceFile file, Diagnostics diagnostics, Texts texts) {
+    ResourceReader reader = new ResourceReader(diagnostics);
+    for (Node document : DocumentReader.read(file, diagnostics, texts)) {
+      reader.document(document, "", Optional.empty());
     }
     return List.copyOf(reader.resources);
+  }
+
+  /** Of several of one kind and name the first; the others are errors. */
+  public static List<Resource> unique(List<Resource> resources, Diagnostics diagnostics) {
+    Map<String, Meta> seen = new HashMap<>();
+    List<Resource> result = new ArrayList<>(resources.size());
+    for (Resource resource : resources) {
+      Meta earlier = seen.putIfAbsent(resource.id(), resource.meta());
+      if (earlier == null) {
+        result.add(resource);
+      } else {
+        diagnostics.error(
+            resource.meta().at(),
+            "metadata.name",
+            resource.id() + " is already at " + earlier.at(),
+            "remove or rename one of the two");
+      }
+    }
+    return result;
   }
 
   /** What a list is and so what its items are, which need not say it again. */
@@ -125,7 +150,7 @@ public final class ResourceReader {
       schemas.of(kind).ifPresent(schema -> schema.check(mapping, diagnostics));
     }
     resource.ifPresent(r -> Annotations.check(fields, r.kind()));
-    resource.ifPresent(this::add);
+    resource.ifPresent(resources::add);
   }
 
   private void items(Fields fields, String path, boolean outermost, Optional<TypedList> list) {
@@ -348,18 +373,5 @@ public final class ResourceReader {
     }
     return Optional.of(
         new Meta(namespace, name.value(), labels, annotations, created, fields.at()));
-  }
-
-  private void add(Resource resource) {
-    Meta earlier = seen.putIfAbsent(resource.id(), resource.meta());
-    if (earlier != null) {
-      diagnostics.error(
-          resource.meta().at(),
-          "metadata.name",
-          resource.id() + " is already at " + earlier.at(),
-          "remove or rename one of the two");
-      return;
-    }
-    resources.add(resource);
   }
 }

@@ -66,6 +66,16 @@ public final class Diagnostics {
     }
   }
 
+  /** Notes what was noted elsewhere. */
+  public void addAll(List<Diagnostic> others) {
+    for (Diagnostic other : others) {
+      switch (other.severity()) {
+        case ERROR -> error(other.at(), other.field(), other.message(), other.remedy());
+        case WARNING -> warning(other.at(), other.field(), other.message(), other.remedy());
+      }
+    }
+  }
+
   /** Whether the input is to be refused. */
   public boolean failed() {
     return !errors.isEmpty();
