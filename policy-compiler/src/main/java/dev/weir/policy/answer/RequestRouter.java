@@ -31,10 +31,13 @@ import dev.weir.policy.route.RouteAction;
 import dev.weir.policy.route.RouteMatch;
 import dev.weir.policy.route.RouteTable;
 import dev.weir.policy.steer.Steering;
+import dev.weir.policy.steer.Steering.KernelSplit;
+import dev.weir.policy.steer.Steering.SplitPart;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.IdentityHashMap;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
@@ -54,6 +57,7 @@ public final class RequestRouter {
   private final Cluster cluster;
   private final List<Service> services;
   private final List<Steering.RouteCluster> clusters;
+  private final List<KernelSplit> splits;
   private final Map<String, Rule> routeRules = new HashMap<>();
   private final Map<String, Service> servicesByName = new HashMap<>();
   private final Map<String, List<Listener>> gateways = new HashMap<>();
@@ -70,6 +74,7 @@ public final class RequestRouter {
     this.cluster = analysis.cluster();
     this.services = analysis.steering().services();
     this.clusters = analysis.steering().clusters();
+    this.splits = analysis.steering().kernelSplits();
     services.forEach(s -> servicesByName.put(s.meta().qualifiedName(), s));
     for (Rule rule : plan.rules()) {
       if (rule.kind().equals("Gateway")) {
@@ -420,19 +425,12 @@ public final class RequestRouter {
   /** Without requests being looked at: what connect() does. */
   private Routed byKernel(Service service, Routed.Entrance entrance, Ask ask)
       throws UnclearException {
-    boolean split =
-        plan.services().stream()
-            .anyMatch(
-                s ->
-                    s.port() == entrance.port()
-                        && service.addresses().stream().anyMatch(a -> a.value().equals(s.address()))
-                        && s.slots().stream().distinct().count() < s.slots().size());
-    if (split) {
-      throw new UnclearException(
-          "connections to "
-              + entrance.name()
-              + " are split by the kernel, whatever is asked over"
-              + " them: weir compile shows the shares");
+    Optional<KernelSplit> split =
+        splits.stream()
+            .filter(k -> k.port() == entrance.port() && services.get(k.service()).equals(service))
+            .findFirst();
+    if (split.isPresent()) {
+      return split(split.get(), entrance, ask);
     }
     List<String> behind = behind(service);
     if (behind.isEmpty() && !filledElsewhere(service)) {
@@ -451,6 +449,71 @@ public final class RequestRouter {
             ask.backendHeaders());
     return answered(
         entrance, List.of(share), "no route: the kernel picks a backend at connect", ask);
+  }
+
+  /** As the weights of a route say, whatever is asked over the connection. */
+  private Routed split(KernelSplit split, Routed.Entrance entrance, Ask ask)
+      throws UnclearException {
+    Map<String, Routed.Share> shares = new LinkedHashMap<>();
+    double refused = 0;
+    for (SplitPart part : split.parts()) {
+      if (part.weight() == 0) {
+        continue;
+      }
+      double fraction = (double) part.weight() / split.total();
+      if (part.service() == Steering.OUTSIDE
+          || part.workloads().isEmpty()
+              && behind(services.get(part.service())).isEmpty()
+              && !filledElsewhere(services.get(part.service()))) {
+        refused += fraction;
+        continue;
+      }
+      Service to = services.get(part.service());
+      String key = to.meta().qualifiedName() + ":" + part.port();
+      Routed.Share known = shares.get(key);
+      shares.put(
+          key,
+          new Routed.Share(
+              "Service",
+              to.meta().namespace(),
+              to.meta().name(),
+              part.port(),
+              fraction + (known == null ? 0 : known.fraction()),
+              part.workloads().stream()
+                  .map(w -> cluster.workloads().get(w).peerName())
+                  .distinct()
+                  .sorted()
+                  .toList(),
+              untouched(ask),
+              ask.backendHeaders()));
+    }
+    if (shares.isEmpty()) {
+      throw new UnclearException(
+          split.route() + " leads " + entrance.name() + " to nobody: connect() is refused");
+    }
+    List<Routed.Share> sorted = new ArrayList<>(shares.values());
+    sorted.sort((a, b) -> Double.compare(b.fraction(), a.fraction()));
+    return new Routed(
+        entrance,
+        Optional.of(plan.rules().get(split.rule())),
+        "",
+        -1,
+        200,
+        ask.grpc() ? OptionalInt.of(0) : OptionalInt.empty(),
+        Optional.empty(),
+        split.route()
+            + " splits by connection: its weights are the kernel's slots"
+            + (refused > 0
+                ? "; " + Routing.Share.percent(refused) + " of connections are refused"
+                : ""),
+        sorted,
+        List.of(),
+        Optional.empty(),
+        Map.of(),
+        List.of(),
+        Optional.empty(),
+        Optional.empty(),
+        Optional.empty());
   }
 
   private List<String> behind(Service service) {

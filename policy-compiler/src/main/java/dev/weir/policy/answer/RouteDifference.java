@@ -10,6 +10,7 @@ import dev.weir.policy.plan.ProxyPlan.PathMatch;
 import dev.weir.policy.plan.ProxyPlan.Route;
 import dev.weir.policy.plan.ProxyPlan.RouteRule;
 import dev.weir.policy.plan.ProxyPlan.ValueMatch;
+import dev.weir.policy.steer.Steering;
 import java.net.URLEncoder;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
@@ -112,14 +113,16 @@ public final class RouteDifference {
     }
   }
 
-  private RouteDifference(Plan older, Plan newer) {
-    this.older = new Routing(older);
-    this.newer = new Routing(newer);
+  private RouteDifference(Routing older, Routing newer) {
+    this.older = older;
+    this.newer = newer;
   }
 
   /** Gives the requests that are treated unlike before. */
-  public static Direction between(Plan older, Plan newer, Consumer<Row> rows) {
-    RouteDifference difference = new RouteDifference(older, newer);
+  public static Direction between(
+      Plan older, Steering olderSteering, Plan newer, Steering newerSteering, Consumer<Row> rows) {
+    RouteDifference difference =
+        new RouteDifference(new Routing(older, olderSteering), new Routing(newer, newerSteering));
     Set<Entrance> entrances = new TreeSet<>(difference.older.entrances());
     entrances.addAll(difference.newer.entrances());
     entrances.forEach(entrance -> difference.compare(entrance, rows));
@@ -220,6 +223,10 @@ public final class RouteDifference {
 
   private static Answer ask(Routing routing, Entrance entrance, Request request) {
     Entrance here = routing.of(base(entrance), entrance.client());
+    Optional<String> connections = routing.connections(here);
+    if (connections.isPresent()) {
+      return new Answer(connections.get(), routing.connectionServices(here));
+    }
     if (!routing.has(here)) {
       // A service without routes leads to its own workloads.
       return routing.plainService(here)

@@ -14,18 +14,26 @@ import dev.weir.policy.route.Listeners;
 import dev.weir.policy.route.RequestView;
 import dev.weir.policy.route.RouteMatch;
 import dev.weir.policy.route.RouteTable;
+import dev.weir.policy.steer.Steering;
+import dev.weir.policy.steer.Steering.KernelSplit;
+import dev.weir.policy.steer.Steering.SplitPart;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.TreeMap;
+import java.util.TreeSet;
 
 /** Where requests lead: the routes of a plan, asked as the proxy asks them. */
 public final class Routing {
 
   private final Plan plan;
+  private final Map<Entrance, String> connections = new HashMap<>();
+  private final Map<Entrance, Set<String>> connectionServices = new HashMap<>();
   private final Map<Entrance, List<Route>> routes = new TreeMap<>();
   private final Map<Entrance, RouteTable> tables = new HashMap<>();
 
@@ -125,6 +133,53 @@ public final class Routing {
             consumer.routes());
       }
     }
+  }
+
+  /** The routes of a plan, and those that the kernel honours by its slots. */
+  Routing(Plan plan, Steering steering) {
+    this(plan);
+    for (KernelSplit split : steering.kernelSplits()) {
+      Entrance entrance =
+          Entrance.service(
+              steering.services().get(split.service()).meta().qualifiedName(), split.port());
+      routes.putIfAbsent(entrance, List.of());
+      Map<String, Long> weights = new LinkedHashMap<>();
+      for (SplitPart part : split.parts()) {
+        if (part.weight() > 0) {
+          String service =
+              part.service() == Steering.OUTSIDE
+                  ? ""
+                  : steering.services().get(part.service()).meta().qualifiedName()
+                      + ":"
+                      + part.port();
+          weights.merge(service, (long) part.weight(), Long::sum);
+        }
+      }
+      List<String> shares = new ArrayList<>();
+      weights.entrySet().stream()
+          .sorted(Map.Entry.<String, Long>comparingByValue().reversed())
+          .forEach(
+              e ->
+                  shares.add(
+                      (e.getKey().isEmpty() ? "refused" : e.getKey())
+                          + " "
+                          + Share.percent((double) e.getValue() / split.total())));
+      connections.put(
+          entrance, shares.isEmpty() ? "refused" : "by connection " + String.join(", ", shares));
+      Set<String> services = new TreeSet<>(weights.keySet());
+      services.remove("");
+      connectionServices.put(entrance, Collections.unmodifiableSet(services));
+    }
+  }
+
+  /** Shares of connections as the kernel makes them; empty where it looks at no route. */
+  Optional<String> connections(Entrance entrance) {
+    return Optional.ofNullable(connections.get(entrance));
+  }
+
+  /** Services that get connections from the kernel by a route, as {@code namespace/name:port}. */
+  Set<String> connectionServices(Entrance entrance) {
+    return connectionServices.getOrDefault(entrance, Set.of());
   }
 
   private String name(int workload) {

@@ -14,6 +14,7 @@ import dev.weir.policy.plan.Plan;
 import dev.weir.policy.plan.PlanCodec;
 import dev.weir.policy.plan.Service;
 import dev.weir.policy.source.SourceTree;
+import dev.weir.policy.steer.Steering;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -54,7 +55,10 @@ public final class CompileCommand implements Callable<Integer> {
     return switch (analysis.compilation()) {
       case Compilation.Refused refused -> input.refuse(refused);
       case Compilation.Compiled compiled ->
-          show(compiled, analysis.cluster().mesh().map(Mesh::budget).orElse(Budget.NONE));
+          show(
+              compiled,
+              analysis.steering(),
+              analysis.cluster().mesh().map(Mesh::budget).orElse(Budget.NONE));
     };
   }
 
@@ -68,7 +72,7 @@ public final class CompileCommand implements Callable<Integer> {
     input.out().printf("%-14s %d%s%n", name, taken, bound.map(b -> " of " + b.value()).orElse(""));
   }
 
-  private int show(Compilation.Compiled compiled, Budget budget) {
+  private int show(Compilation.Compiled compiled, Steering steering, Budget budget) {
     Plan plan = compiled.plan();
     if (file.isPresent()) {
       try {
@@ -80,7 +84,7 @@ public final class CompileCommand implements Callable<Integer> {
       }
     }
     if (input.json()) {
-      input.out().print(Json.pretty(Reports.plan(plan, budget)));
+      input.out().print(Json.pretty(Reports.plan(plan, steering, budget)));
     } else {
       compiled.warnings().forEach(w -> input.print("warning", w));
       for (Map.Entry<String, Object> size : Reports.sizes(plan).entrySet()) {
@@ -101,7 +105,7 @@ public final class CompileCommand implements Callable<Integer> {
                 service.protocol(),
                 service.port(),
                 service.tier().name().toLowerCase(Locale.ROOT),
-                Reports.why(plan, service));
+                Reports.why(plan, steering, service));
       }
     }
     input.out().flush();

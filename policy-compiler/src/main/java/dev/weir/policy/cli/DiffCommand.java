@@ -68,13 +68,17 @@ public final class DiffCommand implements Callable<Integer> {
       try (JsonRows rows = new JsonRows(out)) {
         direction =
             Difference.between(before.cluster(), after.cluster(), row -> rows.add(fields(row)));
-        routes = RouteDifference.between(older, later, row -> rows.add(fields(row)));
+        routes =
+            RouteDifference.between(
+                older, before.steering(), later, after.steering(), row -> rows.add(fields(row)));
       }
       direction = both(direction, routes);
     } else {
       direction =
           Difference.between(before.cluster(), after.cluster(), row -> out.println(text(row)));
-      routes = RouteDifference.between(older, later, row -> out.println(text(row)));
+      routes =
+          RouteDifference.between(
+              older, before.steering(), later, after.steering(), row -> out.println(text(row)));
       direction = both(direction, routes);
       out.println(
           switch (direction) {

@@ -17,6 +17,7 @@ import dev.weir.policy.plan.Rule;
 import dev.weir.policy.plan.Service;
 import dev.weir.policy.plan.Verdict;
 import dev.weir.policy.source.Diagnostic;
+import dev.weir.policy.steer.Steering;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -194,7 +195,7 @@ public final class Reports {
     return report;
   }
 
-  static Map<String, Object> plan(Plan plan, Budget budget) {
+  static Map<String, Object> plan(Plan plan, Steering steering, Budget budget) {
     Map<String, Object> report = new LinkedHashMap<>();
     report.put("mesh", plan.settings().mesh());
     report.put("proxy_needed", plan.proxy().needed());
@@ -209,7 +210,7 @@ public final class Reports {
       item.put("port", service.port());
       item.put("protocol", service.protocol().name());
       item.put("tier", service.tier().name().toLowerCase(Locale.ROOT));
-      item.put("why", why(plan, service));
+      item.put("why", why(plan, steering, service));
       item.put(
           "backends",
           service.slots().stream()
@@ -235,14 +236,14 @@ public final class Reports {
   }
 
   /** Why a service is served in its tier. */
-  static String why(Plan plan, Service service) {
+  static String why(Plan plan, Steering steering, Service service) {
     if (service.tier() == Service.Tier.KERNEL) {
-      boolean weighted = service.slots().stream().distinct().count() < service.slots().size();
-      return service.slots().isEmpty()
-          ? "nobody is behind it"
-          : weighted
-              ? "a route splits by connection: its weights are the kernel's slots"
-              : "no route: the kernel picks a backend at connect";
+      return steering.virtualPorts().stream()
+          .filter(v -> v.address().equals(service.address()) && v.port() == service.port())
+          .filter(v -> v.protocol() == service.protocol())
+          .map(Steering.VirtualPort::why)
+          .findFirst()
+          .orElse("the kernel picks a backend at connect");
     }
     Rule rule =
         plan.proxy().virtualServices().stream()

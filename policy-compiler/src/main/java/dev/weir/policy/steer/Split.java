@@ -13,6 +13,8 @@ import dev.weir.policy.plan.ProxyPlan.RouteKind;
 import dev.weir.policy.source.Diagnostics;
 import dev.weir.policy.steer.Attachment.ServiceRoutes;
 import dev.weir.policy.steer.Slots.Share;
+import dev.weir.policy.steer.Steering.KernelSplit;
+import dev.weir.policy.steer.Steering.SplitPart;
 import dev.weir.policy.steer.Steering.Target;
 import java.util.ArrayList;
 import java.util.List;
@@ -39,6 +41,8 @@ final class Split {
     this.backends = backends;
     this.diagnostics = diagnostics;
   }
+
+  private static final String REFUSED = "its share of connections is refused";
 
   private record Part(Reference reference, int weight) {}
 
@@ -119,22 +123,14 @@ final class Split {
       return backends.targets(backends.service(backing), backends.port(backing), v4);
     }
     Route route = routes.get().producers().getFirst().route();
-    List<Part> parts = new ArrayList<>();
-    switch (route) {
-      case L4Route l4 -> l4.backends().forEach(b -> parts.add(new Part(b.reference(), b.weight())));
-      case HttpRoute http ->
-          http.rules()
-              .getFirst()
-              .backends()
-              .forEach(b -> parts.add(new Part(b.reference(), b.weight())));
-    }
+    List<Part> parts = parts(route);
     long total = parts.stream().mapToLong(Part::weight).sum();
     List<Target> targets = new ArrayList<>();
     List<Share> shares = new ArrayList<>();
     for (Part part : parts) {
       List<Target> here =
           backends
-              .resolve(route, part.reference(), "its share of connections is refused")
+              .resolve(route, part.reference(), REFUSED)
               .map(b -> backends.targets(backends.service(b), backends.port(b), v4))
               .orElse(List.of());
       if (here.isEmpty()) {
@@ -153,6 +149,35 @@ final class Split {
     return Slots.of(shares).stream()
         .map(slot -> slot == Slots.NOWHERE ? NOWHERE : targets.get(slot))
         .toList();
+  }
+
+  private static List<Part> parts(Route route) {
+    return switch (route) {
+      case L4Route l4 ->
+          l4.backends().stream().map(b -> new Part(b.reference(), b.weight())).toList();
+      case HttpRoute http ->
+          http.rules().getFirst().backends().stream()
+              .map(b -> new Part(b.reference(), b.weight()))
+              .toList();
+    };
+  }
+
+  /** What the slots of a port stand for, whether or not the service has an address. */
+  KernelSplit describe(Backing backing, ServiceRoutes routes, int rule) {
+    Route route = routes.producers().getFirst().route();
+    List<SplitPart> parts = new ArrayList<>();
+    for (Part part : parts(route)) {
+      parts.add(
+          backends
+              .resolve(route, part.reference(), REFUSED)
+              .map(
+                  b ->
+                      new SplitPart(
+                          b.service(), backends.port(b).port(), backends.behind(b), part.weight()))
+              .orElse(new SplitPart(Steering.OUTSIDE, 0, List.of(), part.weight())));
+    }
+    return new KernelSplit(
+        backing.service(), backends.port(backing).port(), route.id(), rule, parts);
   }
 
   private String key(Target target) {

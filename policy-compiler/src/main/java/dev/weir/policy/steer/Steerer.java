@@ -20,6 +20,7 @@ import dev.weir.policy.plan.ProxyPlan.WeightedBackend;
 import dev.weir.policy.source.Diagnostics;
 import dev.weir.policy.steer.Attachment.ServiceRoutes;
 import dev.weir.policy.steer.Steering.Front;
+import dev.weir.policy.steer.Steering.KernelSplit;
 import dev.weir.policy.steer.Steering.RouteCluster;
 import dev.weir.policy.steer.Steering.Target;
 import dev.weir.policy.steer.Steering.VirtualPort;
@@ -169,10 +170,23 @@ public final class Steerer {
         targets,
         virtualPorts,
         List.copyOf(fronts.values()),
+        kernelSplits(work),
         clusters,
         planned,
         listenerRules,
         listeners.keyPairs());
+  }
+
+  private List<KernelSplit> kernelSplits(Map<Backing, Work> work) {
+    List<KernelSplit> splits = new ArrayList<>();
+    new TreeMap<>(attachment.atServices())
+        .forEach(
+            (backing, routes) -> {
+              if (!work.containsKey(backing)) {
+                splits.add(split.describe(backing, routes, firstRule(routes)));
+              }
+            });
+    return splits;
   }
 
   private Optional<ServiceRoutes> routes(Backing backing) {

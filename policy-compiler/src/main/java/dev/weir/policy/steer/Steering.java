@@ -19,6 +19,7 @@ import java.util.TreeMap;
  * @param targets real addresses, sorted; the first is at index 0
  * @param virtualPorts every port of every virtual address
  * @param fronts every port of a service that leads to the proxy, with or without an address
+ * @param kernelSplits ports of services whose routes the kernel honours, connection by connection
  * @param clusters where routes lead, by name
  * @param listeners of Gateways; routes lead to clusters
  * @param listenerRules rule of each listener, by index
@@ -29,6 +30,7 @@ public record Steering(
     List<Target> targets,
     List<VirtualPort> virtualPorts,
     List<Front> fronts,
+    List<KernelSplit> kernelSplits,
     List<RouteCluster> clusters,
     List<ProxyPlan.Listener> listeners,
     List<Integer> listenerRules,
@@ -43,6 +45,7 @@ public record Steering(
     targets = List.copyOf(targets);
     virtualPorts = List.copyOf(virtualPorts);
     fronts = List.copyOf(fronts);
+    kernelSplits = List.copyOf(kernelSplits);
     clusters = List.copyOf(clusters);
     listeners = List.copyOf(listeners);
     listenerRules = List.copyOf(listenerRules);
@@ -132,6 +135,42 @@ public record Steering(
       l4Routes = List.copyOf(l4Routes);
       consumers = List.copyOf(consumers);
       clusters = List.copyOf(clusters);
+    }
+  }
+
+  /**
+   * A port of a service whose route the kernel honours, with or without an address.
+   *
+   * @param service index
+   * @param port of the service
+   * @param route {@code kind namespace/name} of the only route that is met
+   * @param rule of that route
+   * @param parts where connections go, as the route lists them
+   */
+  public record KernelSplit(int service, int port, String route, int rule, List<SplitPart> parts) {
+    /** Copies the list. */
+    public KernelSplit {
+      parts = List.copyOf(parts);
+    }
+
+    /** What the parts' weights add up to. */
+    public long total() {
+      return parts.stream().mapToLong(SplitPart::weight).sum();
+    }
+  }
+
+  /**
+   * A share of connections.
+   *
+   * @param service index; {@link #OUTSIDE} for an invalid reference, whose share is refused
+   * @param port of the service
+   * @param workloads who is behind it; indexes of the cluster, ascending
+   * @param weight of this part, from 0
+   */
+  public record SplitPart(int service, int port, List<Integer> workloads, int weight) {
+    /** Copies the list. */
+    public SplitPart {
+      workloads = List.copyOf(workloads);
     }
   }
 
