@@ -3,6 +3,7 @@ package dev.weir.policy.access;
 
 import dev.weir.policy.authorize.RuleTable;
 import dev.weir.policy.cluster.Cluster;
+import dev.weir.policy.cluster.Selectors;
 import dev.weir.policy.model.AuthorizationPolicy;
 import dev.weir.policy.model.Gateway;
 import dev.weir.policy.model.LabelSelector;
@@ -21,6 +22,7 @@ import dev.weir.policy.plan.Protocol;
 import java.util.ArrayList;
 import java.util.BitSet;
 import java.util.Collections;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -31,6 +33,11 @@ import java.util.function.IntUnaryOperator;
 
 /** Finds the workloads and Gateways that AuthorizationPolicies are about. */
 public final class AccessPlanner {
+
+  /** Label by which a Gateway's own pods are known (Gateway API, GEP-1762). */
+  static final String GATEWAY_NAME = "gateway.networking.k8s.io/gateway-name";
+
+  static final String GATEWAY_CLASS_NAME = "gateway.networking.k8s.io/gateway-class-name";
 
   /** Of every port. */
   private static final SortedSet<Integer> EVERY_PORT = Collections.emptySortedSet();
@@ -157,6 +164,22 @@ public final class AccessPlanner {
     return ports;
   }
 
+  /**
+   * Whether the policy would be about the Gateway's pods, had it some: by its namespace, and by the
+   * labels that they have from it (Gateway API, GEP-1762).
+   */
+  public static boolean selects(AuthorizationPolicy policy, Gateway gateway, String rootNamespace) {
+    String namespace = policy.meta().namespace();
+    if (!policy.targets().isEmpty()
+        || !namespace.equals(gateway.meta().namespace()) && !namespace.equals(rootNamespace)) {
+      return false;
+    }
+    Map<String, String> labels = new HashMap<>(gateway.meta().labels());
+    labels.put(GATEWAY_NAME, gateway.meta().name());
+    labels.put(GATEWAY_CLASS_NAME, Gateway.CLASS);
+    return policy.selector().map(s -> Selectors.matches(s, labels)).orElse(true);
+  }
+
   private List<String> gateways(AuthorizationPolicy policy) {
     List<String> gateways = new ArrayList<>();
     boolean ofClass =
@@ -166,7 +189,7 @@ public final class AccessPlanner {
       boolean named =
           gateway.meta().namespace().equals(policy.meta().namespace())
               && names(policy, "Gateway", gateway.meta().name());
-      if (gateway.ours() && (named || ofClass)) {
+      if (gateway.ours() && (named || ofClass || selects(policy, gateway, rootNamespace))) {
         gateways.add(gateway.meta().qualifiedName());
       }
     }

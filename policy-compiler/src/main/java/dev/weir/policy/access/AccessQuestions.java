@@ -32,11 +32,6 @@ import java.util.Optional;
  */
 public final class AccessQuestions {
 
-  /** Label by which a Gateway's own pods are known (Gateway API, GEP-1762). */
-  private static final String GATEWAY_NAME = "gateway.networking.k8s.io/gateway-name";
-
-  private static final String GATEWAY_CLASS_NAME = "gateway.networking.k8s.io/gateway-class-name";
-
   /**
    * An answer.
    *
@@ -82,7 +77,10 @@ public final class AccessQuestions {
     this.peers =
         cluster.all(PeerAuthentication.class).stream()
             .sorted(
-                Comparator.comparing((PeerAuthentication p) -> p.meta().created())
+                // Those without a time are the youngest.
+                Comparator.comparing(
+                        (PeerAuthentication p) ->
+                            p.meta().created().isEmpty() ? "~" : p.meta().created())
                     .thenComparing(p -> p.meta().qualifiedName()))
             .toList();
     this.services = cluster.all(Service.class);
@@ -252,9 +250,10 @@ public final class AccessQuestions {
     Map<String, String> labels = destination.labels();
     return switch (target.kind()) {
       case "Service" -> here && isBehind(namespace, target.name(), destination);
-      case "Gateway" -> here && target.name().equals(labels.get(GATEWAY_NAME));
+      case "Gateway" -> here && target.name().equals(labels.get(AccessPlanner.GATEWAY_NAME));
       case "GatewayClass" ->
-          namespace.equals(rootNamespace) && target.name().equals(labels.get(GATEWAY_CLASS_NAME));
+          namespace.equals(rootNamespace)
+              && target.name().equals(labels.get(AccessPlanner.GATEWAY_CLASS_NAME));
       default -> false;
     };
   }
@@ -298,25 +297,38 @@ public final class AccessQuestions {
 
   /** The PeerAuthentication that demands mutual TLS of whoever comes in plain text. */
   private Optional<PeerAuthentication> strict(Destination destination) {
+    for (PeerAuthentication policy : counting(destination)) {
+      Mode mode = policy.ports().getOrDefault(destination.port(), Mode.UNSET);
+      mode = mode == Mode.UNSET ? policy.mode() : mode;
+      if (mode != Mode.UNSET) {
+        return mode == Mode.STRICT ? Optional.of(policy) : Optional.empty();
+      }
+    }
+    return Optional.empty();
+  }
+
+  /**
+   * The PeerAuthentications that count for a destination, from the narrowest: at most one with a
+   * selector, one of its namespace and one of the root namespace, each the oldest of its width.
+   */
+  public List<PeerAuthentication> counting(Destination destination) {
+    List<PeerAuthentication> counting = new ArrayList<>();
     for (int width = 0; width < 3; width++) {
       for (PeerAuthentication policy : peers) {
         boolean selected = policy.selector().filter(s -> !s.isEmpty()).isPresent();
         boolean root = policy.meta().namespace().equals(rootNamespace);
-        int wide = selected ? 0 : root && !destination.namespace().equals(rootNamespace) ? 2 : 1;
+        int wide = selected ? 0 : root ? 2 : 1;
         // With a selector it is only about its own namespace, be that the root namespace.
         boolean here =
             !selected
                 || destination.namespace().isEmpty()
                 || policy.meta().namespace().equals(destination.namespace());
         if (wide == width && here && about(policy.meta(), policy.selector(), destination)) {
-          Mode mode = policy.ports().getOrDefault(destination.port(), Mode.UNSET);
-          mode = mode == Mode.UNSET ? policy.mode() : mode;
-          if (mode != Mode.UNSET) {
-            return mode == Mode.STRICT ? Optional.of(policy) : Optional.empty();
-          }
+          counting.add(policy);
+          break;
         }
       }
     }
-    return Optional.empty();
+    return counting;
   }
 }

@@ -14,6 +14,7 @@ import dev.weir.policy.answer.Explanation.Side;
 import dev.weir.policy.model.AuthorizationPolicy;
 import dev.weir.policy.model.Located;
 import dev.weir.policy.model.Mesh;
+import dev.weir.policy.model.PeerAuthentication;
 import dev.weir.policy.model.Workload;
 import dev.weir.policy.plan.Address;
 import dev.weir.policy.plan.Protocol;
@@ -157,6 +158,11 @@ final class Authorizations {
     };
   }
 
+  /** The PeerAuthentications that count for a destination, from the narrowest. */
+  List<PeerAuthentication> peers(Party to, int port) {
+    return questions.counting(destination(to, Protocol.TCP, port));
+  }
+
   /** The policies about a destination. */
   List<AuthorizationPolicy> about(Party to, Protocol protocol, int port) {
     return questions.about(destination(to, protocol, port));
@@ -197,7 +203,8 @@ final class Authorizations {
             .orElse(Principal.NONE);
   }
 
-  private Address address(Party party) {
+  /** Its own, else loopback; of a workload elsewhere that names none, nowhere. */
+  Address address(Party party) {
     return switch (party) {
       case Party.Outside outside -> outside.address();
       case Party.Declared declared -> {
@@ -222,7 +229,7 @@ final class Authorizations {
         address(to),
         port,
         "",
-        request.map(Request::host).orElse(""),
+        request.map(Request::authority).orElse(""),
         request.map(Request::method).orElse(""),
         request.map(r -> new RequestTarget(r.path(), r.query(), !r.query().isEmpty())),
         request.map(Request::headers).orElse(Map.of()),

@@ -63,9 +63,9 @@ public final class Explainer {
     this.parties = new Parties(analysis, plan, index);
     this.policies = new NetworkPolicies(analysis, plan);
     this.routing = new Routing(plan);
-    this.requests = new RequestRules(analysis.cluster(), plan);
     this.authorizations = new Authorizations(analysis);
     this.remedies = new Remedies(analysis, policies, authorizations);
+    this.requests = new RequestRules(analysis.cluster(), plan, authorizations, remedies);
     this.services = analysis.steering().services();
   }
 
@@ -107,25 +107,62 @@ public final class Explainer {
     Explanation connection = service(from, service, Protocol.TCP, port);
     Entrance entrance = routing.of(Entrance.service(service.name(), port), namespace(from));
     return connection.decision() == Decision.INSPECT && routing.has(entrance)
-        ? routed(connection, from, entrance, request)
+        ? routed(connection, from, entrance, request, "")
         : connection;
   }
 
   /**
-   * What becomes of a request through a Gateway?
+   * What becomes of a request through a Gateway? First the policies about the Gateway itself are
+   * asked, then the route is found, then the policies about the backend are asked.
    *
-   * @param gateway {@code namespace/name}
+   * @param gateway {@code namespace/name}, or a bare name that is unique
    * @param port of a listener
    * @throws UnclearException when no listener of the Gateway has the port
    */
   public Explanation throughGateway(Party from, String gateway, int port, Request request)
       throws UnclearException {
-    Entrance entrance = Entrance.gateway(gateway, port);
-    if (!routing.has(entrance)) {
+    List<Entrance> entrances = routing.gateways(gateway, port);
+    if (entrances.isEmpty()) {
       throw new UnclearException("no listener of a Gateway " + gateway + " has port " + port);
     }
-    Explanation connection = direct(from, new Party.Proxy(), Protocol.TCP, port, Asked.CONNECTION);
-    return connection.made() ? routed(connection, from, entrance, request) : connection;
+    if (entrances.size() > 1) {
+      throw new UnclearException(
+          "\"" + gateway + "\" may be any of " + entrances + ": write NAMESPACE/NAME");
+    }
+    Entrance entrance = entrances.getFirst();
+    Explanation connection =
+        direct(from, new Party.Proxy(), Protocol.TCP, port, Asked.CONNECTION)
+            .to(entrance.name() + "[Gateway]");
+    if (!connection.made()) {
+      return connection;
+    }
+    String serverName = routing.secure(entrance) ? request.host() : "";
+    // Without a listener for the host it is answered 404 before anybody is asked.
+    Optional<Explanation> own =
+        routing.serves(entrance, request)
+            ? requests.gateway(connection, from, entrance.name(), request, serverName)
+            : Optional.empty();
+    if (own.isPresent() && !own.get().made()) {
+      return own.get();
+    }
+    Explanation routed = routed(connection, from, entrance, request, serverName);
+    return own.filter(o -> o.decision() == Decision.AUDIT && routed.made())
+        .map(
+            o ->
+                new Explanation(
+                    routed.from(),
+                    routed.to(),
+                    routed.protocol(),
+                    routed.port(),
+                    Decision.AUDIT,
+                    o.decidedBy(),
+                    routed.tier(),
+                    o.why() + "; " + routed.why(),
+                    routed.findings(),
+                    routed.backends(),
+                    o.remedy(),
+                    routed.routed()))
+        .orElse(routed);
   }
 
   private String namespace(Party party) {
@@ -136,7 +173,7 @@ public final class Explainer {
 
   /** The connection is made as far as the proxy: where does it lead the request? */
   private Explanation routed(
-      Explanation connection, Party from, Entrance entrance, Request request) {
+      Explanation connection, Party from, Entrance entrance, Request request, String serverName) {
     Routing.Decision found = routing.ask(entrance, request);
     Optional<Rule> route = found.match().map(m -> rule(m.route().rule()));
     Explanation.Routed routed =
@@ -159,15 +196,23 @@ public final class Explainer {
               found.match().isEmpty()
                   ? reached
                   : requests.ask(
-                      reached, from, backend, share.cluster(), request, found.match().get()));
+                      reached,
+                      from,
+                      backend,
+                      share.cluster(),
+                      request,
+                      found.match().get(),
+                      serverName));
         }
       }
     }
     List<Explanation> refused = backends.stream().filter(b -> !b.made()).toList();
+    List<Explanation> audited =
+        backends.stream().filter(b -> b.decision() == Decision.AUDIT).toList();
     Decision decision =
-        refused.isEmpty()
-            ? Decision.ALLOW
-            : refused.size() == backends.size() ? Decision.REFUSE : Decision.INSPECT;
+        !refused.isEmpty()
+            ? refused.size() == backends.size() ? Decision.REFUSE : Decision.INSPECT
+            : audited.isEmpty() ? Decision.ALLOW : Decision.AUDIT;
     String why;
     if (found.status() != 0) {
       why =
@@ -175,6 +220,13 @@ public final class Explainer {
               + found.status();
     } else if (backends.isEmpty()) {
       why = "nobody is behind the services of the route: the proxy answers 503";
+    } else if (decision == Decision.AUDIT) {
+      why =
+          "the source may ask this of every backend that the route leads to, and for "
+              + audited.size()
+              + " of "
+              + backends.size()
+              + " it is reported that it would be refused";
     } else if (refused.isEmpty()) {
       why = "the source may ask this of every backend that the route leads to";
     } else if (decision == Decision.REFUSE) {
@@ -187,19 +239,21 @@ public final class Explainer {
               + refused.size()
               + " may not be asked this: the proxy answers 403 for those";
     }
-    Explanation first = refused.isEmpty() ? connection : refused.getFirst();
+    List<Explanation> against = refused.isEmpty() ? audited : refused;
     return new Explanation(
         connection.from(),
         entrance.name(),
         Protocol.TCP,
         connection.port(),
         decision,
-        refused.isEmpty() ? route.orElse(connection.decidedBy()) : first.decidedBy(),
+        against.isEmpty() ? route.orElse(connection.decidedBy()) : against.getFirst().decidedBy(),
         "proxy",
         why,
         connection.findings(),
         backends,
-        decision == Decision.REFUSE ? Optional.of(together(why, backends)) : Optional.empty(),
+        decision == Decision.REFUSE || decision == Decision.AUDIT
+            ? Optional.of(together(why, backends))
+            : Optional.empty(),
         Optional.of(routed));
   }
 
@@ -250,8 +304,11 @@ public final class Explainer {
               ? route
                   + " chooses a backend by request, which only the proxy can; it asks for each"
                   + " backend whether this source may reach it"
-              : "the source may reach none of the backends that " + route + " leads to",
-          backends);
+              : from instanceof Party.Outside
+                  ? "only who runs on this node is led to the proxy by a Service's address: from"
+                      + " elsewhere it is reached through a Gateway, or each backend by itself"
+                  : "the source may reach none of the backends that " + route + " leads to",
+          made || !(from instanceof Party.Outside) ? backends : List.of());
     }
     if (backends.isEmpty()) {
       return answer(

@@ -71,6 +71,13 @@ public record Explanation(
         Optional.empty());
   }
 
+  /** The same, by another name of whom it is about. */
+  Explanation to(String name) {
+    return new Explanation(
+        from, name, protocol, port, decision, decidedBy, tier, why, findings, backends, remedy,
+        routed);
+  }
+
   /** The verdict as tests name it: {@code allow}, {@code deny}, {@code audit}, {@code inspect}. */
   public String word() {
     return decision == Decision.REFUSE ? "deny" : decision.name().toLowerCase(Locale.ROOT);

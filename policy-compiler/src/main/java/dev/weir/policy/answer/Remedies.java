@@ -4,6 +4,7 @@ package dev.weir.policy.answer;
 import dev.weir.policy.Analysis;
 import dev.weir.policy.access.AccessQuestions;
 import dev.weir.policy.access.AccessQuestions.Decisive;
+import dev.weir.policy.access.AskedRequest;
 import dev.weir.policy.answer.Authorizations.Asked;
 import dev.weir.policy.answer.Explanation.Side;
 import dev.weir.policy.model.AuthorizationPolicy;
@@ -13,10 +14,12 @@ import dev.weir.policy.model.Mesh;
 import dev.weir.policy.model.NetworkPolicy;
 import dev.weir.policy.model.NetworkPolicy.Clause;
 import dev.weir.policy.model.NetworkPolicy.Peer;
+import dev.weir.policy.model.PeerAuthentication;
 import dev.weir.policy.model.PortReference;
 import dev.weir.policy.model.Workload;
 import dev.weir.policy.plan.Address;
 import dev.weir.policy.plan.Protocol;
+import dev.weir.policy.rbac.Attributes;
 import dev.weir.policy.rbac.Principal;
 import dev.weir.policy.source.Position;
 import java.util.ArrayList;
@@ -91,47 +94,166 @@ final class Remedies {
             List.of());
       }
     }
+    String note = "";
     if (!refusing.isEmpty()) {
-      if (refusing.stream().anyMatch(d -> d.action().equals("MTLS"))) {
-        return new Remedy(
-            "mutual TLS is demanded of peers from elsewhere: have it come by mutual TLS, or set the"
-                + " PeerAuthentication's mode to PERMISSIVE",
-            List.of());
+      if (refusing.stream().anyMatch(d -> d.action().equals("MTLS"))
+          && to instanceof Party.Declared declared) {
+        Optional<Change> plaintext = plaintext(declared, port);
+        if (plaintext.isEmpty()) {
+          return new Remedy(
+              "mutual TLS is demanded of peers from elsewhere: have it come by mutual TLS. "
+                  + to.name()
+                  + " has no labels by which a PeerAuthentication could except its port",
+              List.of());
+        }
+        changes.add(plaintext.get());
+        note = "; better, have it come by mutual TLS";
       }
-      changes.addAll(admit(from, to, protocol, port, asked, enforced));
+      Optional<Who> who = who(from, asked);
+      List<AuthorizationPolicy> about = authorizations.about(to, protocol, port);
+      List<AccessQuestions.Match> matching =
+          authorizations.matching(from, to, protocol, port, asked);
+      if (who.isEmpty() && !admit(NOBODY, about, matching, port, asked, enforced).isEmpty()) {
+        return new Remedy(NO_NAME, List.of());
+      }
+      who.ifPresent(w -> changes.addAll(admit(w, about, matching, port, asked, enforced)));
     }
+    return remedy(changes, note);
+  }
+
+  private static Remedy remedy(List<Change> changes, String note) {
     return new Remedy(
-        changes.size() == 1
-            ? "one change allows it"
-            : changes.size() + " changes allow it together; each is needed",
+        (changes.size() == 1
+                ? "one change allows it"
+                : changes.size() + " changes allow it together; each is needed")
+            + note,
         changes);
+  }
+
+  // PeerAuthentications.
+
+  /**
+   * Excepts one port of a workload: in the PeerAuthentication that already selects it, since of
+   * several only one counts, else in a new one for it.
+   */
+  private Optional<Change> plaintext(Party.Declared to, int port) {
+    Map<String, Object> mode = Map.of("mode", "PERMISSIVE");
+    for (PeerAuthentication policy : authorizations.peers(to, port)) {
+      if (policy.selector().filter(s -> !s.isEmpty()).isPresent()) {
+        boolean first = policy.ports().isEmpty();
+        return Optional.of(
+            new Change(
+                policy.kind(),
+                policy.meta().namespace(),
+                policy.meta().name(),
+                policy.meta().at().file(),
+                policy.meta().at().line(),
+                "/spec/portLevelMtls" + (first ? "" : "/" + port),
+                first ? Map.of(String.valueOf(port), mode) : mode));
+      }
+    }
+    Map<String, String> labels = labels(to);
+    if (labels.isEmpty()) {
+      return Optional.empty();
+    }
+    Workload workload = workloads.get(to.index());
+    String namespace = workload.meta().namespace();
+    List<String> taken =
+        analysis.cluster().all(PeerAuthentication.class).stream()
+            .map(p -> p.meta().qualifiedName())
+            .toList();
+    String name = workload.meta().name() + "-" + port + "-plaintext";
+    while (taken.contains(namespace + "/" + name)) {
+      name += "-2";
+    }
+    Map<String, Object> metadata = new LinkedHashMap<>();
+    metadata.put("name", name);
+    metadata.put("namespace", namespace);
+    Map<String, Object> spec = new LinkedHashMap<>();
+    spec.put("selector", Map.of("matchLabels", labels));
+    spec.put("portLevelMtls", Map.of(String.valueOf(port), mode));
+    Map<String, Object> object = new LinkedHashMap<>();
+    object.put("apiVersion", "security.istio.io/v1");
+    object.put("kind", "PeerAuthentication");
+    object.put("metadata", metadata);
+    object.put("spec", spec);
+    return Optional.of(new Change("PeerAuthentication", namespace, name, "", 0, "", object));
   }
 
   // AuthorizationPolicies.
 
-  /** Takes the source out of rules that deny it, and has a rule allow it where one must. */
-  private List<Change> admit(
-      Party from, Party to, Protocol protocol, int port, Asked asked, boolean enforced) {
-    List<Change> changes = new ArrayList<>();
+  private static final String NO_NAME =
+      "nobody can tell who it is, so that no rule can name it: have it come by mutual TLS, or give"
+          + " its Workload an address";
+
+  /**
+   * How a rule names somebody.
+   *
+   * @param principal of whoever is authenticated
+   * @param cidr of whoever is not
+   */
+  private record Who(Principal principal, String cidr) {
+    boolean named() {
+      return !principal.text().isEmpty();
+    }
+  }
+
+  private static final Who NOBODY = new Who(Principal.NONE, "");
+
+  private Optional<Who> who(Party from, Asked asked) {
     Principal principal = authorizations.principal(from, asked.plaintext());
-    boolean named = !principal.text().isEmpty();
-    String address =
-        from instanceof Party.Outside outside ? cidr(outside.address()) : "127.0.0.1/32";
+    Address address = authorizations.address(from);
+    return principal.text().isEmpty() && address.equals(Attributes.NOWHERE)
+        ? Optional.empty()
+        : Optional.of(new Who(principal, cidr(address)));
+  }
+
+  /**
+   * What would have policies let a request pass.
+   *
+   * @param about the policies that are asked
+   * @param matching their rules that match it
+   * @param request as they see it
+   * @param enforced whether it is refused, and not only reported
+   */
+  Remedy admitting(
+      List<AuthorizationPolicy> about,
+      List<AccessQuestions.Match> matching,
+      Party from,
+      AskedRequest request,
+      boolean enforced) {
+    Asked asked =
+        Asked.of(
+            new Request(request.method(), request.host(), request.path(), "", request.headers()));
+    return who(from, asked)
+        .map(
+            who ->
+                remedy(admit(who, about, matching, request.destinationPort(), asked, enforced), ""))
+        .orElseGet(() -> new Remedy(NO_NAME, List.of()));
+  }
+
+  /** Takes the source out of rules that deny it, and has a rule allow it where one must. */
+  private static List<Change> admit(
+      Who who,
+      List<AuthorizationPolicy> about,
+      List<AccessQuestions.Match> matching,
+      int port,
+      Asked asked,
+      boolean enforced) {
+    List<Change> changes = new ArrayList<>();
     boolean allowed = false;
-    for (AccessQuestions.Match match : authorizations.matching(from, to, protocol, port, asked)) {
+    for (AccessQuestions.Match match : matching) {
       AuthorizationPolicy policy = match.policy();
       if (enforced && policy.audit()) {
         continue; // It refuses nothing, and what it allows opens nothing that others refuse.
       }
       if (policy.action() == Action.DENY) {
-        changes.addAll(exempt(policy, match.index(), principal, address));
+        changes.addAll(exempt(policy, match.index(), who));
       }
       allowed |= policy.action() == Action.ALLOW;
     }
     List<AuthorizationPolicy> allowing =
-        authorizations.about(to, protocol, port).stream()
-            .filter(p -> p.action() == Action.ALLOW && !(enforced && p.audit()))
-            .toList();
+        about.stream().filter(p -> p.action() == Action.ALLOW && !(enforced && p.audit())).toList();
     if (!allowing.isEmpty() && !allowed) {
       AuthorizationPolicy policy = allowing.getFirst();
       Map<String, Object> operation = new LinkedHashMap<>();
@@ -149,9 +271,9 @@ final class Remedies {
           List.of(
               Map.of(
                   "source",
-                  named
-                      ? Map.of("principals", List.of(principal.text()))
-                      : Map.of("ipBlocks", List.of(address)))));
+                  who.named()
+                      ? Map.of("principals", List.of(who.principal().text()))
+                      : Map.of("ipBlocks", List.of(who.cidr())))));
       rule.put("to", List.of(Map.of("operation", operation)));
       changes.add(
           change(
@@ -164,16 +286,15 @@ final class Remedies {
   }
 
   /** Takes the source out of every source of a rule. */
-  private static List<Change> exempt(
-      AuthorizationPolicy policy, int index, Principal principal, String address) {
+  private static List<Change> exempt(AuthorizationPolicy policy, int index, Who who) {
     AuthorizationPolicy.Rule rule = policy.rules().get(index);
     String path = "/spec/rules/" + index + "/from";
-    boolean named = !principal.text().isEmpty();
+    boolean named = who.named();
     if (rule.from().isEmpty()) {
       Map<String, Object> source =
           named
-              ? Map.of("notPrincipals", List.of(principal.text()))
-              : Map.of("notIpBlocks", List.of(address));
+              ? Map.of("notPrincipals", List.of(who.principal().text()))
+              : Map.of("notIpBlocks", List.of(who.cidr()));
       return List.of(change(policy, rule.at(), path, List.of(Map.of("source", source))));
     }
     List<Change> changes = new ArrayList<>();
@@ -182,14 +303,15 @@ final class Remedies {
       // Istio has accounts stand without principals in one source.
       boolean byAccount = named && !source.serviceAccounts().isEmpty();
       String field = byAccount ? "notServiceAccounts" : named ? "notPrincipals" : "notIpBlocks";
-      String who = byAccount ? principal.account() : named ? principal.text() : address;
+      String name =
+          byAccount ? who.principal().account() : named ? who.principal().text() : who.cidr();
       Patterns there =
           byAccount ? source.serviceAccounts() : named ? source.principals() : source.ipBlocks();
       String at = path + "/" + i + "/source/" + field;
       changes.add(
           there.notValues().isEmpty()
-              ? change(policy, rule.at(), at, List.of(who))
-              : change(policy, rule.at(), at + "/-", who));
+              ? change(policy, rule.at(), at, List.of(name))
+              : change(policy, rule.at(), at + "/-", name));
     }
     return changes;
   }

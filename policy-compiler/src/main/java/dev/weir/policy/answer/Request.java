@@ -13,13 +13,19 @@ import org.jspecify.annotations.Nullable;
  * An HTTP request that is asked about, as the proxy would see it.
  *
  * @param method as sent
- * @param host in lower case without port; empty when none was given
+ * @param host in lower case without port, as routes are chosen by it; empty when none was given
+ * @param authority as it is sent, with its port if it has one, as policies compare it
  * @param path normalised
  * @param query without question mark
  * @param headers by name in lower case
  */
 public record Request(
-    String method, String host, String path, String query, Map<String, String> headers)
+    String method,
+    String host,
+    String authority,
+    String path,
+    String query,
+    Map<String, String> headers)
     implements RequestView {
 
   /** Copies the map. */
@@ -27,10 +33,17 @@ public record Request(
     headers = Map.copyOf(headers);
   }
 
+  /** One whose authority has no port. */
+  public Request(
+      String method, String host, String path, String query, Map<String, String> headers) {
+    this(method, host, host, path, query, headers);
+  }
+
   /**
    * A request as people write it.
    *
-   * @param host may have a port
+   * @param host may have a port; empty for what the headers say. A header {@code Host} beside it is
+   *     not looked at, as one request has one
    * @param target path, with query if there is one
    * @param headers by name in any case
    * @return empty when the target is none that the proxy accepts: it answers such a request 400
@@ -42,12 +55,16 @@ public record Request(
         (name, value) ->
             byName.merge(name.toLowerCase(Locale.ROOT), value, (a, b) -> a + ", " + b));
     String authority = host.isEmpty() ? byName.getOrDefault("host", "") : host;
+    if (!authority.isEmpty()) {
+      byName.put("host", authority);
+    }
     return RequestTarget.parse(target)
         .map(
             parsed ->
                 new Request(
                     method,
                     withoutPort(authority).toLowerCase(Locale.ROOT),
+                    authority,
                     parsed.path(),
                     parsed.query(),
                     byName));

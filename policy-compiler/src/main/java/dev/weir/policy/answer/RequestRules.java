@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.weir.policy.answer;
 
+import dev.weir.policy.access.AccessQuestions;
 import dev.weir.policy.access.AskedRequest;
 import dev.weir.policy.cluster.Cluster;
-import dev.weir.policy.model.Located;
-import dev.weir.policy.model.Workload;
+import dev.weir.policy.model.AuthorizationPolicy;
+import dev.weir.policy.plan.AccessPlan;
+import dev.weir.policy.plan.AccessPlan.Bound;
+import dev.weir.policy.plan.AccessPlan.GatewayGuard;
+import dev.weir.policy.plan.AccessPlan.Guard;
+import dev.weir.policy.plan.AccessPlan.Policy;
 import dev.weir.policy.plan.Address;
 import dev.weir.policy.plan.Backend;
 import dev.weir.policy.plan.Plan;
@@ -14,9 +19,9 @@ import dev.weir.policy.plan.ProxyPlan.WeightedBackend;
 import dev.weir.policy.plan.Rule;
 import dev.weir.policy.plan.Verdict.Decision;
 import dev.weir.policy.rbac.AccessDecision;
+import dev.weir.policy.rbac.AccessDecision.Verdict;
 import dev.weir.policy.rbac.AccessRules;
 import dev.weir.policy.rbac.Attributes;
-import dev.weir.policy.rbac.Principal;
 import dev.weir.policy.rbac.Token;
 import dev.weir.policy.route.RequestTarget;
 import dev.weir.policy.route.Rewrites;
@@ -31,12 +36,18 @@ import java.util.Optional;
 /** What AuthorizationPolicies say of a request, by the code that the proxy asks. */
 final class RequestRules {
 
-  private final Cluster cluster;
   private final Plan plan;
+  private final AccessPlan access;
+  private final Authorizations authorizations;
+  private final Remedies remedies;
+  private final Map<String, AuthorizationPolicy> byName = new HashMap<>();
 
-  RequestRules(Cluster cluster, Plan plan) {
-    this.cluster = cluster;
+  RequestRules(Cluster cluster, Plan plan, Authorizations authorizations, Remedies remedies) {
     this.plan = plan;
+    this.access = plan.proxy().access();
+    this.authorizations = authorizations;
+    this.remedies = remedies;
+    cluster.all(AuthorizationPolicy.class).forEach(p -> byName.put(p.meta().qualifiedName(), p));
   }
 
   /**
@@ -44,6 +55,7 @@ final class RequestRules {
    * answer about this request instead.
    *
    * @param cluster index in the plan, of which the backend is one
+   * @param serverName of the handshake with a Gateway; empty without one
    */
   Explanation ask(
       Explanation connection,
@@ -51,29 +63,112 @@ final class RequestRules {
       Backend backend,
       int cluster,
       Request request,
-      RouteMatch match) {
+      RouteMatch match,
+      String serverName) {
     if (connection.decision() != Decision.INSPECT) {
       return connection;
     }
-    AccessRules rules = AccessRules.of(plan.proxy().access(), backend.workload(), backend.port());
-    AccessDecision decision = rules.decide(asked(from, backend, cluster, request, match));
-    boolean audit = plan.settings().audit();
+    List<Policy> about = new ArrayList<>();
+    for (Guard guard : access.guards()) {
+      if (guard.workload() == backend.workload()) {
+        for (Bound bound : guard.policies()) {
+          if (bound.ports().isEmpty() || bound.ports().contains(backend.port())) {
+            about.add(access.policies().get(bound.policy()));
+          }
+        }
+      }
+    }
+    AskedRequest asked =
+        asked(
+            from,
+            backend.address(),
+            backend.port(),
+            request.method(),
+            filtered(request, match, cluster),
+            serverName);
+    return judge(connection, "the destination", about, asked, from)
+        .orElseGet(
+            () ->
+                answer(
+                    connection,
+                    Decision.REFUSE,
+                    connection.decidedBy(),
+                    "its requests are to be inspected, and no policy says by what",
+                    Optional.of(new Remedy("no change of policy helps", List.of()))));
+  }
+
+  /**
+   * What the policies about a Gateway itself say of a request that one of its listeners has; empty
+   * when there are none.
+   *
+   * @param connection as far as the Gateway
+   * @param gateway {@code namespace/name}
+   */
+  Optional<Explanation> gateway(
+      Explanation connection, Party from, String gateway, Request request, String serverName) {
+    List<Policy> about = new ArrayList<>();
+    for (GatewayGuard guard : access.gateways()) {
+      if (guard.gateway().equals(gateway)) {
+        guard.policies().forEach(p -> about.add(access.policies().get(p)));
+      }
+    }
+    AskedRequest asked =
+        asked(
+            from,
+            Attributes.NOWHERE,
+            connection.port(),
+            request.method(),
+            new Sent(target(request), request.headers()),
+            serverName);
+    return judge(connection, "Gateway " + gateway, about, asked, from);
+  }
+
+  /** Empty when there is nothing to ask. */
+  private Optional<Explanation> judge(
+      Explanation connection, String what, List<Policy> about, AskedRequest asked, Party from) {
+    AccessRules rules = new AccessRules(about);
+    if (rules.isEmpty()) {
+      return Optional.empty();
+    }
+    AccessDecision decision = rules.decide(asked);
     Decision result =
         switch (decision.verdict()) {
-          case ALLOW -> rules.isEmpty() ? Decision.REFUSE : Decision.ALLOW;
+          case ALLOW -> Decision.ALLOW;
           case AUDIT -> Decision.AUDIT;
-          case REFUSE -> audit ? Decision.AUDIT : Decision.REFUSE;
+          case REFUSE -> plan.settings().audit() ? Decision.AUDIT : Decision.REFUSE;
         };
     Rule rule = decision.isUnasked() ? connection.decidedBy() : plan.rules().get(decision.rule());
     String why =
         switch (result) {
-          case ALLOW, INSPECT -> rule.describe() + " lets this be asked";
+          case ALLOW, INSPECT ->
+              decision.isUnasked()
+                  ? "no policy about " + what + " denies this request"
+                  : rule.describe() + " lets this be asked";
           case AUDIT -> rule.describe() + " would refuse this, and is in audit";
           case REFUSE ->
               rule.clause().isEmpty()
-                  ? "no rule of the ALLOW policies about the destination matches this request"
+                  ? "no rule of the ALLOW policies about " + what + " matches this request"
                   : rule.describe() + " refuses this";
         };
+    return Optional.of(
+        answer(
+            connection,
+            result,
+            rule,
+            why,
+            result == Decision.ALLOW
+                ? Optional.empty()
+                : Optional.of(
+                    remedies.admitting(
+                        about.stream().map(this::model).toList(),
+                        matching(about, rules, asked),
+                        from,
+                        asked,
+                        decision.verdict() == Verdict.REFUSE))));
+  }
+
+  private static Explanation answer(
+      Explanation connection, Decision result, Rule rule, String why, Optional<Remedy> remedy) {
     return new Explanation(
         connection.from(),
         connection.to(),
@@ -85,18 +180,60 @@ final class RequestRules {
         why,
         connection.findings(),
         List.of(),
-        result == Decision.ALLOW
-            ? Optional.empty()
-            : Optional.of(new Remedy("change " + rule.describe(), List.of())));
+        remedy);
   }
 
+  private AuthorizationPolicy model(Policy policy) {
+    Rule rule = plan.rules().get(policy.rule());
+    return Optional.ofNullable(byName.get(rule.namespace() + "/" + rule.name())).orElseThrow();
+  }
+
+  private List<AccessQuestions.Match> matching(
+      List<Policy> about, AccessRules rules, AskedRequest asked) {
+    List<AccessQuestions.Match> matching = new ArrayList<>();
+    for (AccessRules.Match match : rules.matches(asked)) {
+      for (Policy policy : about) {
+        for (int i = 0; i < policy.clauses().size(); i++) {
+          if (policy.clauses().get(i).rule() == match.rule()) {
+            matching.add(new AccessQuestions.Match(model(policy), i));
+          }
+        }
+      }
+    }
+    return matching;
+  }
+
+  // What is asked.
+
+  /** A request's target, and its headers with its host, as somebody gets them. */
+  private record Sent(RequestTarget target, Map<String, String> headers) {}
+
   private AskedRequest asked(
-      Party from, Backend backend, int cluster, Request request, RouteMatch match) {
-    Address source = address(from);
-    RequestTarget target =
-        new RequestTarget(request.path(), request.query(), !request.query().isEmpty());
+      Party from, Address to, int port, String method, Sent sent, String serverName) {
+    Address source = authorizations.address(from);
+    return new AskedRequest(
+        true,
+        authorizations.principal(from, false),
+        source,
+        source,
+        to,
+        port,
+        serverName,
+        sent.headers().getOrDefault("host", ""),
+        method,
+        Optional.of(sent.target()),
+        sent.headers(),
+        Token.NONE);
+  }
+
+  private static RequestTarget target(Request request) {
+    return new RequestTarget(request.path(), request.query(), !request.query().isEmpty());
+  }
+
+  /** As the backend gets it. */
+  private static Sent filtered(Request request, RouteMatch match, int cluster) {
+    RequestTarget target = target(request);
     Map<String, String> headers = new HashMap<>(request.headers());
-    String host = headers.getOrDefault("host", request.host());
     for (Filter filter : filters(match, cluster)) {
       switch (filter) {
         case Filter.RequestHeaders(var edit) -> {
@@ -104,8 +241,8 @@ final class RequestRules {
           edit.add().forEach(h -> headers.merge(name(h), h.value(), (a, b) -> a + "," + b));
           edit.remove().forEach(n -> headers.remove(n.toLowerCase(Locale.ROOT)));
         }
-        case Filter.Rewrite(var newHost, var path) -> {
-          host = newHost.orElse(host);
+        case Filter.Rewrite(var host, var path) -> {
+          host.ifPresent(h -> headers.put("host", h));
           if (path.isPresent()) {
             target = Rewrites.rewrite(target, path.get(), match);
           }
@@ -113,19 +250,7 @@ final class RequestRules {
         default -> {}
       }
     }
-    return new AskedRequest(
-        true,
-        principal(from),
-        source,
-        source,
-        backend.address(),
-        backend.port(),
-        "",
-        host,
-        request.method(),
-        Optional.of(target),
-        headers,
-        Token.NONE);
+    return new Sent(target, headers);
   }
 
   private static String name(Header header) {
@@ -142,31 +267,5 @@ final class RequestRules {
       }
     }
     return filters;
-  }
-
-  private Principal principal(Party party) {
-    if (!(party instanceof Party.Declared declared)) {
-      return Principal.NONE;
-    }
-    Workload workload = cluster.workloads().get(declared.index());
-    return Principal.of(
-        plan.proxy().access().trustDomain(),
-        workload.meta().namespace(),
-        workload.serviceAccount().isEmpty() ? "default" : workload.serviceAccount());
-  }
-
-  /** Its own, else loopback; of a workload elsewhere that names none, nowhere. */
-  private Address address(Party party) {
-    return switch (party) {
-      case Party.Declared declared -> {
-        Workload workload = cluster.workloads().get(declared.index());
-        yield workload
-            .address()
-            .map(Located::value)
-            .orElse(workload.onThisNode() ? Address.LOOPBACK4 : Attributes.NOWHERE);
-      }
-      case Party.Outside outside -> outside.address();
-      default -> Address.LOOPBACK4;
-    };
   }
 }

@@ -187,6 +187,31 @@ public final class Routing {
     return found.namespace() + "/" + found.name();
   }
 
+  /** Whether a listener has the request, so that the Gateway's own policies are asked. */
+  boolean serves(Entrance entrance, RequestView request) {
+    Listeners.Builder<RouteTable> port = listeners.get(entrance);
+    return port == null || port.build().of(request.host()).isPresent();
+  }
+
+  /** The listeners that are meant by a Gateway's name, qualified or not, and a port. */
+  List<Entrance> gateways(String name, int port) {
+    return listeners.keySet().stream()
+        .filter(e -> e.port() == port)
+        .filter(e -> e.name().equals(name) || e.name().endsWith("/" + name))
+        .sorted()
+        .toList();
+  }
+
+  /** Whether clients make a TLS handshake there. */
+  boolean secure(Entrance entrance) {
+    return plan.proxy().listeners().stream()
+        .anyMatch(
+            l ->
+                l.gateway().equals(entrance.name())
+                    && l.port() == entrance.port()
+                    && l.tls().isPresent());
+  }
+
   /** Where requests can come in. */
   public List<Entrance> entrances() {
     return List.copyOf(routes.keySet());

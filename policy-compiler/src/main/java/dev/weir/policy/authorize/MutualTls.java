@@ -19,7 +19,8 @@ import java.util.TreeSet;
  * On which ports of each workload a remote peer must come by mutual TLS.
  *
  * <p>Source: Istio, PeerAuthentication reference. One with a selector is about workloads of its own
- * namespace only, in the root namespace too.
+ * namespace only, in the root namespace too. Of several that are equally narrow only the oldest
+ * counts, also where it says nothing.
  */
 final class MutualTls {
 
@@ -48,9 +49,21 @@ final class MutualTls {
                     .thenComparing(p -> p.meta().name()))
             .toList();
     for (Workload workload : cluster.workloads()) {
-      List<PeerAuthentication> about = policies.stream().filter(p -> about(p, workload)).toList();
+      List<PeerAuthentication> about = counting(workload);
       ofWorkload.add(known.computeIfAbsent(about, this::strict));
     }
+  }
+
+  /** At most one with a selector, one of the namespace and one of the root namespace. */
+  private List<PeerAuthentication> counting(Workload workload) {
+    List<PeerAuthentication> counting = new ArrayList<>();
+    for (PeerAuthentication policy : policies) {
+      if ((counting.isEmpty() || width(counting.getLast()) < width(policy))
+          && about(policy, workload)) {
+        counting.add(policy);
+      }
+    }
+    return counting;
   }
 
   private static boolean selects(PeerAuthentication policy) {

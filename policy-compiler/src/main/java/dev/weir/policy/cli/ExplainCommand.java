@@ -33,7 +33,8 @@ import picocli.CommandLine.Spec;
       "Says whether a connection is allowed, and every rule that decided it or nearly did.",
       "",
       "A and B are NAMESPACE/NAME of a Workload or Service (or a bare name, if unique), an IP"
-          + " address, host or unknown. service/NAME and workload/NAME tell the two apart."
+          + " address, host or unknown. service/NAME and workload/NAME tell the two apart;"
+          + " gateway/NAME is a Gateway, of which a request is asked."
     },
     exitCodeListHeading = "%nExit codes:%n",
     exitCodeList = {
@@ -42,6 +43,8 @@ import picocli.CommandLine.Spec;
       "2:the command line is wrong, or names nobody"
     })
 public final class ExplainCommand implements Callable<Integer> {
+
+  private static final String GATEWAY = "gateway/";
 
   @Spec private CommandSpec spec = CommandSpec.create();
 
@@ -79,7 +82,9 @@ public final class ExplainCommand implements Callable<Integer> {
   @Option(
       names = "--host",
       paramLabel = "H",
-      description = "Ask about an HTTP request: its host. Default: that of B.")
+      description =
+          "Ask about an HTTP request: its host, with :PORT if it is sent so. Default: that of B,"
+              + " with the port unless it is 80.")
   private Optional<String> host = Optional.empty();
 
   @Option(
@@ -97,12 +102,17 @@ public final class ExplainCommand implements Callable<Integer> {
   public ExplainCommand() {}
 
   private Optional<Request> request() {
-    if (method.isEmpty() && path.isEmpty() && host.isEmpty() && headers.isEmpty()) {
+    boolean gateway = to.startsWith(GATEWAY);
+    if (method.isEmpty() && path.isEmpty() && host.isEmpty() && headers.isEmpty() && !gateway) {
       return Optional.empty();
     }
     String target = path.orElse("/");
+    boolean named = headers.keySet().stream().anyMatch(h -> h.equalsIgnoreCase("host"));
+    // As a client writes it: the port is left out when it is the scheme's (RFC 9110 7.2).
+    String name = to.replaceFirst("^.*/", "");
+    String own = (name.contains(":") ? "[" + name + "]" : name) + (port == 80 ? "" : ":" + port);
     return Optional.of(
-        Request.of(method.orElse("GET"), host.orElse(to.replaceFirst("^.*/", "")), target, headers)
+        Request.of(method.orElse("GET"), host.orElse(gateway || named ? "" : own), target, headers)
             .orElseThrow(
                 () ->
                     new ParameterException(
@@ -144,12 +154,21 @@ public final class ExplainCommand implements Callable<Integer> {
     Explanation explanation;
     try {
       Party source = explainer.party(from, transport, 0);
-      Party destination = explainer.party(to, transport, port);
       Optional<Request> request = request();
       if (request.isPresent() && transport != Protocol.TCP) {
         throw new ParameterException(
             spec.commandLine(), "--protocol: a request goes over tcp, not " + protocol);
       }
+      if (to.startsWith(GATEWAY) && plaintext) {
+        throw new ParameterException(
+            spec.commandLine(), "--plaintext: asks about TCP to a workload, not a Gateway");
+      }
+      if (to.startsWith(GATEWAY)) {
+        return answer(
+            explainer.throughGateway(
+                source, to.substring(GATEWAY.length()), port, request.orElseThrow()));
+      }
+      Party destination = explainer.party(to, transport, port);
       if (plaintext && (transport != Protocol.TCP || destination instanceof Party.Virtual)) {
         throw new ParameterException(
             spec.commandLine(), "--plaintext: asks about TCP to a workload, not a Service");
@@ -163,6 +182,10 @@ public final class ExplainCommand implements Callable<Integer> {
     } catch (Explainer.UnclearException e) {
       throw new ParameterException(spec.commandLine(), String.valueOf(e.getMessage()), e);
     }
+    return answer(explanation);
+  }
+
+  private int answer(Explanation explanation) {
     if (input.json()) {
       input.out().print(Json.pretty(Reports.explanation(explanation)));
     } else {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.weir.policy.lint;
 
+import dev.weir.policy.access.AccessPlanner;
 import dev.weir.policy.cluster.Cluster;
 import dev.weir.policy.model.AuthorizationPolicy;
 import dev.weir.policy.model.AuthorizationPolicy.Action;
@@ -9,6 +10,7 @@ import dev.weir.policy.model.AuthorizationPolicy.Operation;
 import dev.weir.policy.model.AuthorizationPolicy.Patterns;
 import dev.weir.policy.model.AuthorizationPolicy.Rule;
 import dev.weir.policy.model.AuthorizationPolicy.Source;
+import dev.weir.policy.model.Gateway;
 import dev.weir.policy.model.LabelSelector;
 import dev.weir.policy.model.Mesh;
 import dev.weir.policy.model.Namespace;
@@ -85,7 +87,11 @@ final class AccessLints {
         namespace.equals(root)
             ? namespaces().stream().allMatch(n -> cluster.select(n, selector.get()).length == 0)
             : cluster.select(namespace, selector.get()).length == 0;
-    if (nobody) {
+    boolean gateway =
+        policy instanceof AuthorizationPolicy access
+            && cluster.all(Gateway.class).stream()
+                .anyMatch(g -> g.ours() && AccessPlanner.selects(access, g, root));
+    if (nobody && !gateway) {
       findings.add(
           Lint.SELECTS_NOBODY,
           policy,

@@ -11,6 +11,8 @@ import dev.weir.policy.plan.Plan;
 import dev.weir.policy.source.SourceTree;
 import java.util.List;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 
 class AccessPlannerTest {
 
@@ -78,28 +80,39 @@ class AccessPlannerTest {
         .containsExactly("cart [8080]");
   }
 
-  @Test
-  void aPolicyOfAGatewayIsAboutItsRequests() {
-    String gateway =
-        """
-        apiVersion: gateway.networking.k8s.io/v1
-        kind: Gateway
-        metadata: {name: front, namespace: shop}
-        spec:
-          gatewayClassName: weir
-          listeners: [{name: http, port: 8000, protocol: HTTP}]
-        ---
-        """;
-    Plan plan =
-        plan(
-            gateway
-                + policy(
-                    "shop",
-                    "{targetRefs: [{group: gateway.networking.k8s.io, kind: Gateway, name:"
-                        + " front}]}"));
+  private static final String GATEWAY =
+      """
+      apiVersion: gateway.networking.k8s.io/v1
+      kind: Gateway
+      metadata: {name: front, namespace: shop, labels: {app: edge}}
+      spec:
+        gatewayClassName: weir
+        listeners: [{name: http, port: 8000, protocol: HTTP}]
+      ---
+      """;
 
-    assertThat(plan.proxy().access().gateways())
-        .containsExactly(new AccessPlan.GatewayGuard("shop/front", List.of(0)));
+  @ParameterizedTest
+  @CsvSource(
+      delimiter = '|',
+      value = {
+        "shop|{targetRefs: [{group: gateway.networking.k8s.io, kind: Gateway, name: front}]}|true",
+        "bank|{targetRefs: [{group: gateway.networking.k8s.io, kind: Gateway, name: front}]}|false",
+        "shop|{selector: {matchLabels: {gateway.networking.k8s.io/gateway-name: front}}}|true",
+        "istio-system|{selector: {matchLabels: {gateway.networking.k8s.io/gateway-name:"
+            + " front}}}|true",
+        "bank|{selector: {matchLabels: {gateway.networking.k8s.io/gateway-name: front}}}|false",
+        "shop|{selector: {matchLabels: {app: edge}}}|true",
+        "shop|{selector: {matchLabels: {app: cart}}}|false",
+        "shop|{}|true",
+        "istio-system|{}|true",
+        "bank|{}|false",
+      })
+  void aGatewayHasThePoliciesThatItsPodsWouldHave(String namespace, String spec, boolean about) {
+    AccessPlan plan = plan(GATEWAY + policy(namespace, spec)).proxy().access();
+
+    assertThat(plan.gateways())
+        .isEqualTo(
+            about ? List.of(new AccessPlan.GatewayGuard("shop/front", List.of(0))) : List.of());
   }
 
   @Test

@@ -127,6 +127,108 @@ class ExplainRequestsTest {
     assertThat(answer.exitCode()).isEqualTo(ExitCodes.FINDINGS);
   }
 
+  private static final String EDGE =
+      """
+      apiVersion: gateway.networking.k8s.io/v1
+      kind: Gateway
+      metadata: {name: edge, namespace: shop}
+      spec:
+        gatewayClassName: weir
+        listeners: [{name: http, port: 8000, protocol: HTTP, hostname: shop.example}]
+      ---
+      apiVersion: gateway.networking.k8s.io/v1
+      kind: HTTPRoute
+      metadata: {name: r, namespace: shop}
+      spec:
+        parentRefs: [{name: edge}]
+        rules: [{backendRefs: [{name: cart, port: 80}]}]
+      ---
+      apiVersion: security.istio.io/v1
+      kind: AuthorizationPolicy
+      metadata: {name: edge, namespace: shop}
+      spec:
+        targetRefs: [{group: gateway.networking.k8s.io, kind: Gateway, name: edge}]
+        action: DENY
+        rules: [{to: [{operation: {paths: [/cart/secret]}}]}]
+      """;
+
+  @Test
+  void aGatewaysOwnPoliciesAreAskedBeforeTheRoute() throws IOException {
+    Files.writeString(folder.resolve("edge.yaml"), EDGE);
+
+    Answer refused =
+        explain(
+            "shop/web",
+            "gateway/shop/edge",
+            "8000",
+            "--host",
+            "shop.example",
+            "--path",
+            "/cart/secret");
+    Answer allowed =
+        explain("shop/web", "gateway/edge", "8000", "--host", "shop.example", "--path", "/cart/1");
+
+    assertThat(refused.exitCode()).isEqualTo(ExitCodes.FINDINGS);
+    assertThat(refused.text())
+        .contains(
+            "by:   AuthorizationPolicy shop/edge rules[0]",
+            "tier: proxy",
+            "add to AuthorizationPolicy shop/edge spec.rules[0].from");
+    assertThat(allowed.text()).contains("allowed", "AuthorizationPolicy shop/cart rules[0]");
+    assertThat(allowed.exitCode()).isEqualTo(ExitCodes.OK);
+  }
+
+  @Test
+  void withoutAListenerForTheHostAGatewaysPoliciesAreNotAsked() throws IOException {
+    Files.writeString(folder.resolve("edge.yaml"), EDGE);
+
+    assertThat(
+            explain(
+                    "shop/web",
+                    "gateway/edge",
+                    "8000",
+                    "--host",
+                    "other.example",
+                    "--path",
+                    "/cart/secret")
+                .text())
+        .contains("no route matches: the proxy answers 404");
+  }
+
+  @Test
+  void hostsAreComparedAsTheyAreSentWithTheirPort() throws IOException {
+    Files.writeString(
+        folder.resolve("hosts.yaml"),
+        """
+        apiVersion: security.istio.io/v1
+        kind: AuthorizationPolicy
+        metadata: {name: hosts, namespace: shop}
+        spec:
+          action: DENY
+          rules: [{to: [{operation: {hosts: [Bad.example]}}]}]
+        """);
+
+    assertThat(
+            explain("shop/web", "shop/cart", "80", "--path", "/cart", "--host", "bad.EXAMPLE")
+                .exitCode())
+        .isEqualTo(ExitCodes.FINDINGS);
+    assertThat(
+            explain("shop/web", "shop/cart", "80", "--path", "/cart", "--host", "bad.example:80")
+                .exitCode())
+        .isEqualTo(ExitCodes.OK);
+    assertThat(
+            explain(
+                    "shop/web",
+                    "shop/cart",
+                    "80",
+                    "--path",
+                    "/cart",
+                    "--header",
+                    "Host=bad.example")
+                .exitCode())
+        .isEqualTo(ExitCodes.FINDINGS);
+  }
+
   @Test
   void whatOnlyRequestsDecideIsSaidToNeedTheProxy() {
     assertThat(explain("shop/web", "workload/shop/cart", "8080").text())

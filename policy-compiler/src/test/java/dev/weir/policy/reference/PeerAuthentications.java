@@ -56,14 +56,16 @@ final class PeerAuthentications {
         if (policy.mode() != Mode.UNSET) {
           return policy.mode();
         }
+        break; // Only the oldest counts.
       }
     }
     for (String place : List.of(namespace, mesh.rootNamespace())) {
       for (PeerAuthentication policy : all) {
-        if (empty(policy)
-            && policy.meta().namespace().equals(place)
-            && policy.mode() != Mode.UNSET) {
-          return policy.mode();
+        if (empty(policy) && policy.meta().namespace().equals(place)) {
+          if (policy.mode() != Mode.UNSET) {
+            return policy.mode();
+          }
+          break;
         }
       }
     }
