@@ -8,8 +8,8 @@ import java.util.Optional;
 import java.util.Set;
 
 /**
- * Connections of one kind that a node has seen: a line of {@code weir flows}, or of the agent's log
- * with {@code --log-format json}. docs/policy.md has the fields.
+ * Connections of one kind that a node has seen: a line of {@code weir flows}, of the agent's flow
+ * log, or of its log with {@code --log-format json}. docs/policy.md has the fields.
  *
  * @param source who connected, as {@code explain --from} takes it
  * @param destination whom to, as {@code explain --to} takes it
@@ -25,26 +25,38 @@ public record Flow(
   private static final Set<String> BY_POLICY = Set.of("none", "policy", "default_deny");
 
   private static final String OUTSIDE = "outside";
+  private static final String PROXY = "proxy";
 
   /**
-   * A flow from its line; empty for a line about something else.
+   * A flow from its line; empty for a line about something else, which is: without verdict, source
+   * or destination, refused for a reason that no policy changes, or dialled by the proxy, which
+   * asks for each request by itself. Fields that are not looked at are passed over.
    *
    * @throws dev.weir.policy.json.JsonException when a field is not as it must be
    */
   public static Optional<Flow> read(JsonObject line) {
-    Optional<String> verdict = line.optionalText("verdict").or(() -> line.optionalText("event"));
+    Optional<String> written = line.optionalText("verdict");
+    Optional<String> verdict = written.or(() -> line.optionalText("event"));
     if (verdict.isEmpty() || !line.has("source") || !line.has("destination")) {
       return Optional.empty();
     }
-    boolean made =
-        switch (verdict.get()) {
-          case "allow", "inspect", "audit", "audited" -> true;
-          case "refuse", "refused" -> false;
-          default ->
-              throw line.error(
-                  line.has("verdict") ? "verdict" : "event",
-                  "is \"" + verdict.get() + "\", but must be one of: allow, audit, refuse");
-        };
+    boolean made = false;
+    switch (verdict.get()) {
+      case "allow", "inspect", "audit", "audited" -> made = true;
+      case "refuse", "refused" -> {}
+      default -> {
+        if (written.isEmpty()) {
+          return Optional.empty(); // Something else happened.
+        }
+        throw line.error(
+            "verdict",
+            "is \"" + verdict.get() + "\", but must be one of: allow, inspect, audit, refuse");
+      }
+    }
+    String source = line.text("source");
+    if (source.equals(PROXY)) {
+      return Optional.empty();
+    }
     if (!BY_POLICY.contains(line.optionalText("reason").orElse("none"))) {
       return Optional.empty();
     }
@@ -59,7 +71,7 @@ public record Flow(
     String destination = line.text("destination");
     return Optional.of(
         new Flow(
-            line.text("source"),
+            source.equals(OUTSIDE) ? line.optionalText("source_address").orElse(OUTSIDE) : source,
             destination.equals(OUTSIDE)
                 ? line.optionalText("address").orElse(OUTSIDE)
                 : destination,

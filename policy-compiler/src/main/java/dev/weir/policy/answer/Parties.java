@@ -41,6 +41,9 @@ final class Parties {
     if (text.equals("unknown")) {
       return new Party.Unknown();
     }
+    if (text.equals("proxy") && port != 0) {
+      return new Party.Proxy();
+    }
     Optional<Address> address = Address.parse(text);
     if (address.isPresent()) {
       return at(address.get(), protocol, port);

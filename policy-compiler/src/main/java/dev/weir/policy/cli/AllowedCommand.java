@@ -17,7 +17,7 @@ import picocli.CommandLine.Mixin;
 /** {@code weir allowed DIR}: every connection that policies allow. */
 @Command(
     name = "allowed",
-    description = "Lists every connection that NetworkPolicies allow, as it finds them.",
+    description = "Lists every connection that policies allow, as it finds them.",
     exitCodeListHeading = "%nExit codes:%n",
     exitCodeList = {"0:listed", "1:the files are refused", "2:the command line is wrong"})
 public final class AllowedCommand implements Callable<Integer> {

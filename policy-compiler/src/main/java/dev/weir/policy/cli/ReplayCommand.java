@@ -34,9 +34,10 @@ import picocli.CommandLine.Spec;
 @Command(
     name = "replay",
     description = {
-      "Asks a candidate policy about connections that a node has seen: which would now be refused,",
-      "and which that were refused would be made. Flows are what \"weir flows\" prints, or the",
-      "agent's log in JSON."
+      "Says which connections that a node has seen a candidate policy would refuse or newly allow.",
+      "",
+      "Flows are JSON lines: what \"weir flows -o json\" prints, the agent's flow log, or its log"
+          + " in JSON. docs/policy.md has their fields."
     },
     exitCodeListHeading = "%nExit codes:%n",
     exitCodeList = {

@@ -41,6 +41,11 @@ final class AuthorizationPolicyReader {
   /** What may stand between the slashes of a path template (RFC 3986 pchar). */
   private static final Pattern SEGMENT = Pattern.compile("[a-zA-Z0-9._~%!$&'()+,;:@=-]+");
 
+  /** Bounds of the schema. */
+  private static final int MAX_RULES = 512;
+
+  private static final int MAX_ACCOUNTS = 16;
+
   private static final Set<String> CONDITIONS =
       Set.of(
           "source.ip",
@@ -92,11 +97,18 @@ final class AuthorizationPolicyReader {
           "is missing or empty, so that a policy of action " + word + " never matches",
           "write an empty rule, - {}, to match everything");
     }
+    atMost(spec, "rules", MAX_RULES, items.size());
     for (Fields item : items) {
       rules.add(rule(item, action));
     }
     spec.finish();
     return new AuthorizationPolicy(meta, selector, targets, action, audit, rules);
+  }
+
+  private static void atMost(Fields fields, String key, int most, int count) {
+    if (count > most) {
+      fields.error(key, "has " + count + " entries, more than " + most, "write several policies");
+    }
   }
 
   private static Action action(Fields spec, String word) {
@@ -216,6 +228,8 @@ final class AuthorizationPolicyReader {
     Patterns requestPrincipals = patterns(source, "requestPrincipals");
     Patterns namespaces = patterns(source, "namespaces", NAMESPACES);
     Patterns accounts = patterns(source, "serviceAccounts", AuthorizationPolicyReader::account);
+    atMost(source, "serviceAccounts", MAX_ACCOUNTS, accounts.values().size());
+    atMost(source, "notServiceAccounts", MAX_ACCOUNTS, accounts.notValues().size());
     Patterns trustDomains = patterns(source, "trustDomains");
     Patterns ipBlocks = patterns(source, "ipBlocks", ADDRESS);
     Patterns remoteIpBlocks = patterns(source, "remoteIpBlocks", ADDRESS);
@@ -266,6 +280,9 @@ final class AuthorizationPolicyReader {
 
   private Optional<Condition> condition(Fields condition) {
     String key = condition.required("key").value();
+    if (key.isEmpty() && condition.has("key")) {
+      condition.error("key", "is empty", remedy(key)); // Passed over, the rule would match more.
+    }
     Optional<String> problem = key.isEmpty() ? Optional.empty() : badKey(key);
     problem.ifPresent(p -> condition.error("key", "\"" + key + "\" " + p, remedy(key)));
     if (custom
@@ -506,7 +523,7 @@ final class AuthorizationPolicyReader {
           item.error(
               "namespace", "a policy is only about its own namespace", "remove it, or move it");
         }
-        if (!kind.isEmpty() && !KINDS.contains(group + "/" + kind)) {
+        if (item.has("kind") && !KINDS.contains(group + "/" + kind)) {
           item.error(
               "kind",
               (group.isEmpty() ? "" : group + "/") + kind + " cannot be a target",

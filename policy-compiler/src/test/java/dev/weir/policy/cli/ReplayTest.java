@@ -92,6 +92,27 @@ class ReplayTest {
   }
 
   @Test
+  void allFieldsOfAFlowLineAreTakenOrPassedOver() throws Exception {
+    String log =
+        """
+        {"time":"2026-01-01T00:00:10Z","source":"outside","source_address":"192.0.2.9",\
+        "destination":"shop/db","address":"127.0.0.1","direction":"ingress","protocol":"tcp",\
+        "port":5432,"verdict":"refuse","reason":"default_deny","rule":"r","generation":7,\
+        "count":2,"suppressed":1,"closed":0,"bytes_sent":12,"bytes_received":0,"later":[1]}
+        {"source":"proxy","destination":"shop/cart-v1","port":8080,"verdict":"allow"}
+        {"event":"moved","source":"shop/web","destination":"shop/db"}
+        """;
+    assertThat(replay(log, "-o", "json")).as(out.toString()).isEqualTo(ExitCodes.OK);
+    assertThat(out.toString()).contains("\"connections\": 3", "\"passed_over\": 2");
+  }
+
+  @Test
+  void anUnknownVerdictIsNamedWithItsPlace() throws Exception {
+    assertThat(replay(flow("shop/web", "shop/db", 5432, "maybe"))).isEqualTo(ExitCodes.FINDINGS);
+    assertThat(out.toString()).contains("flows.jsonl:1:", "verdict: is \"maybe\"");
+  }
+
+  @Test
   void aBrokenLineIsNamed() throws Exception {
     assertThat(replay(flow("a", "b", 80, "allow") + "{\"source\": \n"))
         .isEqualTo(ExitCodes.FINDINGS);

@@ -10,6 +10,7 @@ import dev.weir.policy.source.Diagnostic;
 import dev.weir.policy.source.Diagnostics;
 import dev.weir.policy.source.Purpose;
 import dev.weir.policy.source.SourceTree;
+import java.util.Collections;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -71,6 +72,32 @@ class AuthorizationPolicyReaderTest {
         "{to: [{operation: {paths: ['/{**}/{*}']}}]}|has an operator after {**}",
         "{to: [{operation: {paths: ['/{*}/a*']}}]}|has the segment \"a*\"",
         "{when: [{values: [a]}]}|spec.rules[0].when[0].key: is missing",
+        "{when: [{key: '', values: [a]}]}|spec.rules[0].when[0].key: is empty",
+        "{when: [{key: 'request.headers[a]'}]}|values: is missing or empty",
+        "{when: [{key: 'request.headers[a]', values: ['']}]}|values[0]: is an empty string",
+        "{when: [{key: request.headers, values: [a]}]}|must have a name in brackets",
+        "{when: [{key: 'request.auth.claims[', values: [a]}]}|must have a name in brackets",
+        "{when: [{key: experimental.envoy.filters.a, values: [a]}]}|must have a name in brackets",
+        "{when: [{key: destination.port, values: ['65536']}]}|\"65536\" is no port",
+        "{when: [{key: remote.ip, notValues: ['1.2.3']}]}|\"1.2.3\" is no address",
+        "{from: [{source: {ipBlocks: ['10.0.0.0/08']}}]}|ipBlocks[0]: \"10.0.0.0/08\" is no"
+            + " address",
+        "{from: [{source: {ipBlocks: ['010.0.0.1']}}]}|ipBlocks[0]: \"010.0.0.1\" is no address",
+        "{from: [{source: {ipBlocks: ['*']}}]}|ipBlocks[0]: \"*\" is no address",
+        "{from: [{source: {serviceAccounts: [a], notPrincipals: [b]}}]}|beside principals",
+        "{from: [{source: {notServiceAccounts: [a], namespaces: [b]}}]}|beside principals",
+        "{from: [{source: {serviceAccounts: [/a]}}]}|serviceAccounts[0]: \"/a\" is no",
+        "{from: [{source: {serviceAccounts: [a, a, a, a, a, a, a, a, a, a, a, a, a, a, a, a, a]}}]}"
+            + "|serviceAccounts: has 17 entries, more than 16",
+        "{to: [{}]}|spec.rules[0].to[0].operation: is missing",
+        "{to: [{operation: {methods: []}}]}|operation: is empty",
+        "{to: [{operation: {hosts: ['']}}]}|hosts[0]: is an empty string",
+        "{to: [{operation: {notPorts: ['-1']}}]}|notPorts[0]: \"-1\" is no port",
+        "{to: [{operation: {ports: ['*']}}]}|ports[0]: \"*\" is no port",
+        "{to: [{operation: {paths: ['/a/x{*}']}}]}|paths[0]: \"/a/x{*}\" has braces",
+        "{to: [{operation: {paths: ['/a/{***}']}}]}|paths[0]: \"/a/{***}\" has braces",
+        "{to: [{operation: {notPaths: ['/{**}/{**}']}}]}|has an operator after {**}",
+        "{to: [{operation: {paths: ['/a//{*}']}}]}|has the segment \"\"",
         "{when: [{key: source.ip, values: [a]}]}|values[0]: \"a\" is no address",
         "{when: [{key: destination.port, notValues: [http]}]}|notValues[0]: \"http\" is no port",
         "{when: [{key: 'request.headers[]', values: [a]}]}|must have a name in brackets",
@@ -97,12 +124,54 @@ class AuthorizationPolicyReaderTest {
         "{to: [{operation: {ports: ['0', '65535']}}]}",
         "{when: [{key: 'request.auth.claims[a][b]', values: [x]}]}",
         "{when: [{key: 'request.headers[:authority]', notValues: [x]}]}",
+        "{when: [{key: source.ip, values: [10.1.2.3/8], notValues: ['::1']}]}",
+        "{to: [{operation: {methods: [foo, 'GET*'], hosts: ['*.example', 'a:*']}}]}",
+        "{to: [{operation: {paths: ['/foo/*/bar', '/{*}/']}}]}",
+        "{from: [{source: {serviceAccounts: [a], ipBlocks: [10.0.0.0/8]}}]}",
       })
   void takesWhatIstioTakes(String rule) {
     Result result = rule(rule);
 
     assertThat(result.errors()).isEmpty();
     assertThat(result.warnings()).isEmpty();
+  }
+
+  @ParameterizedTest
+  @CsvSource(
+      delimiter = '|',
+      value = {
+        "{action: DENY, rules: []}|spec.rules: is missing or empty",
+        "{action: deny, rules: [{}]}|spec.action: is \"deny\"",
+        "{action: CUSTOM, rules: [{}]}|spec.provider: has no name",
+        "{action: CUSTOM, provider: {name: ''}, rules: [{}]}|spec.provider: has no name",
+        "{action: CUSTOM, provider: {name: x}}|spec.rules: is missing or empty",
+        "{action: CUSTOM, provider: {name: x}, rules: [{from: [{source: {notNamespaces: [a]}}]}]}"
+            + "|CUSTOM cannot",
+        "{action: CUSTOM, provider: {name: x}, rules: [{when: [{key: source.principal, values:"
+            + " [a]}]}]}|source.principal cannot be asked by action CUSTOM",
+        "{action: DENY, provider: {name: x}, rules: [{}]}|means nothing with action DENY",
+        "{selector: {matchLabels: {'': a}}}|matchLabels: has an empty key",
+        "{selector: {matchLabels: {'a*': b}}}|has a wildcard",
+        "{selector: {matchLabels: {a: '*'}}}|has a wildcard",
+        "{selector: {matchExpressions: [{key: a, operator: Exists}]}}|is no field of this selector",
+        "{targetRef: {kind: Gateway, name: g}}|kind: Gateway cannot be a target",
+        "{targetRef: {kind: '', name: g}}|kind:  cannot be a target",
+        "{targetRef: {kind: Service, name: ''}}|name: is empty",
+        "{targetRef: {kind: Service}}|name: is missing",
+        "{targetRefs: [{kind: Service, name: a, namespace: b}]}|only about its own namespace",
+        "{targetRef: {kind: Service, name: a}, selector: {}}|only one of selector, targetRef",
+        "{targetRefs: [{kind: Service, name: a}], targetRef: {kind: Service, name: a}}|only one of",
+      })
+  void refusesPoliciesThatIstioRefuses(String spec, String message) {
+    assertThat(read(POLICY + "spec: " + spec + "\n", Purpose.CHECK).errors())
+        .anySatisfy(e -> assertThat(e).contains(message));
+  }
+
+  @Test
+  void refusesMoreRulesThanTheSchemaAllows() {
+    String rules = String.join(",", Collections.nCopies(513, "{}"));
+
+    assertThat(rule(rules).errors()).singleElement().asString().contains("more than 512");
   }
 
   @Test
