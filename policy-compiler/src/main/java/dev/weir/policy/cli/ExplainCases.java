@@ -177,6 +177,16 @@ final class ExplainCases {
             .flatMap(r -> r.optionalText("protocol"))
             .orElse(request.isPresent() ? "http" : "tcp");
     boolean http = !Set.of("tcp", "tls", "udp", "sctp").contains(protocol.toLowerCase(Locale.ROOT));
+    Map<String, String> headers = new HashMap<>();
+    request
+        .flatMap(r -> r.optionalObject("headers"))
+        .ifPresent(
+            h ->
+                h.toMap()
+                    .forEach(
+                        (k, v) ->
+                            headers.merge(
+                                k.toLowerCase(Locale.ROOT), joined(v), (a, b) -> a + "," + b)));
     Address from = address(source, "ip");
     Address remote =
         Optional.of(address(source, "remote_ip"))
@@ -186,12 +196,7 @@ final class ExplainCases {
                     request
                         .map(r -> address(r, "remote_ip"))
                         .filter(a -> !a.equals(Attributes.NOWHERE)))
-            .orElse(from);
-    Map<String, String> headers = new HashMap<>();
-    request
-        .flatMap(r -> r.optionalObject("headers"))
-        .ifPresent(
-            h -> h.toMap().forEach((k, v) -> headers.put(k.toLowerCase(Locale.ROOT), joined(v))));
+            .orElseGet(() -> from.equals(Attributes.NOWHERE) ? forwarded(headers) : from);
     boolean grpc = protocol.equalsIgnoreCase("grpc");
     String host = http ? text(request, "host", headers.getOrDefault("host", "")) : "";
     String method = http ? text(request, "method", grpc ? "POST" : "GET") : "";
@@ -225,6 +230,15 @@ final class ExplainCases {
 
   private static String text(Optional<JsonObject> object, String key, String otherwise) {
     return object.flatMap(r -> r.optionalText(key)).orElse(otherwise);
+  }
+
+  /**
+   * Whom the last proxy took the request from: only asked where nobody tells the peer's address.
+   */
+  private static Address forwarded(Map<String, String> headers) {
+    String all = headers.getOrDefault("x-forwarded-for", "");
+    return Address.parse(all.substring(all.lastIndexOf(',') + 1).strip())
+        .orElse(Attributes.NOWHERE);
   }
 
   private static String joined(Object value) {
