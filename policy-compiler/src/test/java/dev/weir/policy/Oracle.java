@@ -6,10 +6,9 @@ import dev.weir.policy.access.AskedRequest;
 import dev.weir.policy.access.Destination;
 import dev.weir.policy.answer.Explainer;
 import dev.weir.policy.answer.Explanation;
+import dev.weir.policy.answer.Request;
 import dev.weir.policy.model.AuthorizationPolicy;
 import dev.weir.policy.model.Mesh;
-import dev.weir.policy.model.NetworkPolicy;
-import dev.weir.policy.model.PeerAuthentication;
 import dev.weir.policy.model.Resource;
 import dev.weir.policy.model.ResourceReader;
 import dev.weir.policy.model.Workload;
@@ -267,7 +266,7 @@ final class Oracle {
           explainer.explain(from.named().get(), to.named().get(), protocol, port);
       questions++;
       if (!explanation.decision().name().equals(expected.name())
-          || explanation.why().contains("disagree") && networkPoliciesOnly()) {
+          || explanation.why().contains("disagree")) {
         throw new Found(
             "explain",
             question(from, to, protocol, port)
@@ -283,9 +282,7 @@ final class Oracle {
 
   /** Requests to workloads: AuthorizationPolicies whole, beside the reference. */
   private void requests() {
-    List<AuthorizationPolicy> policies = analysis.cluster().all(AuthorizationPolicy.class);
-    if (policies.isEmpty() || policies.stream().anyMatch(p -> !p.targets().isEmpty())) {
-      // AccessQuestions are asked of a Service by its name; the reference knows its ports.
+    if (analysis.cluster().all(AuthorizationPolicy.class).isEmpty()) {
       return;
     }
     String root = analysis.cluster().mesh().map(Mesh::rootNamespace).orElse(Mesh.ROOT_NAMESPACE);
@@ -295,13 +292,14 @@ final class Oracle {
           from.party() instanceof Party.Declared || from.party() instanceof Party.Outside;
       for (Workload to : workloads) {
         for (int i = 0; known && i < (everything ? 60 : 4); i++) {
-          request(access, from.party(), to);
+          request(access, from, to);
         }
       }
     }
   }
 
-  private void request(AccessQuestions access, Party from, Workload to) {
+  private void request(AccessQuestions access, Side asking, Workload to) {
+    Party from = asking.party();
     int port = one(RandomClusters.PORTS);
     Optional<String> token =
         random.nextBoolean() ? Optional.empty() : Optional.of(one(List.of("iss/sub", "iss/x")));
@@ -341,7 +339,14 @@ final class Oracle {
                 .map(t -> Token.of(t, new HashMap<String, Object>(claims), Set.of()))
                 .orElse(Token.NONE));
     AccessQuestions.Answer answer =
-        access.ask(new Destination(to.meta().namespace(), to.meta().labels(), "", port), asked);
+        access.ask(
+            new Destination(
+                to.meta().namespace(),
+                to.meta().labels(),
+                "",
+                port,
+                Optional.of(new Destination.Listening(Protocol.TCP, to.ports()))),
+            asked);
     questions++;
     if (!answer.verdict().name().equals(expected.name())) {
       throw new Found(
@@ -355,6 +360,7 @@ final class Oracle {
               + request
               + differ(answer.verdict(), expected));
     }
+    explain(asking, to, port, host, method, path, headers);
     // The connection's verdict must not open or close what the whole does not.
     Outcome connection = reference.connection(from, destination, Protocol.TCP, port);
     Outcome whole = reference.request(from, destination, port, request);
@@ -366,19 +372,113 @@ final class Oracle {
     }
   }
 
+  /** The same to {@code explain}, which knows no token and no handshake, NetworkPolicies too. */
+  private void explain(
+      Side from,
+      Workload to,
+      int port,
+      String host,
+      String method,
+      String path,
+      Map<String, String> headers) {
+    Party destination = new Party.Declared(to);
+    Outcome expected =
+        reference.request(from.party(), destination, port, plain(host, method, path, headers));
+    dev.weir.policy.answer.Party named =
+        new dev.weir.policy.answer.Party.Declared(workloads.indexOf(to), to.meta().qualifiedName());
+    Explanation explanation =
+        explainer.explain(
+            from.named().orElseThrow(),
+            named,
+            port,
+            Request.of(method, host, path, headers).orElseThrow());
+    questions++;
+    if (!explanation.decision().name().equals(expected.name())) {
+      throw new Found(
+          "explain request",
+          from.party()
+              + " -> "
+              + destination
+              + " "
+              + port
+              + " "
+              + List.of(host, method, path, headers)
+              + differ(explanation.decision(), expected));
+    }
+  }
+
+  private static Attributes.Request plain(
+      String host, String method, String path, Map<String, String> headers) {
+    return new Attributes.Request(
+        host, method, path, headers, Optional.empty(), Optional.empty(), Map.of());
+  }
+
+  /** A request to a routed service: what {@code explain} says of each backend. */
+  private void routed(Service service, Side from) {
+    String host = one(List.of("shop.example", "Shop.Example:80", "x.example"));
+    String method = one(List.of("GET", "POST"));
+    String path = one(PATHS);
+    Map<String, String> headers =
+        random.nextBoolean() ? Map.of() : Map.of("x-user", one(List.of("ann", "bob")));
+    String name =
+        plan.workloads().get(service.workload()).namespace()
+            + "/"
+            + plan.workloads().get(service.workload()).name();
+    List<Explanation> backends;
+    try {
+      dev.weir.policy.answer.Party to =
+          explainer.party("service/" + name, Protocol.TCP, service.port());
+      backends =
+          explainer
+              .explain(
+                  from.named().orElseThrow(),
+                  to,
+                  service.port(),
+                  Request.of(method, host, path, headers).orElseThrow())
+              .backends();
+    } catch (Explainer.UnclearException e) {
+      throw new Found("explain service", name + ": " + e.getMessage());
+    }
+    for (Explanation backend : backends) {
+      if (!backend.tier().equals("proxy")) {
+        continue; // A connection, which is asked about above.
+      }
+      Workload to =
+          workloads.stream()
+              .filter(w -> w.meta().qualifiedName().equals(backend.to()))
+              .findFirst()
+              .orElseThrow();
+      // It was inspected, so that NetworkPolicies let it pass; those in audit do not report it.
+      Outcome alone =
+          reference.authorization(
+              from.party(),
+              new Party.Declared(to),
+              backend.port(),
+              plain(host, method, path, headers));
+      Outcome expected = alone == Outcome.REFUSE && plan.settings().audit() ? Outcome.AUDIT : alone;
+      questions++;
+      boolean connection = backend.decision() == Decision.INSPECT;
+      if (!connection && !backend.decision().name().equals(expected.name())) {
+        throw new Found(
+            "explain routed request",
+            from.party()
+                + " -> "
+                + name
+                + " -> "
+                + backend.to()
+                + " "
+                + List.of(host, method, path, headers)
+                + differ(backend.decision(), expected));
+      }
+    }
+  }
+
   private static Principal principal(String name) {
     return name.isEmpty() ? Principal.NONE : Principal.parse(name);
   }
 
   private <T> T one(List<T> list) {
     return list.get(random.nextInt(list.size()));
-  }
-
-  /** Only of these {@code explain} tells every reason yet; else it may call a refusal a defect. */
-  private boolean networkPoliciesOnly() {
-    return analysis.cluster().all(AuthorizationPolicy.class).isEmpty()
-        && analysis.cluster().all(PeerAuthentication.class).isEmpty()
-        && analysis.cluster().all(NetworkPolicy.class).stream().noneMatch(NetworkPolicy::audit);
   }
 
   private static String question(Side from, Side to, Protocol protocol, int port) {
@@ -397,6 +497,10 @@ final class Oracle {
         for (Side from : sides) {
           if (from.source() && !(from.party() instanceof Party.Outside)) {
             service(service, backends, from);
+            if (from.party() instanceof Party.Declared declared
+                && declared.workload().onThisNode()) {
+              routed(service, from);
+            }
           }
         }
       } else if (service.protocol() == Protocol.TCP) {

@@ -418,7 +418,8 @@ public final class Explainer {
             || to instanceof Party.Host
             || to instanceof Party.Proxy;
     Decision read = decision(out, in, access);
-    boolean itself = from.equals(to);
+    // The proxy knows identities: what it leads back to the caller is judged like all of its kind.
+    boolean itself = from.equals(to) && !asked.here();
     // The plan knows no request, and no peer that comes otherwise than it would.
     boolean asPlanned = asked.request().isEmpty() && !asked.plaintext();
     Decision decision = itself ? Decision.ALLOW : asPlanned || special ? answer.decision() : read;
