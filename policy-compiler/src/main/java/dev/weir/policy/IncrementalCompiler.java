@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.weir.policy;
 
+import dev.weir.policy.cluster.Cluster;
+import dev.weir.policy.model.NetworkPolicy;
 import dev.weir.policy.model.Resource;
 import dev.weir.policy.model.ResourceReader;
 import dev.weir.policy.source.Diagnostic;
@@ -11,24 +13,33 @@ import dev.weir.policy.source.SourceTree;
 import dev.weir.policy.source.Texts;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Collections;
 import java.util.HashMap;
+import java.util.IdentityHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
+import java.util.stream.Stream;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Compiles for a node again and again, as files change: a file that is what it was is not read
  * again. The result is that of {@link PolicyCompiler#compile} of the same files, warnings and
  * errors included.
  *
- * <p>It keeps the bytes and the objects of the files it was given last, and nothing of files before
- * them. Not for several threads.
+ * <p>When NetworkPolicies alone have changed, only the rows towards those are found anew whom one
+ * of them selects. Everything else is compiled in full, from the objects that are known.
+ *
+ * <p>It keeps the bytes and the objects of the files it was given last and of those that gave the
+ * last plan, and nothing of files before them. Not for several threads.
  */
 public final class IncrementalCompiler {
 
   private final Texts texts = new Texts();
   private Map<String, Read> files = Map.of();
   private Optional<Last> last = Optional.empty();
+  private Optional<Base> base = Optional.empty();
 
   /** A file and what was found in it. */
   private record Read(SourceFile file, List<Resource> resources, List<Diagnostic> findings) {
@@ -45,15 +56,21 @@ public final class IncrementalCompiler {
   /** What files said, and what became of it. */
   private record Last(List<String> names, List<Diagnostic> problems, Compilation compilation) {}
 
+  /** The last plan, and the files that it was made of. */
+  private record Base(Map<String, Read> files, Build build) {}
+
+  /** Objects that are no longer there, and such as have come. */
+  private record Change(List<Resource> gone, List<Resource> come) {}
+
   /** Compiles files of which many may be what they were at the last call. */
   public Compilation compile(SourceTree tree) {
-    Map<String, Read> now = new HashMap<>();
-    List<String> names = new ArrayList<>();
+    Map<String, Read> now = HashMap.newHashMap(tree.files().size());
+    List<String> names = new ArrayList<>(tree.files().size());
     boolean same = true;
     for (SourceFile file : tree.files()) {
       Read before = files.get(file.name());
-      Read read = before != null && before.isOf(file) ? before : read(file);
-      same = same && before != null && read.saysTheSame(before);
+      Read read = before != null && before.isOf(file) ? before : read(file, before);
+      same = same && before != null && (is(read, before) || read.saysTheSame(before));
       now.put(file.name(), read);
       names.add(file.name());
     }
@@ -64,29 +81,97 @@ public final class IncrementalCompiler {
         && last.get().problems().equals(tree.problems())) {
       return last.get().compilation();
     }
-    Diagnostics diagnostics = new Diagnostics(Purpose.ENFORCE);
-    diagnostics.addAll(tree.problems());
-    List<Resource> resources = new ArrayList<>();
-    for (String name : names) {
-      Read read = now.getOrDefault(name, NOTHING);
-      diagnostics.addAll(read.findings());
-      resources.addAll(read.resources());
-    }
-    Compilation compilation =
-        PolicyCompiler.run(ResourceReader.unique(resources, diagnostics), diagnostics)
-            .compilation();
-    last = Optional.of(new Last(List.copyOf(names), tree.problems(), compilation));
+    Compilation compilation = compile(tree.problems(), names);
+    last = Optional.of(new Last(names, tree.problems(), compilation));
     return compilation;
+  }
+
+  private Compilation compile(List<Diagnostic> problems, List<String> names) {
+    Diagnostics diagnostics = new Diagnostics(Purpose.ENFORCE);
+    diagnostics.addAll(problems);
+    for (String name : names) {
+      diagnostics.addAll(read(name).findings());
+    }
+    if (base.isPresent() && !diagnostics.failed()) {
+      Change change = change(base.get().files(), files);
+      Optional<Cluster> cluster =
+          isOfPoliciesAlone(change)
+              ? base.get().build().cluster().with(change.gone(), change.come())
+              : Optional.empty();
+      if (cluster.isPresent()) {
+        return keep(PolicyCompiler.build(cluster.get(), base.map(Base::build), diagnostics));
+      }
+    }
+    List<Resource> resources = new ArrayList<>();
+    names.forEach(name -> resources.addAll(read(name).resources()));
+    return keep(PolicyCompiler.build(ResourceReader.unique(resources, diagnostics), diagnostics));
+  }
+
+  /** What is refused leaves nothing to begin with; the last plan still does. */
+  private Compilation keep(PolicyCompiler.Outcome outcome) {
+    outcome.build().ifPresent(build -> base = Optional.of(new Base(files, build)));
+    return outcome.analysis().compilation();
+  }
+
+  /** Whether it is the very same: comparing what it says would take longer than reading it. */
+  @SuppressWarnings("ReferenceEquality") // as said
+  private static boolean is(@Nullable Object one, @Nullable Object other) {
+    return one == other;
   }
 
   private static final Read NOTHING =
       new Read(new SourceFile("", new byte[0]), List.of(), List.of());
 
-  private Read read(SourceFile file) {
+  private Read read(String name) {
+    return files.getOrDefault(name, NOTHING);
+  }
+
+  private Read read(SourceFile file, @Nullable Read before) {
     Diagnostics diagnostics = new Diagnostics(Purpose.ENFORCE);
     List<Resource> resources = ResourceReader.read(file, diagnostics, texts);
-    List<Diagnostic> findings = new ArrayList<>(diagnostics.errors());
-    findings.addAll(diagnostics.warnings());
-    return new Read(file, resources, findings);
+    if (before != null) {
+      resources = withOld(resources, before.resources());
+    }
+    return new Read(file, resources, diagnostics.all());
+  }
+
+  /** Resources, with the old object instead of a new one that is equal to it. */
+  private static List<Resource> withOld(List<Resource> resources, List<Resource> old) {
+    Map<String, Resource> byId = new HashMap<>();
+    old.forEach(resource -> byId.putIfAbsent(resource.id(), resource));
+    return resources.stream()
+        .map(
+            resource -> {
+              Resource known = byId.get(resource.id());
+              return known != null && known.equals(resource) ? known : resource;
+            })
+        .toList();
+  }
+
+  private static Change change(Map<String, Read> old, Map<String, Read> now) {
+    Set<Resource> gone = Collections.newSetFromMap(new IdentityHashMap<>());
+    Set<Resource> come = Collections.newSetFromMap(new IdentityHashMap<>());
+    old.forEach(
+        (name, read) -> {
+          if (!is(now.get(name), read)) {
+            gone.addAll(read.resources());
+          }
+        });
+    now.forEach(
+        (name, read) -> {
+          if (!is(old.get(name), read)) {
+            come.addAll(read.resources());
+          }
+        });
+    List<Resource> staying = gone.stream().filter(come::contains).toList();
+    staying.forEach(gone::remove);
+    staying.forEach(come::remove);
+    return new Change(List.copyOf(gone), List.copyOf(come));
+  }
+
+  /** Whether neither who is there nor where services lead can be another. */
+  private static boolean isOfPoliciesAlone(Change change) {
+    return Stream.concat(change.gone().stream(), change.come().stream())
+        .allMatch(NetworkPolicy.class::isInstance);
   }
 }

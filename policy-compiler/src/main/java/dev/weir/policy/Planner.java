@@ -36,9 +36,11 @@ import java.util.IdentityHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Optional;
 import java.util.TreeMap;
 
 /** Puts the parts together: indexes of cluster and steering become indexes of the plan. */
+@SuppressWarnings("ReferenceEquality") // what is the very same need not be compared
 final class Planner {
 
   private final Cluster cluster;
@@ -51,6 +53,12 @@ final class Planner {
   /** Port owners, by protocol and port. */
   private final Map<Integer, Owner> owners = new TreeMap<>();
 
+  /** A plan of the same workloads, services and Gateways. */
+  private final Optional<Plan> same;
+
+  /** The same, if workloads and addresses also have the same identities. */
+  private final Optional<Plan> alike;
+
   private List<TrafficPolicy> traffic = List.of();
 
   private record Owner(Protocol protocol, int port, int workload, String name, Position at) {}
@@ -60,6 +68,7 @@ final class Planner {
       Steering steering,
       Authorization authorization,
       RuleTable rules,
+      Optional<Build> before,
       Diagnostics diagnostics) {
     this.cluster = cluster;
     this.steering = steering;
@@ -67,6 +76,23 @@ final class Planner {
     this.rules = rules;
     this.diagnostics = diagnostics;
     this.mesh = cluster.mesh().orElseGet(Mesh::defaults);
+    Optional<Build> unmoved = before.filter(this::isOfTheSame);
+    this.same = unmoved.map(Build::plan);
+    this.alike = unmoved.filter(this::hasTheSameIdentities).map(Build::plan);
+  }
+
+  private boolean isOfTheSame(Build before) {
+    return before.steering() == steering
+        && before.cluster().hasWorkloadsOf(cluster)
+        && before.cluster().mesh().equals(cluster.mesh())
+        && before.cluster().all(Gateway.class).equals(cluster.all(Gateway.class));
+  }
+
+  private boolean hasTheSameIdentities(Build before) {
+    Authorization other = before.authorized().authorization();
+    return other.workloads().equals(authorization.workloads())
+        && other.services().equals(authorization.services())
+        && other.cidrs().equals(authorization.cidrs());
   }
 
   /** Index of a service in the plan: its kind sorts before {@code Workload}. */
@@ -82,6 +108,9 @@ final class Planner {
 
   /** Finds who alone may hold which port, and who else wants it. */
   void checkPorts() {
+    if (same.isPresent()) {
+      return;
+    }
     own(mesh.outboundPort(), Reserved.PROXY, "the proxy's capture port");
     own(mesh.metricsPort(), Reserved.HOST, "the metrics port");
     own(mesh.healthPort(), Reserved.HOST, "the health port");
@@ -144,6 +173,9 @@ final class Planner {
 
   /** Finds what TrafficPolicies are about. */
   void resolveTraffic() {
+    if (cluster.all(dev.weir.policy.model.TrafficPolicy.class).isEmpty()) {
+      return;
+    }
     IdentityHashMap<Resource, Integer> serviceIndex = new IdentityHashMap<>();
     for (int s = 0; s < steering.services().size(); s++) {
       serviceIndex.put(steering.services().get(s), servicePlace(s));
@@ -180,6 +212,23 @@ final class Planner {
   }
 
   Plan plan() {
+    return new Plan(
+        settings(),
+        alike.map(Plan::workloads).orElseGet(this::workloads),
+        authorization.identities(),
+        rules.rules(),
+        authorization.verdicts(),
+        authorization.portClasses(),
+        alike.map(Plan::services).orElseGet(this::services),
+        alike.map(Plan::backends).orElseGet(this::backends),
+        same.map(Plan::endpoints).orElseGet(this::endpoints),
+        authorization.cidrs(),
+        same.map(Plan::ports).orElseGet(this::ports),
+        proxy(),
+        traffic);
+  }
+
+  private List<Backend> backends() {
     List<Backend> backends = new ArrayList<>();
     backends.add(new Backend(new Address(0, 0), 0, 0, 0));
     for (Target target : steering.targets()) {
@@ -192,24 +241,13 @@ final class Planner {
                   ? authorization.outside(target.address())
                   : authorization.workloads().get(target.workload())));
     }
-    List<PortOwner> ports =
-        owners.values().stream()
-            .map(o -> new PortOwner(o.protocol(), o.port(), o.workload()))
-            .toList();
-    return new Plan(
-        settings(),
-        workloads(),
-        authorization.identities(),
-        rules.rules(),
-        authorization.verdicts(),
-        authorization.portClasses(),
-        services(),
-        backends,
-        endpoints(),
-        authorization.cidrs(),
-        ports,
-        proxy(),
-        traffic);
+    return backends;
+  }
+
+  private List<PortOwner> ports() {
+    return owners.values().stream()
+        .map(o -> new PortOwner(o.protocol(), o.port(), o.workload()))
+        .toList();
   }
 
   private Settings settings() {

@@ -3,6 +3,7 @@ package dev.weir.policy;
 
 import dev.weir.policy.authorize.AccessPolicies;
 import dev.weir.policy.authorize.Authorization;
+import dev.weir.policy.authorize.Authorized;
 import dev.weir.policy.authorize.Authorizer;
 import dev.weir.policy.authorize.RuleTable;
 import dev.weir.policy.cluster.Cluster;
@@ -13,6 +14,7 @@ import dev.weir.policy.model.Mesh;
 import dev.weir.policy.model.Resource;
 import dev.weir.policy.model.ResourceReader;
 import dev.weir.policy.plan.Plan;
+import dev.weir.policy.source.Diagnostic;
 import dev.weir.policy.source.Diagnostics;
 import dev.weir.policy.source.Purpose;
 import dev.weir.policy.source.SourceTree;
@@ -20,6 +22,7 @@ import dev.weir.policy.steer.Steerer;
 import dev.weir.policy.steer.Steering;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Optional;
 import java.util.function.Predicate;
 
 /**
@@ -85,48 +88,84 @@ public final class PolicyCompiler {
 
   /** Compiles what files declare. */
   static Analysis run(List<Resource> resources, Diagnostics diagnostics) {
-    Cluster cluster = Cluster.of(resources, diagnostics);
-    RuleTable rules = new RuleTable(cluster, diagnostics);
-    AccessPolicies access = new AccessPolicies(cluster, rules);
-    Steerer.RuleIndex index = new Rules(rules);
-    Steering steering =
-        access.asksOfRequests()
-            ? Steerer.steer(
-                cluster,
-                index,
-                (workload, port) -> access.asksOfRequests(workload, port).orElse(-1),
-                diagnostics)
-            : Steerer.steer(cluster, index, diagnostics);
-    return new Analysis(
-        compilation(cluster, access, rules, steering, diagnostics), cluster, rules, steering);
+    return build(resources, diagnostics).analysis();
   }
 
-  private static Compilation compilation(
-      Cluster cluster,
-      AccessPolicies access,
-      RuleTable rules,
-      Steering steering,
-      Diagnostics diagnostics) {
+  /** An answer, and if it is a plan, the steps that led there. */
+  record Outcome(Analysis analysis, Optional<Build> build) {}
+
+  /** Compiles what files declare. */
+  static Outcome build(List<Resource> resources, Diagnostics diagnostics) {
+    return build(Cluster.of(resources, diagnostics), Optional.empty(), diagnostics);
+  }
+
+  /**
+   * Compiles what files declare.
+   *
+   * @param before of a cluster with the same workloads and services
+   */
+  static Outcome build(Cluster cluster, Optional<Build> before, Diagnostics diagnostics) {
+    RuleTable rules = new RuleTable(cluster, diagnostics, before.map(Build::rules));
+    Optional<Build> same = before.filter(b -> b.rules().wholeAs(rules));
+    AccessPolicies access =
+        same.map(Build::access).orElseGet(() -> new AccessPolicies(cluster, rules));
+    Diagnostics steered = new Diagnostics(diagnostics.purpose());
+    Steering steering =
+        same.map(Build::steering).orElseGet(() -> steer(cluster, access, rules, steered));
+    List<Diagnostic> findings = same.map(Build::steered).orElseGet(steered::all);
+    diagnostics.addAll(findings);
+    Optional<Authorized> authorized = Optional.empty();
+    Optional<Plan> plan = Optional.empty();
     if (!diagnostics.failed()) {
-      Authorization authorization =
-          Authorizer.authorize(cluster, access, steering, rules, diagnostics);
-      Planner planner = new Planner(cluster, steering, authorization, rules, diagnostics);
+      authorized =
+          same.isPresent()
+              ? Authorizer.authorize(
+                  cluster, access, steering, rules, diagnostics, same.get().authorized())
+              : Authorizer.authorize(cluster, access, steering, rules, diagnostics);
+      Planner planner =
+          new Planner(
+              cluster,
+              steering,
+              authorized.map(Authorized::authorization).orElse(Authorization.NOTHING),
+              rules,
+              same,
+              diagnostics);
       planner.checkPorts();
       planner.resolveTraffic();
       if (diagnostics.purpose() == Purpose.CHECK) {
         Lints.run(cluster, diagnostics);
       }
       if (!diagnostics.failed()) {
-        Plan plan = planner.plan();
+        plan = Optional.of(planner.plan());
         if (diagnostics.purpose() != Purpose.ASK) {
-          PlanBudget.check(plan, cluster.mesh().map(Mesh::budget).orElse(Budget.NONE), diagnostics);
-        }
-        if (!diagnostics.failed()) {
-          return new Compilation.Compiled(plan, steering.keyPairs(), diagnostics.warnings());
+          PlanBudget.check(
+              plan.get(), cluster.mesh().map(Mesh::budget).orElse(Budget.NONE), diagnostics);
         }
       }
     }
-    return new Compilation.Refused(diagnostics.errors(), diagnostics.warnings());
+    Compilation compilation =
+        plan.isPresent() && !diagnostics.failed()
+            ? new Compilation.Compiled(plan.get(), steering.keyPairs(), diagnostics.warnings())
+            : new Compilation.Refused(diagnostics.errors(), diagnostics.warnings());
+    Optional<Build> build =
+        compilation instanceof Compilation.Compiled compiled && authorized.isPresent()
+            ? Optional.of(
+                new Build(
+                    cluster, rules, access, steering, findings, authorized.get(), compiled.plan()))
+            : Optional.empty();
+    return new Outcome(new Analysis(compilation, cluster, rules, steering), build);
+  }
+
+  private static Steering steer(
+      Cluster cluster, AccessPolicies access, RuleTable rules, Diagnostics diagnostics) {
+    Steerer.RuleIndex index = new Rules(rules);
+    return access.asksOfRequests()
+        ? Steerer.steer(
+            cluster,
+            index,
+            (workload, port) -> access.asksOfRequests(workload, port).orElse(-1),
+            diagnostics)
+        : Steerer.steer(cluster, index, diagnostics);
   }
 
   private record Rules(RuleTable table) implements Steerer.RuleIndex {

@@ -3,21 +3,30 @@ package dev.weir.policy;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.weir.policy.RandomClusters.Feature;
+import dev.weir.policy.plan.Plan;
 import dev.weir.policy.plan.PlanCodec;
 import dev.weir.policy.source.SourceFile;
 import dev.weir.policy.source.SourceTree;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
+import java.util.EnumSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
 import java.util.TreeMap;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import net.jqwik.api.ForAll;
 import net.jqwik.api.Property;
 import org.junit.jupiter.api.Test;
 
 /** The full compiler is the oracle. */
 class IncrementalCompilerTest {
+
+  private static final Pattern KIND = Pattern.compile("kind: (\\w+)");
+  private static final Pattern NAME = Pattern.compile("name: ([-\\w]+)");
+  private static final Pattern NAMESPACE = Pattern.compile("namespace: ([-\\w]+)");
 
   private static SourceTree tree(Map<String, String> texts) {
     List<SourceFile> files = new ArrayList<>();
@@ -31,42 +40,160 @@ class IncrementalCompilerTest {
       case Compilation.Compiled expected -> {
         assertThat(incremental).isInstanceOf(Compilation.Compiled.class);
         Compilation.Compiled found = (Compilation.Compiled) incremental;
+        assertThat(found.plan()).isEqualTo(expected.plan());
         assertThat(PlanCodec.encode(found.plan())).isEqualTo(PlanCodec.encode(expected.plan()));
         assertThat(found.warnings()).isEqualTo(expected.warnings());
+        assertThat(found.keyPairs()).isEqualTo(expected.keyPairs());
       }
       case Compilation.Refused expected -> assertThat(incremental).isEqualTo(expected);
     }
   }
 
-  @Property(tries = 60)
+  /** One file for each object, so that another object of its name takes its place. */
+  private static String file(String document) {
+    return first(KIND, document)
+        + "-"
+        + first(NAMESPACE, document)
+        + "-"
+        + first(NAME, document)
+        + ".yaml";
+  }
+
+  private static String first(Pattern pattern, String document) {
+    Matcher matcher = pattern.matcher(document);
+    return matcher.find() ? matcher.group(1) : "";
+  }
+
+  @Property(tries = 400)
   void afterAnyEditsThePlanIsThatOfAFullCompile(@ForAll long seed) {
     Random random = new Random(seed);
-    IncrementalCompiler incremental = new IncrementalCompiler();
-    Map<String, String> texts = new TreeMap<>();
-    for (String document : RandomClusters.documents(seed, RandomClusters.EVERYTHING)) {
-      texts.put("f" + texts.size() + ".yaml", document);
+    EnumSet<Feature> features = EnumSet.noneOf(Feature.class);
+    for (Feature feature : Feature.values()) {
+      if (random.nextBoolean()) {
+        features.add(feature);
+      }
     }
-    for (int edit = 0; edit < 8; edit++) {
+    Map<String, String> texts = new TreeMap<>();
+    for (String document : RandomClusters.documents(seed, features)) {
+      texts.put(file(document), document);
+    }
+    IncrementalCompiler incremental = new IncrementalCompiler();
+    for (int edit = 0; edit < 12; edit++) {
       SourceTree tree = tree(texts);
       assertSame(incremental.compile(tree), PolicyCompiler.compile(tree));
-      edit(texts, random);
+      for (int changes = random.nextInt(5) == 0 ? 3 : 1; changes > 0; changes--) {
+        edit(texts, random, features);
+      }
     }
   }
 
-  private static void edit(Map<String, String> texts, Random random) {
-    List<String> others = RandomClusters.documents(random.nextLong(), RandomClusters.EVERYTHING);
-    String name = "f" + random.nextInt(texts.size() + 2) + ".yaml";
-    switch (random.nextInt(6)) {
-      case 0 -> {
-        if (texts.size() > 1) {
-          texts.remove(name);
-        }
-      }
+  private static void edit(Map<String, String> texts, Random random, EnumSet<Feature> features) {
+    List<String> names = List.copyOf(texts.keySet());
+    String name = names.isEmpty() ? "none" : names.get(random.nextInt(names.size()));
+    switch (random.nextInt(14)) {
+      case 0 -> texts.remove(name);
       case 1 -> texts.computeIfPresent(name, (k, text) -> "# moved\n" + text);
       case 2 -> texts.computeIfPresent(name, (k, text) -> text + "# the same\n");
       case 3 -> texts.computeIfPresent(name, (k, text) -> text + "unknown: [\n");
-      case 4 -> texts.computeIfPresent(name, (k, text) -> text.replace("8080", "9000"));
-      default -> texts.put(name, others.get(random.nextInt(others.size())));
+      case 4 -> texts.computeIfPresent(name, (k, text) -> text.replace("unknown: [\n", ""));
+      case 5 -> texts.computeIfPresent(name, (k, text) -> text.replace("8080", "9000"));
+      case 6 -> texts.computeIfPresent(name, (k, text) -> text.replace("app: a", "app: b"));
+      case 7 -> texts.put("again.yaml", texts.getOrDefault(name, ""));
+      case 8 -> texts.remove("again.yaml");
+      default -> {
+        // An object of a kind that is likely to be there already, perhaps in the place of another.
+        List<String> others = Documents.of(random.nextLong(), features);
+        String wanted = first(KIND, texts.getOrDefault(name, ""));
+        List<String> alike =
+            others.stream().filter(text -> first(KIND, text).equals(wanted)).toList();
+        List<String> pool = alike.isEmpty() || random.nextInt(4) == 0 ? others : alike;
+        String document = pool.get(random.nextInt(pool.size()));
+        texts.put(file(document), document);
+      }
+    }
+  }
+
+  /** A random cluster's, and what steers connections besides. */
+  private static final class Documents {
+
+    static List<String> of(long seed, EnumSet<Feature> features) {
+      List<String> documents = new ArrayList<>(RandomClusters.documents(seed, features));
+      if (features.contains(Feature.SERVICES)) {
+        documents.addAll(steering(new Random(seed)));
+      }
+      return documents;
+    }
+
+    private static List<String> steering(Random random) {
+      String namespace = random.nextBoolean() ? "red" : "blue";
+      String app = List.of("a", "b", "c").get(random.nextInt(3));
+      int weight = random.nextInt(4);
+      return List.of(
+          """
+          apiVersion: v1
+          kind: Service
+          metadata: {name: more-%d, namespace: %s}
+          spec: {clusterIP: 10.96.1.%d, selector: {app: %s}, ports: [{port: %d, targetPort: http}]}
+          """
+              .formatted(weight, namespace, weight, app, 80 + random.nextInt(2)),
+          """
+          apiVersion: v1
+          kind: Service
+          metadata: {name: written, namespace: %s}
+          spec: {clusterIP: 10.96.2.1, ports: [{name: w, port: 80}]}
+          """
+              .formatted(namespace),
+          """
+          apiVersion: discovery.k8s.io/v1
+          kind: EndpointSlice
+          metadata: {name: slice, namespace: %s, labels: {kubernetes.io/service-name: written}}
+          addressType: IPv4
+          ports: [{name: w, port: %d}]
+          endpoints:
+            - addresses: [172.16.0.%d]
+            - addresses: [192.0.2.%d]
+          """
+              .formatted(namespace, 8000 + weight, 1 + random.nextInt(4), 1 + weight),
+          """
+          apiVersion: gateway.networking.k8s.io/v1
+          kind: HTTPRoute
+          metadata: {name: r%d, namespace: %s}
+          spec:
+            parentRefs: [{group: "", kind: Service, name: more-%d}]
+            rules:
+              - matches: [{path: {value: /%s}}]
+                backendRefs: [{name: more-0, port: 80}, {name: more-1, port: 80, weight: %d}]
+          """
+              .formatted(random.nextInt(2), namespace, random.nextInt(4), app, weight),
+          """
+          apiVersion: gateway.networking.k8s.io/v1alpha2
+          kind: TCPRoute
+          metadata: {name: t, namespace: %s}
+          spec:
+            parentRefs: [{group: "", kind: Service, name: more-%d}]
+            rules:
+              - backendRefs: [{name: more-2, port: 80, weight: %d}, {name: more-3, port: 80}]
+          """
+              .formatted(namespace, random.nextInt(4), weight),
+          """
+          apiVersion: gateway.networking.k8s.io/v1
+          kind: Gateway
+          metadata: {name: g, namespace: %s}
+          spec:
+            gatewayClassName: weir
+            listeners: [{name: web, port: %d, protocol: HTTP}]
+          """
+              .formatted(namespace, 7000 + weight),
+          """
+          apiVersion: gateway.networking.k8s.io/v1
+          kind: HTTPRoute
+          metadata: {name: at-gateway, namespace: %s}
+          spec:
+            parentRefs: [{name: g}]
+            rules:
+              - backendRefs: [{name: more-%d, port: 80}]
+          """
+              .formatted(namespace, weight));
     }
   }
 
@@ -76,5 +203,51 @@ class IncrementalCompilerTest {
     String text = RandomClusters.yaml(7);
     Compilation first = incremental.compile(tree(Map.of("a.yaml", text)));
     assertThat(incremental.compile(tree(Map.of("a.yaml", text + "# a remark\n")))).isSameAs(first);
+  }
+
+  private static Plan plan(Compilation compilation) {
+    assertThat(compilation).isInstanceOf(Compilation.Compiled.class);
+    return ((Compilation.Compiled) compilation).plan();
+  }
+
+  @Test
+  void aPlanAfterAPolicyHasChangedTakesOverWhatTheLastOneHas() {
+    SourceTree before = SyntheticPolicy.files(40, 20, 100);
+    SourceTree after = edited(before, "g7.yaml", "port: 1024", "port: 2024");
+    IncrementalCompiler incremental = new IncrementalCompiler();
+    Plan first = plan(incremental.compile(before));
+    Plan second = plan(incremental.compile(after));
+    assertThat(second.verdicts()).isNotEqualTo(first.verdicts());
+    assertThat(second.workloads()).isSameAs(first.workloads());
+    assertThat(second.endpoints()).isSameAs(first.endpoints());
+  }
+
+  @Test
+  void afterARefusedFileTheNextGoodOneTakesOverWhatTheLastPlanHas() {
+    SourceTree before = SyntheticPolicy.files(40, 20, 100);
+    IncrementalCompiler incremental = new IncrementalCompiler();
+    Plan first = plan(incremental.compile(before));
+    SourceTree bad = edited(before, "g7.yaml", "port: 1024", "port: x y");
+    assertSame(incremental.compile(bad), PolicyCompiler.compile(bad));
+    SourceTree good = edited(before, "g7.yaml", "port: 1024", "port: 2024");
+    Plan second = plan(incremental.compile(good));
+    assertThat(second).isEqualTo(plan(PolicyCompiler.compile(good)));
+    assertThat(second.workloads()).isSameAs(first.workloads());
+  }
+
+  private static SourceTree edited(SourceTree tree, String file, String from, String to) {
+    return new SourceTree(
+        tree.files().stream()
+            .map(
+                f ->
+                    f.name().equals(file)
+                        ? new SourceFile(
+                            file,
+                            new String(f.content(), StandardCharsets.UTF_8)
+                                .replace(from, to)
+                                .getBytes(StandardCharsets.UTF_8))
+                        : f)
+            .toList(),
+        tree.problems());
   }
 }

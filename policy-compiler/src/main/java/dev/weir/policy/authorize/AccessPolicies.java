@@ -64,6 +64,12 @@ public final class AccessPolicies {
   /** By workload. */
   private final Map<Integer, List<Applied>> asking = new HashMap<>();
 
+  /** Of which identities it is known what they answer. */
+  private Optional<Resolved> resolved = Optional.empty();
+
+  /** Both are equal to nothing but themselves. */
+  private record Resolved(IdentityPartition partition, OutsideBlocks outside, int count) {}
+
   private record Scope(Optional<int[]> ports, IntList workloads) {}
 
   private record Scoped(AccessPolicy policy, Collection<Scope> parts) {}
@@ -74,7 +80,9 @@ public final class AccessPolicies {
     this.rootNamespace = cluster.mesh().map(Mesh::rootNamespace).orElse(Mesh.ROOT_NAMESPACE);
     this.sets = new SourceSets(cluster);
     Map<String, Service> services = new HashMap<>();
-    cluster.all(Service.class).forEach(s -> services.put(s.meta().qualifiedName(), s));
+    if (!cluster.all(AuthorizationPolicy.class).isEmpty()) {
+      cluster.all(Service.class).forEach(s -> services.put(s.meta().qualifiedName(), s));
+    }
     for (AuthorizationPolicy policy : cluster.all(AuthorizationPolicy.class)) {
       if (policy.action() == Action.AUDIT) {
         continue;
@@ -349,6 +357,11 @@ public final class AccessPolicies {
       OutsideBlocks outside,
       Map<Integer, Integer> addressOnly,
       int count) {
+    if (resolved.equals(Optional.of(new Resolved(partition, outside, count)))) {
+      return;
+    }
+    applied.clear();
+    resolved = Optional.of(new Resolved(partition, outside, count));
     sets.resolve(partition, outside, addressOnly);
     sources.values().forEach(s -> s.resolve(sets, count));
     for (Scoped scoped : scopes) {

@@ -7,6 +7,7 @@ import dev.weir.policy.plan.Identity;
 import dev.weir.policy.plan.PortClass;
 import dev.weir.policy.plan.Reserved;
 import dev.weir.policy.plan.Verdict;
+import dev.weir.policy.plan.VerdictRows;
 import java.util.Comparator;
 import java.util.List;
 import java.util.Map;
@@ -28,12 +29,16 @@ public record Authorization(
     List<Verdict> verdicts,
     List<PortClass> portClasses,
     List<Cidr> cidrs) {
+  /** Nobody and nothing. */
+  public static final Authorization NOTHING =
+      new Authorization(List.of(), List.of(), Map.of(), List.of(), List.of(), List.of());
+
   /** Copies the parts. */
   public Authorization {
     identities = List.copyOf(identities);
     workloads = List.copyOf(workloads);
     services = Map.copyOf(services);
-    verdicts = List.copyOf(verdicts);
+    verdicts = VerdictRows.copyOf(verdicts);
     portClasses = List.copyOf(portClasses);
     cidrs = List.copyOf(cidrs);
   }

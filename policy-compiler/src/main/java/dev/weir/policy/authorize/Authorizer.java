@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.weir.policy.authorize;
 
+import dev.weir.policy.authorize.Authorized.Fixed;
+import dev.weir.policy.authorize.Authorized.Past;
+import dev.weir.policy.authorize.Authorized.PolicyParts;
 import dev.weir.policy.cluster.Cluster;
 import dev.weir.policy.model.Block;
 import dev.weir.policy.model.Mesh;
@@ -14,11 +17,11 @@ import dev.weir.policy.plan.Address;
 import dev.weir.policy.plan.Cidr;
 import dev.weir.policy.plan.Identity;
 import dev.weir.policy.plan.Protocol;
-import dev.weir.policy.plan.ProxyPlan;
 import dev.weir.policy.plan.Reserved;
 import dev.weir.policy.plan.Settings.Direction;
 import dev.weir.policy.plan.Settings.ManagementRule;
 import dev.weir.policy.plan.Verdict.Decision;
+import dev.weir.policy.plan.VerdictRows;
 import dev.weir.policy.source.Diagnostics;
 import dev.weir.policy.source.Position;
 import dev.weir.policy.steer.Steering;
@@ -28,11 +31,15 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Comparator;
 import java.util.HashMap;
+import java.util.HashSet;
+import java.util.IdentityHashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Optional;
+import java.util.Set;
 import java.util.TreeMap;
 import java.util.function.ToIntFunction;
 import java.util.stream.Collectors;
@@ -46,65 +53,94 @@ import java.util.stream.IntStream;
  * direction needs no row. When one side is, a row for ANY on the other side speaks for all such
  * peers at once; when both are, rows name exact pairs, since the kernel asks for no ANY then.
  */
+@SuppressWarnings("ReferenceEquality") // what is the very same need not be compared
 public final class Authorizer {
 
   /** Most verdict rows: what two generations of the kernel's table may take at most is 32 MiB. */
   public static final int MAX_ROWS = 1 << 20;
 
-  private static final Authorization NOTHING =
-      new Authorization(List.of(), List.of(), Map.of(), List.of(), List.of(), List.of());
-
   private final Cluster cluster;
+  private final AccessPolicies access;
   private final Steering steering;
   private final RuleTable rules;
   private final Diagnostics diagnostics;
   private final Mesh mesh;
   private final List<NetworkPolicy> policies;
+  private final MutualTls mutualTls;
+  private final Mentions mentions;
+
+  /** What was found the last time, if what has changed since is in the policies alone. */
+  private final Optional<Past> past;
+
   private final IdentityPartition identities;
-  private final RowTable rows = new RowTable();
+  private final OutsideBlocks blocks;
+  private final Map<Integer, Integer> byAddress;
 
-  /** Workloads that a policy selects: whom it is about, and the peers of each clause. */
-  @SuppressWarnings("ArrayRecordComponent") // never compared
-  private record Selection(int[] targets, List<List<int[]>> ingress, List<List<int[]>> egress) {}
-
-  private Authorizer(Cluster cluster, Steering steering, RuleTable rules, Diagnostics diagnostics) {
+  private Authorizer(
+      Cluster cluster,
+      AccessPolicies access,
+      Steering steering,
+      RuleTable rules,
+      Diagnostics diagnostics,
+      Optional<Authorized> before) {
     this.cluster = cluster;
+    this.access = access;
     this.steering = steering;
     this.rules = rules;
     this.diagnostics = diagnostics;
     this.mesh = cluster.mesh().orElseGet(Mesh::defaults);
     this.policies = cluster.all(NetworkPolicy.class);
-    this.identities = new IdentityPartition(cluster.workloads().size());
+    this.past = before.map(Authorized::past).filter(this::isOfTheSame);
+    this.mutualTls = new MutualTls(cluster, rules);
+    this.mentions = mentions();
+    this.identities = partition();
+    Set<Peer.Addresses> told = new HashSet<>(mentions.blocks());
+    told.addAll(access.sets().blocks());
+    this.blocks =
+        past.filter(p -> p.partition() == identities && p.blocks().tells(told))
+            .map(Past::blocks)
+            .orElseGet(() -> new OutsideBlocks(told, identities.end()));
+    Map<Integer, Integer> believed =
+        access.isEmpty() && mutualTls.isEmpty()
+            ? Map.of()
+            : believedByAddress(identities.end() + blocks.count());
+    this.byAddress = past.map(Past::byAddress).filter(believed::equals).orElse(believed);
   }
 
-  /** Computes identities and verdicts. */
-  public static Authorization authorize(
+  /** Computes identities and verdicts; empty when they are more than a plan has room for. */
+  public static Optional<Authorized> authorize(
       Cluster cluster,
       AccessPolicies access,
       Steering steering,
       RuleTable rules,
       Diagnostics diagnostics) {
-    return new Authorizer(cluster, steering, rules, diagnostics).run(access);
+    return new Authorizer(cluster, access, steering, rules, diagnostics, Optional.empty()).run();
   }
 
-  private Authorization run(AccessPolicies access) {
-    MutualTls mutualTls = new MutualTls(cluster, rules);
+  /**
+   * The same, faster, when only policies have changed since.
+   *
+   * @param before of policies of which many are still there
+   */
+  public static Optional<Authorized> authorize(
+      Cluster cluster,
+      AccessPolicies access,
+      Steering steering,
+      RuleTable rules,
+      Diagnostics diagnostics,
+      Authorized before) {
+    return new Authorizer(cluster, access, steering, rules, diagnostics, Optional.of(before)).run();
+  }
 
-    // Who is told apart.
-    List<Selection> selections = policies.stream().map(this::select).toList();
-    PortSpace ports = new PortSpace(cluster, policies, identities);
-    access.tellApart(identities);
-    access.name(ports);
-    mutualTls.tellApart(identities);
-    tellApartWhatIsProxied(ports);
-    identities.cut();
-    List<Peer.Addresses> told = blocks();
-    told.addAll(access.sets().blocks());
-    OutsideBlocks blocks = new OutsideBlocks(told, identities.end());
-    int end = identities.end() + blocks.count();
-    Map<Integer, Integer> byAddress =
-        access.isEmpty() && mutualTls.isEmpty() ? Map.of() : believedByAddress(end);
-    end += byAddress.size();
+  private boolean isOfTheSame(Past before) {
+    return before.cluster().hasWorkloadsOf(cluster)
+        && before.cluster().mesh().equals(cluster.mesh())
+        && before.rules().wholeAs(rules);
+  }
+
+  private Optional<Authorized> run() {
+    PortSpace ports = ports();
+    int end = identities.end() + blocks.count() + byAddress.size();
     Map<Integer, Integer> services = new LinkedHashMap<>();
     for (VirtualPort port : steering.virtualPorts()) {
       if (port.proxied() && !services.containsKey(port.service())) {
@@ -122,7 +158,7 @@ public final class Authorizer {
               + (Identity.MAX + 1)
               + " a plan has room for",
           "select by fewer distinct labels and blocks");
-      return NOTHING;
+      return Optional.empty();
     }
     Map<Integer, Integer> representatives = new HashMap<>();
     byAddress.forEach(
@@ -130,24 +166,36 @@ public final class Authorizer {
     access.resolve(identities, blocks, representatives, count);
 
     // What they may do.
-    Sides sides = sides(selections, blocks, byAddress, count);
-    int[] sources = sources(end);
-    List<Port> managed = management(Direction.EGRESS).stream().map(Authorizer::port).toList();
-    int[] management = managed.isEmpty() ? new int[0] : ports.codes(managed, 0);
-    IngressRows ingress =
-        new IngressRows(
-            sides, access, ports, rows, sources, count, management, mesh.hostGoverned());
-    for (Reserved destination : List.of(Reserved.UNKNOWN, Reserved.HOST, Reserved.PROXY)) {
-      ingress.add(destination.index());
-    }
-    for (int destination = Identity.FIRST; destination < identities.end(); destination++) {
-      ingress.add(destination);
-      if (rows.size() > MAX_ROWS * 2) {
-        break;
+    Optional<Past> same =
+        past.filter(
+            p -> p.partition() == identities && p.blocks() == blocks && p.byAddress() == byAddress);
+    IdentityHashMap<NetworkPolicy, PolicyParts> parts = parts(same, ports);
+    Fixed fixed = fixed(same);
+    Sides sides = sides(parts, fixed, count);
+    boolean[] changed = changed(same, sides, end);
+    RowTable rows = new RowTable();
+    addIngress(sides, ports, changed, count, end, rows);
+    long[] ingress = rows.sorted();
+    if (same.isPresent()) {
+      for (int i = 0; i < end; i++) {
+        if (!changed[i] && same.get().sides().guarded(i)) {
+          sides.isolate(i, access.of(i));
+        }
       }
+      ingress = RowTable.merge(kept(same.get(), same.get().ingress(), changed), ingress);
     }
-    egressRows(sides, ports, sources);
-    List<Cidr> cidrs = cidrs(blocks, byAddress);
+    Optional<Past> open = same.filter(p -> opensTheSame(p, sides, end));
+    RowTable egressTable = new RowTable();
+    if (open.isEmpty()) {
+      egressRows(sides, ports, sources(end), egressTable);
+    }
+    long[] egress =
+        open.isPresent()
+            ? kept(open.get(), open.get().egress(), new boolean[0])
+            : egressTable.needed(sides);
+    int egressSize = open.isPresent() ? open.get().egressSize() : egressTable.size();
+    List<Cidr> cidrs =
+        same.isPresent() ? same.get().authorization().cidrs() : cidrs(blocks, byAddress);
     ToIntFunction<Target> behind =
         target ->
             target.workload() == Steering.OUTSIDE
@@ -155,14 +203,258 @@ public final class Authorizer {
                 : identities.identityOf(target.workload());
     services.forEach(
         (service, identity) -> sides.isolateService(identity, blame(service, sides, behind)));
+    long[] proxied = services(services, sides, ports, behind, open, changed, ingress, egress);
+    int size = ingress.length + egressSize + proxied.length;
+    if (size > MAX_ROWS) {
+      if (past.isPresent()) {
+        return authorize(cluster, access, steering, rules, diagnostics);
+      }
+      rows.putAll(egress);
+      rows.putAll(proxied);
+      diagnostics.error(
+          new Position("", 0, 0),
+          "",
+          (size > MAX_ROWS * 2 ? "more than " : "")
+              + size
+              + " verdict rows are more than the "
+              + MAX_ROWS
+              + " a plan has room for; most are of "
+              + largest(rows),
+          "let policies select whole namespaces or fewer distinct labels");
+      return Optional.empty();
+    }
+    Authorization authorization =
+        new Authorization(
+            identities(sides, cidrs, services, count),
+            same.isPresent() ? same.get().authorization().workloads() : ofWorkloads(),
+            services,
+            VerdictRows.of(RowTable.merge(RowTable.merge(ingress, egress), proxied)),
+            ports.classes(),
+            cidrs);
+    parts.values().forEach(p -> p.ingress().trim());
+    sides.close();
+    return Optional.of(
+        new Authorized(
+            new Past(
+                authorization,
+                cluster,
+                access,
+                steering,
+                rules,
+                mentions,
+                parts,
+                fixed,
+                identities,
+                ports,
+                blocks,
+                byAddress,
+                sides,
+                ingress,
+                egress,
+                egressSize,
+                proxied)));
+  }
+
+  private List<Integer> ofWorkloads() {
+    return IntStream.range(0, cluster.workloads().size())
+        .map(identities::identityOf)
+        .boxed()
+        .toList();
+  }
+
+  // What can be taken over.
+
+  private Mentions mentions() {
+    Mentions now = past.isPresent() ? past.get().mentions().copy() : new Mentions();
+    IdentityHashMap<NetworkPolicy, PolicyParts> known =
+        past.isPresent() ? past.get().policies() : new IdentityHashMap<>();
+    for (NetworkPolicy policy : policies) {
+      if (!known.containsKey(policy)) {
+        now.add(policy, cluster);
+      }
+    }
+    if (!known.isEmpty()) {
+      IdentityHashMap<NetworkPolicy, Boolean> here = new IdentityHashMap<>();
+      policies.forEach(policy -> here.put(policy, true));
+      for (NetworkPolicy policy : known.keySet()) {
+        if (!here.containsKey(policy)) {
+          now.remove(policy, cluster);
+        }
+      }
+    }
+    return now;
+  }
+
+  /** The classes of workloads: those of the last time, if they are the same. */
+  private IdentityPartition partition() {
+    if (past.isPresent()
+        && past.get().mentions().sameWorkloads(mentions)
+        && past.get().access() == access
+        && past.get().steering() == steering
+        && mutualTls.isEmpty()) {
+      return past.get().partition();
+    }
+    IdentityPartition partition = new IdentityPartition(cluster.workloads().size());
+    mentions.sets().forEach(partition::tellApart);
+    PortSpace.tellApart(cluster, mentions, partition);
+    access.tellApart(partition);
+    mutualTls.tellApart(partition);
+    tellApartWhatIsProxied(partition);
+    partition.cut();
+    return past.map(Past::partition).filter(partition::isAs).orElse(partition);
+  }
+
+  private PortSpace ports() {
+    PortSpace ports = new PortSpace(cluster, mentions, identities);
+    access.name(ports);
+    nameWhatIsProxied(ports);
+    return ports;
+  }
+
+  /** Whom policies are about and what they grant, as far as it is not known yet. */
+  private IdentityHashMap<NetworkPolicy, PolicyParts> parts(Optional<Past> same, PortSpace ports) {
+    boolean sameRanges = same.isPresent() && ports.cutsAs(same.get().ports());
+    IdentityHashMap<NetworkPolicy, PolicyParts> parts = new IdentityHashMap<>();
+    for (NetworkPolicy policy : policies) {
+      PolicyParts known = same.isPresent() ? same.get().policies().get(policy) : null;
+      if (known == null
+          || !sameRanges && (known.ingress().namesRanges() || known.egress().namesRanges())) {
+        known =
+            new PolicyParts(
+                identities.identitiesOf(
+                    cluster.select(policy.meta().namespace(), policy.podSelector())),
+                PolicySide.of(policy, true),
+                PolicySide.of(policy, false));
+      }
+      known.ingress().number(rules);
+      known.egress().number(rules);
+      parts.put(policy, known);
+    }
+    return parts;
+  }
+
+  private Fixed fixed(Optional<Past> same) {
+    if (same.isPresent() && same.get().steering() == steering) {
+      return same.get().fixed();
+    }
+    List<PolicySide> gateways = new ArrayList<>();
+    for (int i = 0; i < steering.listeners().size(); i++) {
+      gateways.add(
+          PolicySide.ports(
+              List.of(port(Protocol.TCP, steering.listeners().get(i).port())),
+              steering.listenerRules().get(i)));
+    }
+    return new Fixed(managed(Direction.INGRESS), managed(Direction.EGRESS), gateways);
+  }
+
+  /** Identities whose rows as destinations have to be found anew. */
+  private boolean[] changed(Optional<Past> same, Sides sides, int end) {
+    boolean[] changed = new boolean[end];
+    if (same.isEmpty()) {
+      Arrays.fill(changed, true);
+      return changed;
+    }
+    Past before = same.get();
+    for (int i = 0; i < end; i++) {
+      if (sides.egressIsAs(before.sides(), i)) {
+        sides.takeEgress(before.sides(), i);
+      } else {
+        // What a source may do is part of the rows of all whom it may reach.
+        Arrays.fill(changed, true);
+        return changed;
+      }
+    }
+    for (int i = 0; i < end; i++) {
+      changed[i] =
+          !sides.ingressIsAs(before.sides(), i)
+              || before.access() != access
+                  && !(before.access().of(i).isEmpty() && access.of(i).isEmpty());
+    }
+    return changed;
+  }
+
+  /** Whether the same destinations are open, to the same sources. */
+  private static boolean opensTheSame(Past before, Sides sides, int end) {
+    for (int i = 0; i < end; i++) {
+      if (sides.ingressIsolated(i) != before.sides().ingressIsolated(i)
+          || !sides.egressIsAs(before.sides(), i)) {
+        return false;
+      }
+    }
+    return true;
+  }
+
+  /** Rows that are still valid, with the numbers that their rules have now. */
+  private long[] kept(Past before, long[] rows, boolean[] changed) {
+    int[] where = rules.whereAre(before.rules());
+    long[] kept = new long[rows.length];
+    int size = 0;
+    for (long row : rows) {
+      int destination = RowTable.destination(row);
+      if (destination >= changed.length || !changed[destination]) {
+        int rule = where[RowTable.rule(row)];
+        if (rule < 0) {
+          throw new IllegalStateException("a row in the name of a rule that has gone");
+        }
+        kept[size++] = RowTable.withRule(row, rule);
+      }
+    }
+    return size == kept.length ? kept : Arrays.copyOf(kept, size);
+  }
+
+  private void addIngress(
+      Sides sides, PortSpace ports, boolean[] changed, int count, int end, RowTable rows) {
+    List<Port> managed = management(Direction.EGRESS).stream().map(Authorizer::port).toList();
+    int[] management = managed.isEmpty() ? new int[0] : ports.codes(managed, 0);
+    IngressRows ingress =
+        new IngressRows(
+            sides, access, ports, rows, sources(end), count, management, mesh.hostGoverned());
+    for (Reserved destination : List.of(Reserved.UNKNOWN, Reserved.HOST, Reserved.PROXY)) {
+      if (changed[destination.index()]) {
+        ingress.add(destination.index());
+      }
+    }
+    for (int destination = Identity.FIRST; destination < identities.end(); destination++) {
+      if (changed[destination]) {
+        ingress.add(destination);
+        if (rows.size() > MAX_ROWS * 2) {
+          break;
+        }
+      }
+    }
+  }
+
+  /** Rows about the proxy. */
+  private long[] services(
+      Map<Integer, Integer> services,
+      Sides sides,
+      PortSpace ports,
+      ToIntFunction<Target> behind,
+      Optional<Past> open,
+      boolean[] changed,
+      long[] ingress,
+      long[] egress) {
+    if (open.isPresent()
+        && open.get().steering() == steering
+        && steering.proxied().keySet().stream()
+            .mapToInt(t -> behind.applyAsInt(steering.targets().get(t)))
+            .noneMatch(identity -> changed[identity])) {
+      return kept(open.get(), open.get().services(), new boolean[0]);
+    }
+    RowTable known = new RowTable();
+    known.putAll(ingress);
+    known.putAll(egress);
+    RowTable rows = new RowTable();
+    int end = changed.length;
     ServiceRows toServices =
         new ServiceRows(
             steering,
             sides,
             behind,
             ports,
+            known,
             rows,
-            Arrays.stream(sources).filter(this::onThisNode).toArray(),
+            Arrays.stream(sources(end)).filter(this::onThisNode).toArray(),
             mesh.hostGoverned());
     toServices.backends();
     for (VirtualPort port : steering.virtualPorts()) {
@@ -170,30 +462,11 @@ public final class Authorizer {
         toServices.service(port, services.getOrDefault(port.service(), 0));
       }
     }
-    if (rows.size() > MAX_ROWS) {
-      diagnostics.error(
-          new Position("", 0, 0),
-          "",
-          (rows.size() > MAX_ROWS * 2 ? "more than " : "")
-              + rows.size()
-              + " verdict rows are more than the "
-              + MAX_ROWS
-              + " a plan has room for; most are of "
-              + largest(),
-          "let policies select whole namespaces or fewer distinct labels");
-      return NOTHING;
-    }
-    return new Authorization(
-        identities(sides, cidrs, byAddress, services, mutualTls, count),
-        IntStream.range(0, cluster.workloads().size()).map(identities::identityOf).boxed().toList(),
-        services,
-        rows.verdicts(sides),
-        ports.classes(),
-        cidrs);
+    return rows.sorted();
   }
 
   /** The rules with the most rows, for people. */
-  private String largest() {
+  private String largest(RowTable rows) {
     int[] counts = rows.byRule(rules.rules().size());
     return IntStream.range(0, counts.length)
         .filter(i -> counts[i] > 0)
@@ -206,52 +479,23 @@ public final class Authorizer {
 
   // Who is told apart.
 
-  private Selection select(NetworkPolicy policy) {
-    String namespace = policy.meta().namespace();
-    Selection selection =
-        new Selection(
-            cluster.select(namespace, policy.podSelector()),
-            policy.isolatesIngress() ? select(namespace, policy.ingress()) : List.of(),
-            policy.isolatesEgress() ? select(namespace, policy.egress()) : List.of());
-    identities.tellApart(selection.targets());
-    for (List<List<int[]>> clauses : List.of(selection.ingress(), selection.egress())) {
-      clauses.forEach(peers -> peers.forEach(identities::tellApart));
-    }
-    return selection;
-  }
-
-  private List<List<int[]>> select(String namespace, List<Clause> clauses) {
-    List<List<int[]>> result = new ArrayList<>();
-    for (Clause clause : clauses) {
-      List<int[]> peers = new ArrayList<>();
-      for (Peer peer : clause.peers()) {
-        peers.add(peer instanceof Peer.Pods pods ? cluster.select(namespace, pods) : new int[0]);
-      }
-      result.add(peers);
-    }
-    return result;
-  }
-
-  /** The proxy may dial backends and nobody else; and ports that rows name must have classes. */
-  private void tellApartWhatIsProxied(PortSpace ports) {
+  /** The proxy may dial backends and nobody else. */
+  private void tellApartWhatIsProxied(IdentityPartition partition) {
     Map<Integer, IntList> byPort = new TreeMap<>();
     for (int index : steering.proxied().keySet()) {
       Target target = steering.targets().get(index);
-      ports.single(target.port());
       if (target.workload() != Steering.OUTSIDE) {
         byPort.computeIfAbsent(target.port(), k -> new IntList()).add(target.workload());
       }
     }
-    Map<Integer, IntList> sorted = new TreeMap<>();
-    byPort.forEach(
-        (port, workloads) -> {
-          IntList set = new IntList();
-          for (int workload : workloads.toSet()) {
-            set.add(workload);
-          }
-          sorted.put(port, set);
-        });
-    identities.tellApart(sorted);
+    byPort.values().forEach(workloads -> partition.tellApart(workloads.toSet()));
+  }
+
+  /** Ports that rows about the proxy name must have classes. */
+  private void nameWhatIsProxied(PortSpace ports) {
+    for (int index : steering.proxied().keySet()) {
+      ports.single(steering.targets().get(index).port());
+    }
     for (VirtualPort port : steering.virtualPorts()) {
       if (port.proxied()) {
         ports.single(port.port());
@@ -264,22 +508,6 @@ public final class Authorizer {
         ports.single(rule.port());
       }
     }
-  }
-
-  private List<Peer.Addresses> blocks() {
-    List<Peer.Addresses> blocks = new ArrayList<>();
-    for (NetworkPolicy policy : policies) {
-      for (List<Clause> clauses : List.of(policy.ingress(), policy.egress())) {
-        for (Clause clause : clauses) {
-          for (Peer peer : clause.peers()) {
-            if (peer instanceof Peer.Addresses block) {
-              blocks.add(block);
-            }
-          }
-        }
-      }
-    }
-    return blocks;
   }
 
   /**
@@ -347,44 +575,37 @@ public final class Authorizer {
 
   // What NetworkPolicies make of them.
 
-  private Sides sides(
-      List<Selection> selections,
-      OutsideBlocks blocks,
-      Map<Integer, Integer> byAddress,
-      int count) {
-    Sides sides = new Sides(count);
+  private Sides sides(IdentityHashMap<NetworkPolicy, PolicyParts> parts, Fixed fixed, int count) {
+    Sides sides = new Sides(count, this::grants);
     boolean hostIsolated = mesh.defaultDeny() && mesh.hostGoverned();
     if (mesh.defaultDeny()) {
       for (int i = Identity.FIRST; i < identities.end(); i++) {
-        sides.isolateIngress(i, List.of());
-        sides.isolateEgress(i, List.of());
+        sides.isolateIngress(i, PolicySide.NOTHING);
+        sides.isolateEgress(i, PolicySide.NOTHING);
       }
-      byAddress.values().forEach(i -> sides.isolateEgress(i, List.of()));
-      sides.isolateIngress(Reserved.UNKNOWN.index(), List.of());
-      sides.isolateEgress(Reserved.UNKNOWN.index(), List.of());
+      byAddress.values().forEach(i -> sides.isolateEgress(i, PolicySide.NOTHING));
+      sides.isolateIngress(Reserved.UNKNOWN.index(), PolicySide.NOTHING);
+      sides.isolateEgress(Reserved.UNKNOWN.index(), PolicySide.NOTHING);
     }
     if (hostIsolated) {
-      sides.isolateIngress(Reserved.HOST.index(), managed(Direction.INGRESS));
-      sides.isolateEgress(Reserved.HOST.index(), managed(Direction.EGRESS));
+      sides.isolateIngress(Reserved.HOST.index(), fixed.hostIngress());
+      sides.isolateEgress(Reserved.HOST.index(), fixed.hostEgress());
     }
-    sides.isolateIngress(Reserved.PROXY.index(), gateways());
-    sides.isolateEgress(Reserved.PROXY.index(), List.of());
-    for (int p = 0; p < policies.size(); p++) {
-      NetworkPolicy policy = policies.get(p);
-      Selection selection = selections.get(p);
+    sides.isolateIngress(Reserved.PROXY.index(), PolicySide.NOTHING);
+    fixed.gateways().forEach(g -> sides.isolateIngress(Reserved.PROXY.index(), g));
+    sides.isolateEgress(Reserved.PROXY.index(), PolicySide.NOTHING);
+    for (NetworkPolicy policy : policies) {
+      PolicyParts part = Objects.requireNonNull(parts.get(policy));
       int rule = rules.of(policy);
-      List<Grant> in =
-          grants(policy, "ingress", policy.ingress(), selection.ingress(), blocks, byAddress);
-      List<Grant> out =
-          grants(policy, "egress", policy.egress(), selection.egress(), blocks, byAddress);
-      for (int identity : identities.identitiesOf(selection.targets())) {
+      for (int identity : part.targets()) {
         if (policy.isolatesIngress()) {
-          sides.selectIngress(identity, rule, policy.audit(), in);
+          sides.selectIngress(identity, rule, policy.audit(), part.ingress());
         }
         if (policy.isolatesEgress()) {
-          sides.selectEgress(identity, rule, policy.audit(), out);
+          sides.selectEgress(identity, rule, policy.audit(), part.egress());
           if (byAddress.containsKey(identity)) {
-            sides.selectEgress(byAddress.getOrDefault(identity, 0), rule, policy.audit(), out);
+            sides.selectEgress(
+                byAddress.getOrDefault(identity, 0), rule, policy.audit(), part.egress());
           }
         }
       }
@@ -393,42 +614,37 @@ public final class Authorizer {
     return sides;
   }
 
-  private List<Grant> grants(
-      NetworkPolicy policy,
-      String direction,
-      List<Clause> clauses,
-      List<List<int[]>> selected,
-      OutsideBlocks blocks,
-      Map<Integer, Integer> byAddress) {
+  /** Finds whom the clauses of a policy mean. */
+  private List<Grant> grants(PolicySide side) {
+    NetworkPolicy policy = side.policy().orElseThrow();
+    String namespace = policy.meta().namespace();
     List<Grant> grants = new ArrayList<>();
-    for (int i = 0; i < selected.size(); i++) {
-      Clause clause = clauses.get(i);
+    for (int i = 0; i < side.clauses().size(); i++) {
+      Clause clause = side.clauses().get(i);
       IntList peers = new IntList();
-      for (int p = 0; p < clause.peers().size(); p++) {
-        if (clause.peers().get(p) instanceof Peer.Addresses block) {
-          for (int identity : blocks.identities(block)) {
-            peers.add(identity);
+      for (Peer peer : clause.peers()) {
+        switch (peer) {
+          case Peer.Addresses block -> {
+            for (int identity : blocks.identities(block)) {
+              peers.add(identity);
+            }
+            if (OutsideBlocks.holdsNode(block)) {
+              peers.add(Reserved.HOST.index());
+              peers.add(Reserved.PROXY.index());
+            }
           }
-          if (OutsideBlocks.holdsNode(block)) {
-            peers.add(Reserved.HOST.index());
-            peers.add(Reserved.PROXY.index());
-          }
-        } else {
-          for (int workload : selected.get(i).get(p)) {
-            int identity = identities.identityOf(workload);
-            peers.add(identity);
-            if (byAddress.containsKey(identity)) {
-              peers.add(byAddress.getOrDefault(identity, 0));
+          case Peer.Pods pods -> {
+            for (int workload : cluster.select(namespace, pods)) {
+              int identity = identities.identityOf(workload);
+              peers.add(identity);
+              if (byAddress.containsKey(identity)) {
+                peers.add(byAddress.getOrDefault(identity, 0));
+              }
             }
           }
         }
       }
-      grants.add(
-          new Grant(
-              clause.peers().isEmpty(),
-              peers.toSet(),
-              clause.ports(),
-              rules.of(policy, direction, i)));
+      grants.add(new Grant(clause.peers().isEmpty(), peers.toSet(), clause.ports(), side, i));
     }
     return grants;
   }
@@ -439,10 +655,8 @@ public final class Authorizer {
         : List.of();
   }
 
-  private List<Grant> managed(Direction direction) {
-    return management(direction).stream()
-        .map(m -> new Grant(true, new int[0], List.of(port(m)), 0))
-        .toList();
+  private PolicySide managed(Direction direction) {
+    return PolicySide.ports(management(direction).stream().map(Authorizer::port).toList(), 0);
   }
 
   private static Port port(ManagementRule rule) {
@@ -456,46 +670,32 @@ public final class Authorizer {
         new Position("", 0, 0));
   }
 
-  private List<Grant> gateways() {
-    List<Grant> grants = new ArrayList<>();
-    for (int i = 0; i < steering.listeners().size(); i++) {
-      ProxyPlan.Listener listener = steering.listeners().get(i);
-      grants.add(
-          new Grant(
-              true,
-              new int[0],
-              List.of(port(Protocol.TCP, listener.port())),
-              steering.listenerRules().get(i)));
-    }
-    return grants;
-  }
-
   // Rows.
 
   /** Whatever is isolated to destinations that are open. */
-  private void egressRows(Sides sides, PortSpace ports, int[] sources) {
+  private void egressRows(Sides sides, PortSpace ports, int[] sources, RowTable rows) {
     for (int source : sources) {
       for (Grant grant : sides.egressGrants(source)) {
         if (grant.all()) {
-          allow(source, Reserved.ANY.index(), ports.codes(grant.ports(), 0), grant.rule());
+          allow(source, Reserved.ANY.index(), grant.codes(ports, 0), grant.rule(), rows);
           for (int d = Identity.FIRST;
               PortSpace.named(grant.ports()) && d < identities.end();
               d++) {
             if (!sides.ingressIsolated(d)) {
-              allow(source, d, ports.codes(grant.ports(), d), grant.rule());
+              allow(source, d, grant.codes(ports, d), grant.rule(), rows);
             }
           }
         }
         for (int d : grant.peers()) {
           if (!sides.ingressIsolated(d)) {
-            allow(source, d, ports.codes(grant.ports(), d), grant.rule());
+            allow(source, d, grant.codes(ports, d), grant.rule(), rows);
           }
         }
       }
     }
   }
 
-  private void allow(int source, int destination, int[] codes, int rule) {
+  private static void allow(int source, int destination, int[] codes, int rule, RowTable rows) {
     for (int code : codes) {
       rows.put(source, destination, code, Decision.ALLOW, rule);
     }
@@ -521,12 +721,7 @@ public final class Authorizer {
   // For the plan.
 
   private List<Identity> identities(
-      Sides sides,
-      List<Cidr> cidrs,
-      Map<Integer, Integer> byAddress,
-      Map<Integer, Integer> services,
-      MutualTls mutualTls,
-      int count) {
+      Sides sides, List<Cidr> cidrs, Map<Integer, Integer> services, int count) {
     String[] descriptions = new String[count];
     Arrays.fill(descriptions, "");
     for (Reserved reserved : Reserved.values()) {

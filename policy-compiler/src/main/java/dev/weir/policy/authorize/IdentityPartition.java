@@ -3,6 +3,7 @@ package dev.weir.policy.authorize;
 
 import dev.weir.policy.plan.Identity;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -13,7 +14,9 @@ import java.util.Map;
  */
 final class IdentityPartition {
 
-  private final IntList[] signatures;
+  /** Until it is cut. */
+  private IntList[] signatures;
+
   private final Map<Members, Integer> distinct = new HashMap<>();
   private final int[] classOf;
   private final List<IntList> classes = new ArrayList<>();
@@ -32,8 +35,14 @@ final class IdentityPartition {
     if (workloads.length == 0) {
       return;
     }
+    tellApart(new Members(workloads));
+  }
+
+  /** The same. */
+  void tellApart(Members members) {
     int number = distinct.size();
-    if (distinct.putIfAbsent(new Members(workloads), number) == null) {
+    if (distinct.putIfAbsent(members, number) == null) {
+      int[] workloads = members.values();
       for (int workload : workloads) {
         signatures[workload].add(number);
       }
@@ -56,6 +65,13 @@ final class IdentityPartition {
       classes.get(index).add(w);
       classOf[w] = index;
     }
+    signatures = new IntList[0];
+    distinct.clear();
+  }
+
+  /** Whether another one made the same classes. */
+  boolean isAs(IdentityPartition other) {
+    return Arrays.equals(classOf, other.classOf);
   }
 
   /** How many classes there are. */

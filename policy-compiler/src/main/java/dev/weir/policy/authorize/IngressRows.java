@@ -146,7 +146,7 @@ final class IngressRows {
     }
     if (side != Sides.Side.OPEN) {
       for (Grant grant : sides.ingressGrants(destination)) {
-        Item granted = new Item.Granted(ports.codes(grant.ports(), destination), grant.rule());
+        Item granted = new Item.Granted(grant.codes(ports, destination), grant.rule());
         if (grant.all()) {
           common.add(granted);
         } else {
@@ -446,7 +446,7 @@ final class IngressRows {
     List<int[]> granted = new ArrayList<>();
     int rule = 0;
     for (Grant grant : grants) {
-      int[] own = ports.codes(grant.ports(), destination);
+      int[] own = grant.codes(ports, destination);
       granted.add(own);
       for (int code : own) {
         codes.add(code);

@@ -14,6 +14,11 @@ final class Members {
     this.hash = Arrays.hashCode(values);
   }
 
+  /** Not to be changed. */
+  int[] values() {
+    return values;
+  }
+
   @Override
   public int hashCode() {
     return hash;

@@ -48,7 +48,7 @@ final class MutualTls {
                             p.meta().created().isEmpty() ? "~" : p.meta().created())
                     .thenComparing(p -> p.meta().name()))
             .toList();
-    for (Workload workload : cluster.workloads()) {
+    for (Workload workload : policies.isEmpty() ? List.<Workload>of() : cluster.workloads()) {
       List<PeerAuthentication> about = counting(workload);
       ofWorkload.add(known.computeIfAbsent(about, this::strict));
     }
@@ -133,7 +133,7 @@ final class MutualTls {
 
   /** Of one workload. */
   List<StrictPorts> of(int workload) {
-    return ofWorkload.get(workload);
+    return ofWorkload.isEmpty() ? List.of() : ofWorkload.get(workload);
   }
 
   void tellApart(IdentityPartition partition) {

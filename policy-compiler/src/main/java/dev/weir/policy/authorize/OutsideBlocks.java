@@ -15,10 +15,12 @@ import java.util.Collection;
 import java.util.Comparator;
 import java.util.Deque;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.TreeSet;
 import org.jspecify.annotations.Nullable;
 
@@ -123,6 +125,13 @@ final class OutsideBlocks {
     return members.size();
   }
 
+  /** Whether it cut by these blocks. */
+  boolean tells(Collection<Peer.Addresses> blocks) {
+    Set<Peer.Addresses> others = new HashSet<>();
+    blocks.forEach(block -> others.add(placeless(block)));
+    return identities.keySet().equals(others);
+  }
+
   /** How many identities it gave; more than a plan has room for when it gave up. */
   int count() {
     return count;
@@ -146,7 +155,8 @@ final class OutsideBlocks {
         || holds(block, new Block(Address.LOOPBACK6, 128));
   }
 
-  private static Peer.Addresses placeless(Peer.Addresses block) {
+  /** The same block, wherever it was written. */
+  static Peer.Addresses placeless(Peer.Addresses block) {
     return new Peer.Addresses(
         block.block(),
         block.except().stream().sorted(ORDER).distinct().toList(),

@@ -48,6 +48,19 @@ final class PortPartition {
     return classes;
   }
 
+  /**
+   * Whether ranges are cut as in another one: then every range that both were told of has the same
+   * numbers in both.
+   */
+  boolean cutsAs(PortPartition other) {
+    if (!covered.equals(other.covered)) {
+      return false;
+    }
+    BitSet within = (BitSet) starts.clone();
+    within.xor(other.starts);
+    return !within.intersects(covered);
+  }
+
   /** Classes of more than one port, ascending. */
   List<PortClass> classes() {
     List<PortClass> classes = new ArrayList<>();

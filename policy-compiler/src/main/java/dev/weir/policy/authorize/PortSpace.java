@@ -2,18 +2,13 @@
 package dev.weir.policy.authorize;
 
 import dev.weir.policy.cluster.Cluster;
-import dev.weir.policy.model.NetworkPolicy;
-import dev.weir.policy.model.NetworkPolicy.Clause;
 import dev.weir.policy.model.NetworkPolicy.Port;
 import dev.weir.policy.model.PortReference;
 import dev.weir.policy.model.Workload;
 import dev.weir.policy.plan.PortClass;
 import java.util.HashMap;
-import java.util.IdentityHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Set;
-import java.util.TreeSet;
 
 /** Ports as rules name them, and as rows do. */
 final class PortSpace {
@@ -24,25 +19,33 @@ final class PortSpace {
   private final IdentityPartition identities;
   private final PortPartition partition = new PortPartition();
 
-  /** Codes of lists without names, which are the same towards everybody. */
-  private final IdentityHashMap<List<Port>, int[]> numbers = new IdentityHashMap<>();
-
-  /** Names that a NetworkPolicy uses. */
-  private final Set<String> names = new TreeSet<>();
-
-  PortSpace(Cluster cluster, List<NetworkPolicy> policies, IdentityPartition identities) {
+  PortSpace(Cluster cluster, Mentions mentions, IdentityPartition identities) {
     this.cluster = cluster;
     this.identities = identities;
-    for (NetworkPolicy policy : policies) {
-      collect(policy.ingress());
-      collect(policy.egress());
+    for (int range : mentions.ranges()) {
+      partition.range(range >>> 16, range & 0xffff);
     }
-    // What a policy calls by a name that is another port elsewhere is told apart.
+    if (mentions.names().isEmpty()) {
+      return;
+    }
+    for (Workload workload : cluster.workloads()) {
+      for (Workload.Port port : workload.ports()) {
+        if (mentions.names().contains(port.name())) {
+          partition.single(port.port());
+        }
+      }
+    }
+  }
+
+  /** What a policy calls by a name that is another port elsewhere is told apart. */
+  static void tellApart(Cluster cluster, Mentions mentions, IdentityPartition identities) {
+    if (mentions.names().isEmpty()) {
+      return;
+    }
     Map<List<Object>, IntList> byName = new HashMap<>();
     for (int w = 0; w < cluster.workloads().size(); w++) {
       for (Workload.Port port : cluster.workloads().get(w).ports()) {
-        if (names.contains(port.name())) {
-          partition.single(port.port());
+        if (mentions.names().contains(port.name())) {
           byName
               .computeIfAbsent(
                   List.of(port.name(), port.protocol(), port.port()), k -> new IntList())
@@ -53,21 +56,9 @@ final class PortSpace {
     identities.tellApart(byName);
   }
 
-  private void collect(List<Clause> clauses) {
-    for (Clause clause : clauses) {
-      for (Port port : clause.ports()) {
-        if (port.port().isPresent()) {
-          switch (port.port().get()) {
-            case PortReference.Named named -> names.add(named.name());
-            case PortReference.Numbers range -> {
-              if (!everyPort(range)) {
-                partition.range(range.first(), range.last());
-              }
-            }
-          }
-        }
-      }
-    }
+  /** Whether the ports of ranges have the same numbers as in another one. */
+  boolean cutsAs(PortSpace other) {
+    return partition.cutsAs(other.partition);
   }
 
   /** Something names this port. */
@@ -85,7 +76,7 @@ final class PortSpace {
     return partition.classes();
   }
 
-  private static boolean everyPort(PortReference.Numbers range) {
+  static boolean everyPort(PortReference.Numbers range) {
     return range.first() <= 1 && range.last() == 65535;
   }
 
@@ -104,12 +95,7 @@ final class PortSpace {
     if (wanted.isEmpty()) {
       return EVERYTHING;
     }
-    int[] known = numbers.get(wanted);
-    if (known != null) {
-      return known;
-    }
     IntList codes = new IntList();
-    boolean named = false;
     for (Port port : wanted) {
       if (port.port().isEmpty()) {
         codes.add(PortCodes.code(port.protocol(), 0));
@@ -126,7 +112,6 @@ final class PortSpace {
           }
         }
         case PortReference.Named name -> {
-          named = true;
           if (identities.holds(destination)) {
             // Every workload of a class means the same by a name that policies use.
             Workload workload = cluster.workloads().get(identities.representative(destination));
@@ -139,10 +124,6 @@ final class PortSpace {
         }
       }
     }
-    int[] result = codes.toSet();
-    if (!named) {
-      numbers.put(wanted, result);
-    }
-    return result;
+    return codes.toSet();
   }
 }

@@ -5,15 +5,15 @@ import dev.weir.policy.plan.Protocol;
 import dev.weir.policy.plan.Reserved;
 import dev.weir.policy.plan.Verdict;
 import dev.weir.policy.plan.Verdict.Decision;
-import java.util.ArrayList;
 import java.util.Arrays;
-import java.util.List;
+import java.util.function.LongPredicate;
 
 /** Verdict rows as they are collected: one word each, in one open-addressed array. */
 final class RowTable {
 
   private static final int KEY_BITS = 46;
   private static final long KEY = (1L << KEY_BITS) - 1;
+  private static final int RULE_SHIFT = 48;
 
   private long[] rows = new long[1 << 10];
   private int size;
@@ -36,18 +36,29 @@ final class RowTable {
 
   /** Of two rows with one key the one with the lower rule stays. */
   void put(int source, int destination, int code, Decision decision, int rule) {
-    Verdict verdict =
-        new Verdict(
-            source, destination, PortCodes.protocol(code), PortCodes.port(code), decision, rule);
-    int at = slot(rows, verdict.key());
+    put(
+        Verdict.key(source, destination, PortCodes.protocol(code), PortCodes.port(code))
+            | (long) decision.ordinal() << KEY_BITS
+            | (long) rule << RULE_SHIFT);
+  }
+
+  private void put(long row) {
+    int at = slot(rows, row & KEY);
     if (rows[at] == 0) {
-      rows[at] = verdict.row();
+      rows[at] = row;
       size++;
       if (size * 3 > rows.length * 2) {
         grow();
       }
-    } else if (Verdict.ofRow(rows[at]).rule() > rule) {
-      rows[at] = verdict.row();
+    } else if (rule(rows[at]) > rule(row)) {
+      rows[at] = row;
+    }
+  }
+
+  /** Adds rows of other tables. */
+  void putAll(long[] others) {
+    for (long row : others) {
+      put(row);
     }
   }
 
@@ -76,26 +87,65 @@ final class RowTable {
     return row == 0 ? rows[slot(rows, Verdict.key(source, destination, Protocol.ANY, 0))] : row;
   }
 
+  /** The rows, sorted by their keys. */
+  long[] sorted() {
+    return sorted(row -> true);
+  }
+
   /**
    * The rows, sorted, without those that change nothing because a wider one stands behind them.
    *
    * @param sides of the identities
    */
-  List<Verdict> verdicts(Sides sides) {
+  long[] needed(Sides sides) {
+    return sorted(row -> !redundant(row, sides));
+  }
+
+  private long[] sorted(LongPredicate wanted) {
     // Sorted by key as numbers are: the key on top of the value.
     long[] kept = new long[size];
     int count = 0;
     for (long row : rows) {
-      if (row != 0 && !redundant(row, sides)) {
+      if (row != 0 && wanted.test(row)) {
         kept[count++] = Long.rotateLeft(row, Long.SIZE - KEY_BITS) ^ Long.MIN_VALUE;
       }
     }
-    Arrays.sort(kept, 0, count);
-    List<Verdict> result = new ArrayList<>(count);
+    kept = count == size ? kept : Arrays.copyOf(kept, count);
+    Arrays.sort(kept);
     for (int i = 0; i < count; i++) {
-      result.add(Verdict.ofRow(Long.rotateRight(kept[i] ^ Long.MIN_VALUE, Long.SIZE - KEY_BITS)));
+      kept[i] = Long.rotateRight(kept[i] ^ Long.MIN_VALUE, Long.SIZE - KEY_BITS);
     }
-    return result;
+    return kept;
+  }
+
+  /** Two sorted lists of rows, without a key in common, as one. */
+  static long[] merge(long[] some, long[] others) {
+    if (some.length == 0 || others.length == 0) {
+      return some.length == 0 ? others : some;
+    }
+    long[] all = new long[some.length + others.length];
+    int i = 0;
+    int j = 0;
+    for (int k = 0; k < all.length; k++) {
+      boolean first = j == others.length || i < some.length && (some[i] & KEY) < (others[j] & KEY);
+      all[k] = first ? some[i++] : others[j++];
+    }
+    return all;
+  }
+
+  /** The rule of a row. */
+  static int rule(long row) {
+    return (int) (row >>> RULE_SHIFT);
+  }
+
+  /** The same row in the name of another rule. */
+  static long withRule(long row, int rule) {
+    return row & (1L << RULE_SHIFT) - 1 | (long) rule << RULE_SHIFT;
+  }
+
+  /** The destination of a row. */
+  static int destination(long row) {
+    return (int) (row >>> 14) & 0x3fff;
   }
 
   /** How many rows each rule has. */
@@ -103,7 +153,7 @@ final class RowTable {
     int[] counts = new int[rules];
     for (long row : rows) {
       if (row != 0) {
-        counts[Verdict.ofRow(row).rule()]++;
+        counts[rule(row)]++;
       }
     }
     return counts;

@@ -24,6 +24,7 @@ final class ServiceRows {
   private final Sides sides;
   private final ToIntFunction<Target> behind;
   private final PortSpace ports;
+  private final RowTable known;
   private final RowTable rows;
   private final int[] sources;
   private final boolean hostGoverned;
@@ -31,11 +32,18 @@ final class ServiceRows {
   /** Who may reach one of these backends: services often lead to the same ones. */
   private final Map<Members, boolean[]> reached = new HashMap<>();
 
+  /**
+   * About the services of a cluster.
+   *
+   * @param known what is known of workloads
+   * @param rows to add to
+   */
   ServiceRows(
       Steering steering,
       Sides sides,
       ToIntFunction<Target> behind,
       PortSpace ports,
+      RowTable known,
       RowTable rows,
       int[] sources,
       boolean hostGoverned) {
@@ -43,6 +51,7 @@ final class ServiceRows {
     this.sides = sides;
     this.behind = behind;
     this.ports = ports;
+    this.known = known;
     this.rows = rows;
     this.sources = sources;
     this.hostGoverned = hostGoverned;
@@ -145,12 +154,12 @@ final class ServiceRows {
     if (!in && !out) {
       return true;
     }
-    long row = rows.find(source, destination, Protocol.TCP, port);
+    long row = known.find(source, destination, Protocol.TCP, port);
     if (row == 0 && !out) {
-      row = rows.find(Reserved.ANY.index(), destination, Protocol.TCP, port);
+      row = known.find(Reserved.ANY.index(), destination, Protocol.TCP, port);
     }
     if (row == 0 && !in) {
-      row = rows.find(source, Reserved.ANY.index(), Protocol.TCP, port);
+      row = known.find(source, Reserved.ANY.index(), Protocol.TCP, port);
     }
     if (row != 0) {
       return Verdict.ofRow(row).decision() != Decision.REFUSE;

@@ -9,6 +9,7 @@ import java.util.Comparator;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.function.Function;
 
 /** What NetworkPolicies make of each identity, as source and as destination. */
 final class Sides {
@@ -30,14 +31,21 @@ final class Sides {
   private final boolean[] guarded;
 
   private final boolean[] guardAudit;
-  private final Map<Integer, Map<Integer, List<Grant>>> egressByPeer = new HashMap<>();
-  private final Map<Integer, List<Grant>> egressToAll = new HashMap<>();
+  private Function<PolicySide, List<Grant>> resolver;
+
+  /** What sources are granted, by who is meant; made when it is asked for. */
+  private final Map<Integer, Egress> egressOf = new HashMap<>();
+
+  /** What one source is granted. */
+  private record Egress(Map<Integer, List<Grant>> byPeer, List<Grant> all) {
+    static final Egress NOTHING = new Egress(Map.of(), List.of());
+  }
 
   /** One direction of all identities. */
   private static final class Direction {
     final Side[] sides;
     final int[] rules;
-    final Map<Integer, List<Grant>> grants = new HashMap<>();
+    final Map<Integer, List<PolicySide>> policies = new HashMap<>();
 
     Direction(int count) {
       sides = new Side[count];
@@ -45,7 +53,7 @@ final class Sides {
       rules = new int[count];
     }
 
-    void select(int identity, int rule, boolean audit, List<Grant> more) {
+    void select(int identity, int rule, boolean audit, PolicySide policy) {
       Side side = audit ? Side.AUDIT : Side.ISOLATED;
       if (side.compareTo(sides[identity]) < 0) {
         // An enforced policy refuses more than those in audit could.
@@ -54,20 +62,20 @@ final class Sides {
       if (side != sides[identity]) {
         sides[identity] = side;
         rules[identity] = rule;
-        grants.put(identity, new ArrayList<>());
+        policies.put(identity, new ArrayList<>());
       } else if (rules[identity] == 0 && side == Side.ISOLATED) {
         rules[identity] = rule;
       }
-      grants.computeIfAbsent(identity, k -> new ArrayList<>()).addAll(more);
+      policies.computeIfAbsent(identity, k -> new ArrayList<>()).add(policy);
     }
 
     /** Who is isolated and yet open to everybody is as good as not isolated, and takes no rows. */
     void reopen() {
-      grants
+      policies
           .entrySet()
           .removeIf(
               entry -> {
-                boolean open = entry.getValue().stream().anyMatch(Grant::open);
+                boolean open = entry.getValue().stream().anyMatch(PolicySide::open);
                 if (open) {
                   sides[entry.getKey()] = Side.OPEN;
                   rules[entry.getKey()] = 0;
@@ -76,12 +84,36 @@ final class Sides {
               });
     }
 
-    List<Grant> grants(int identity) {
-      return grants.getOrDefault(identity, List.of());
+    List<PolicySide> policies(int identity) {
+      return policies.getOrDefault(identity, List.of());
+    }
+
+    /** Whether the same policies say the same of an identity as in another one. */
+    boolean isAs(Direction other, int identity) {
+      if (sides[identity] != other.sides[identity]) {
+        return false;
+      }
+      List<PolicySide> mine = policies(identity);
+      List<PolicySide> others = other.policies(identity);
+      if (mine.size() != others.size()) {
+        return false;
+      }
+      for (int i = 0; i < mine.size(); i++) {
+        if (!mine.get(i).equals(others.get(i))) {
+          return false;
+        }
+      }
+      return true;
     }
   }
 
-  Sides(int count) {
+  /**
+   * Nobody is isolated yet.
+   *
+   * @param resolver finds who is meant by the clauses of a policy
+   */
+  Sides(int count, Function<PolicySide, List<Grant>> resolver) {
+    this.resolver = resolver;
     ingress = new Direction(count);
     egress = new Direction(count);
     guarded = new boolean[count];
@@ -89,22 +121,22 @@ final class Sides {
   }
 
   /** {@code Mesh} or the nature of the identity isolates it; policies may do so as well. */
-  void isolateIngress(int identity, List<Grant> grants) {
+  void isolateIngress(int identity, PolicySide grants) {
     ingress.select(identity, 0, false, grants);
   }
 
   /** The same as a source. */
-  void isolateEgress(int identity, List<Grant> grants) {
+  void isolateEgress(int identity, PolicySide grants) {
     egress.select(identity, 0, false, grants);
   }
 
   /** A policy selects it as a destination. */
-  void selectIngress(int identity, int rule, boolean audit, List<Grant> grants) {
+  void selectIngress(int identity, int rule, boolean audit, PolicySide grants) {
     ingress.select(identity, rule, audit, grants);
   }
 
   /** A policy selects it as a source. */
-  void selectEgress(int identity, int rule, boolean audit, List<Grant> grants) {
+  void selectEgress(int identity, int rule, boolean audit, PolicySide grants) {
     egress.select(identity, rule, audit, grants);
   }
 
@@ -112,21 +144,37 @@ final class Sides {
   void settle() {
     ingress.reopen();
     egress.reopen();
-    egress.grants.forEach(
-        (source, grants) -> {
-          Map<Integer, List<Grant>> byPeer = new HashMap<>();
-          List<Grant> all = new ArrayList<>();
-          for (Grant grant : grants) {
-            if (grant.all()) {
-              all.add(grant);
-            }
-            for (int peer : grant.peers()) {
-              byPeer.computeIfAbsent(peer, k -> new ArrayList<>()).add(grant);
-            }
-          }
-          egressByPeer.put(source, byPeer);
-          egressToAll.put(source, all);
-        });
+  }
+
+  /** Whether the same policies say the same of a destination as in another one. */
+  boolean ingressIsAs(Sides other, int identity) {
+    return ingress.isAs(other.ingress, identity);
+  }
+
+  /** Whether the same policies say the same of a source as in another one. */
+  boolean egressIsAs(Sides other, int identity) {
+    return egress.isAs(other.egress, identity);
+  }
+
+  /** Takes over what another one has found out about a source of which the same is said. */
+  void takeEgress(Sides other, int identity) {
+    Egress known = other.egressOf.get(identity);
+    if (known != null) {
+      egressOf.put(identity, known);
+    }
+  }
+
+  /** To be called when all rows are known: who is meant by a clause cannot be asked any more. */
+  void close() {
+    resolver =
+        side -> {
+          throw new IllegalStateException("asked too late whom a clause means");
+        };
+  }
+
+  /** Whether AuthorizationPolicies decide something about it. */
+  boolean guarded(int identity) {
+    return guarded[identity];
   }
 
   /** AuthorizationPolicies decide something about it. */
@@ -193,18 +241,51 @@ final class Sides {
   }
 
   List<Grant> ingressGrants(int identity) {
-    return ingress.grants(identity);
+    return grants(ingress.policies(identity));
   }
 
   List<Grant> egressGrants(int identity) {
-    return egress.grants(identity);
+    return grants(egress.policies(identity));
+  }
+
+  private List<Grant> grants(List<PolicySide> policies) {
+    if (policies.size() == 1) {
+      return policies.getFirst().grants(resolver);
+    }
+    List<Grant> grants = new ArrayList<>();
+    for (PolicySide policy : policies) {
+      grants.addAll(policy.grants(resolver));
+    }
+    return grants;
+  }
+
+  private Egress egressOf(int source) {
+    if (egress.policies(source).isEmpty()) {
+      return Egress.NOTHING;
+    }
+    Egress known = egressOf.get(source);
+    if (known == null) {
+      Map<Integer, List<Grant>> byPeer = new HashMap<>();
+      List<Grant> all = new ArrayList<>();
+      for (Grant grant : egressGrants(source)) {
+        if (grant.all()) {
+          all.add(grant);
+        }
+        for (int peer : grant.peers()) {
+          byPeer.computeIfAbsent(peer, k -> new ArrayList<>(1)).add(grant);
+        }
+      }
+      known = new Egress(byPeer, all);
+      egressOf.put(source, known);
+    }
+    return known;
   }
 
   /** Clauses of a source that name a destination, or anybody. */
   List<Grant> egressGrants(int source, int destination) {
-    List<Grant> named =
-        egressByPeer.getOrDefault(source, Map.of()).getOrDefault(destination, List.of());
-    List<Grant> all = egressToAll.getOrDefault(source, List.of());
+    Egress granted = egressOf(source);
+    List<Grant> named = granted.byPeer().getOrDefault(destination, List.of());
+    List<Grant> all = granted.all();
     if (named.isEmpty()) {
       return all;
     }

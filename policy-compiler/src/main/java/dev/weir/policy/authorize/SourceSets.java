@@ -156,6 +156,7 @@ final class SourceSets {
    */
   void resolve(
       IdentityPartition partition, OutsideBlocks outside, Map<Integer, Integer> addressOnly) {
+    identities.clear();
     for (Patterns list : patterns) {
       BitSet found = new BitSet();
       int[] workloads = workloads(list);

@@ -16,6 +16,7 @@ import dev.weir.policy.source.Diagnostics;
 import dev.weir.policy.source.Position;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Collections;
 import java.util.Comparator;
 import java.util.HashMap;
 import java.util.HashSet;
@@ -34,25 +35,34 @@ public final class Cluster {
   /** The label every namespace has without being given it. */
   private static final String NAME_LABEL = "kubernetes.io/metadata.name";
 
+  private static final Comparator<Resource> ORDER =
+      Comparator.comparing(Resource::kind)
+          .thenComparing(r -> r.meta().namespace())
+          .thenComparing(r -> r.meta().name());
+
   private final List<Resource> resources;
   private final List<Workload> workloads;
   private final Optional<Mesh> mesh;
-  private final Map<String, Map<String, String>> namespaces = new TreeMap<>();
-  private final Map<String, int[]> byNamespace = new HashMap<>();
-  private final Map<String, Map<String, int[]>> byLabel = new HashMap<>();
+  private final Map<String, Map<String, String>> namespaces;
+  private final Map<String, int[]> byNamespace;
+  private final Map<String, Map<String, int[]>> byLabel;
   private final int[] everyone;
 
   /** Answers that were given before: of many clauses few ask something new. */
-  private final Map<Question, int[]> selected = new HashMap<>();
+  private final Map<Question, int[]> selected;
+
+  /** The resources of a kind, once somebody has asked for them. */
+  private final Map<Class<?>, List<Resource>> kinds = new HashMap<>();
+
+  /** How many answers are kept before they are forgotten: files change, and questions with them. */
+  private static final int MAX_ANSWERS = 1 << 17;
 
   private Cluster(List<Resource> resources, Diagnostics diagnostics) {
-    this.resources =
-        resources.stream()
-            .sorted(
-                Comparator.comparing(Resource::kind)
-                    .thenComparing(r -> r.meta().namespace())
-                    .thenComparing(r -> r.meta().name()))
-            .toList();
+    this.resources = resources.stream().sorted(ORDER).toList();
+    this.selected = new HashMap<>();
+    this.byNamespace = new HashMap<>();
+    this.byLabel = new HashMap<>();
+    this.namespaces = new TreeMap<>();
     this.workloads = Owners.resolve(all(Workload.class));
     List<Mesh> meshes = all(Mesh.class);
     this.mesh = meshes.stream().findFirst();
@@ -76,6 +86,75 @@ public final class Cluster {
     }
     this.everyone = index();
     checkHomes(diagnostics);
+  }
+
+  /** Other resources of the same workloads. */
+  private Cluster(Cluster before, List<Resource> resources, List<Resource> come) {
+    this.resources = resources;
+    this.workloads = before.workloads;
+    this.mesh = before.mesh;
+    this.namespaces = new TreeMap<>(before.namespaces);
+    for (Resource resource : come) {
+      String name = resource.meta().namespace();
+      namespaces.putIfAbsent(name, Map.of(NAME_LABEL, name));
+    }
+    this.byNamespace = before.byNamespace;
+    this.byLabel = before.byLabel;
+    this.everyone = before.everyone;
+    this.selected = before.selected;
+    if (selected.size() > MAX_ANSWERS) {
+      selected.clear();
+    }
+  }
+
+  /**
+   * The same after some resources have gone and others come. Empty when that is more than a small
+   * change: of who is there, or one that cannot be.
+   *
+   * @param gone resources of this cluster
+   * @param come resources
+   */
+  public Optional<Cluster> with(List<Resource> gone, List<Resource> come) {
+    for (List<Resource> changed : List.of(gone, come)) {
+      for (Resource resource : changed) {
+        if (resource instanceof Workload
+            || resource instanceof Mesh
+            || resource instanceof Namespace
+            || resource.meta().namespace().isEmpty()) {
+          return Optional.empty();
+        }
+      }
+    }
+    List<Resource> now = new ArrayList<>(resources);
+    for (Resource resource : gone) {
+      int place = Collections.binarySearch(now, resource, ORDER);
+      if (place < 0) {
+        return Optional.empty();
+      }
+      now.remove(place);
+    }
+    for (Resource resource : come) {
+      int place = Collections.binarySearch(now, resource, ORDER);
+      if (place >= 0) {
+        return Optional.empty();
+      }
+      now.add(-place - 1, resource);
+    }
+    Cluster cluster = new Cluster(this, Collections.unmodifiableList(now), come);
+    kinds.forEach(
+        (kind, found) -> {
+          if (gone.stream().noneMatch(kind::isInstance)
+              && come.stream().noneMatch(kind::isInstance)) {
+            cluster.kinds.put(kind, found);
+          }
+        });
+    return Optional.of(cluster);
+  }
+
+  /** Whether the workloads are the very ones of another cluster. */
+  @SuppressWarnings("ReferenceEquality") // equal ones that were read again would be another world
+  public boolean hasWorkloadsOf(Cluster other) {
+    return workloads == other.workloads;
   }
 
   /** Brings resources into order and finds what cannot be together. */
@@ -143,7 +222,14 @@ public final class Cluster {
 
   /** All resources of a kind, by namespace and name. */
   public <T extends Resource> List<T> all(Class<T> kind) {
-    return resources.stream().filter(kind::isInstance).map(kind::cast).toList();
+    List<Resource> known = kinds.get(kind);
+    if (known == null) {
+      known = resources.stream().filter(kind::isInstance).toList();
+      kinds.put(kind, known);
+    }
+    @SuppressWarnings("unchecked") // nothing else was put there
+    List<T> found = (List<T>) known;
+    return found;
   }
 
   /** Workloads by namespace and name. */

@@ -76,7 +76,7 @@ public record Plan(
     workloads = List.copyOf(workloads);
     identities = List.copyOf(identities);
     rules = List.copyOf(rules);
-    verdicts = List.copyOf(verdicts);
+    verdicts = VerdictRows.copyOf(verdicts);
     portClasses = List.copyOf(portClasses);
     services = List.copyOf(services);
     backends = List.copyOf(backends);
@@ -84,5 +84,10 @@ public record Plan(
     cidrs = List.copyOf(cidrs);
     ports = List.copyOf(ports);
     traffic = List.copyOf(traffic);
+  }
+
+  /** The rows of the kernel's verdict table ({@link Verdict#row}), in the order of the verdicts. */
+  public long[] verdictRows() {
+    return VerdictRows.copyOf(verdicts).toRows();
   }
 }

@@ -76,6 +76,13 @@ public final class Diagnostics {
     }
   }
 
+  /** Errors, then warnings, to be noted elsewhere. */
+  public List<Diagnostic> all() {
+    List<Diagnostic> all = new ArrayList<>(errors());
+    all.addAll(warnings());
+    return List.copyOf(all);
+  }
+
   /** Whether the input is to be refused. */
   public boolean failed() {
     return !errors.isEmpty();
