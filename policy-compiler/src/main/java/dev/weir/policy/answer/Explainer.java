@@ -62,7 +62,7 @@ public final class Explainer {
     this.index = new VerdictIndex(plan);
     this.parties = new Parties(analysis, plan, index);
     this.policies = new NetworkPolicies(analysis, plan);
-    this.routing = new Routing(plan);
+    this.routing = new Routing(plan, analysis.steering());
     this.authorizations = new Authorizations(analysis);
     this.remedies = new Remedies(analysis, policies, authorizations);
     this.requests = new RequestRules(analysis.cluster(), plan, authorizations, remedies);
@@ -174,6 +174,11 @@ public final class Explainer {
   /** The connection is made as far as the proxy: where does it lead the request? */
   private Explanation routed(
       Explanation connection, Party from, Entrance entrance, Request request, String serverName) {
+    Optional<Routing.Connection> split =
+        routing.connection(entrance, serverName.isEmpty() ? request.host() : serverName);
+    if (split.isPresent()) {
+      return byServerName(connection, from, entrance, split.get());
+    }
     Routing.Decision found = routing.ask(entrance, request);
     Optional<Rule> route = found.match().map(m -> rule(m.route().rule()));
     Explanation.Routed routed =
@@ -257,6 +262,69 @@ public final class Explainer {
         Optional.of(routed));
   }
 
+  /** The proxy leads the connection on as it is, whatever is asked over it. */
+  private Explanation byServerName(
+      Explanation connection, Party from, Entrance entrance, Routing.Connection found) {
+    List<Explanation> backends = new ArrayList<>();
+    for (Routing.Share share : found.shares()) {
+      if (share.served()) {
+        for (int endpoint : plan.proxy().clusters().get(share.cluster()).endpoints()) {
+          Backend backend = plan.backends().get(endpoint);
+          Party party = parties.declared(parties.workload(backend.workload()));
+          backends.add(
+              direct(from, party, Protocol.TCP, backend.port(), Asked.CONNECTION.fromHere()));
+        }
+      }
+    }
+    List<Explanation> refused = backends.stream().filter(b -> !b.made()).toList();
+    Decision decision =
+        refused.size() == backends.size()
+            ? Decision.REFUSE
+            : refused.isEmpty() ? Decision.ALLOW : Decision.INSPECT;
+    String why;
+    if (found.route().isEmpty()) {
+      why = "no route is for this server name: the proxy closes the connection";
+    } else if (!found.served()) {
+      why = "route " + found.route() + " has no valid backend: the proxy closes the connection";
+    } else if (backends.isEmpty()) {
+      why = "nobody is behind the services of the route: the proxy closes the connection";
+    } else if (refused.isEmpty()) {
+      why = "the source may reach every backend that the route leads connections to";
+    } else if (decision == Decision.REFUSE) {
+      why = "the source may reach no backend that the route leads connections to";
+    } else {
+      why =
+          "the route picks one of "
+              + backends.size()
+              + " backends, of which the source may not reach "
+              + refused.size();
+    }
+    Optional<Rule> route =
+        found.route().isEmpty() ? Optional.empty() : Optional.of(rule(found.rule()));
+    return new Explanation(
+        connection.from(),
+        entrance.name(),
+        Protocol.TCP,
+        connection.port(),
+        decision,
+        refused.isEmpty() ? route.orElse(connection.decidedBy()) : refused.getFirst().decidedBy(),
+        "proxy",
+        why,
+        connection.findings(),
+        backends,
+        decision == Decision.REFUSE ? Optional.of(together(why, backends)) : Optional.empty(),
+        Optional.of(routed(found)));
+  }
+
+  private Explanation.Routed routed(Routing.Connection found) {
+    return new Explanation.Routed(
+        found.route(),
+        found.route().isEmpty() ? Optional.empty() : Optional.of(rule(found.rule())),
+        -1,
+        0,
+        found.shares());
+  }
+
   private Explanation service(Party from, Party.Virtual to, Protocol protocol, int port) {
     Optional<VirtualPort> found =
         analysis.steering().virtualPorts().stream()
@@ -302,7 +370,9 @@ public final class Explainer {
           made ? "proxy" : "kernel",
           made
               ? route
-                  + " chooses a backend by request, which only the proxy can; it asks for each"
+                  + " chooses a backend by "
+                  + (virtual.front().orElseThrow().l4Routes().isEmpty() ? "request" : "server name")
+                  + ", which only the proxy can; it asks for each"
                   + " backend whether this source may reach it"
               : from instanceof Party.Outside
                   ? "only who runs on this node is led to the proxy by a Service's address: from"
@@ -310,25 +380,39 @@ public final class Explainer {
                   : "the source may reach none of the backends that " + route + " leads to",
           made || !(from instanceof Party.Outside) ? backends : List.of());
     }
+    // Weights that are the kernel's slots; what is sent makes no difference.
+    Optional<Routing.Connection> split =
+        protocol == Protocol.TCP
+            ? routing
+                .connection(Entrance.service(to.name(), port), "")
+                .filter(Routing.Connection::kernel)
+            : Optional.empty();
+    Optional<Explanation.Routed> routed = split.map(this::routed);
     if (backends.isEmpty()) {
-      return answer(
-          from,
-          to,
-          protocol,
-          port,
-          Decision.REFUSE,
-          0,
-          "kernel",
-          "nobody is behind the Service",
-          List.of());
+      Explanation nobody =
+          answer(
+              from,
+              to,
+              protocol,
+              port,
+              Decision.REFUSE,
+              split.map(Routing.Connection::rule).orElse(0),
+              "kernel",
+              split
+                  .map(s -> virtual.why() + ", and nobody is behind any of its backends")
+                  .orElse("nobody is behind the Service"),
+              List.of());
+      return routed.map(nobody::with).orElse(nobody);
     }
     List<Explanation> refused = backends.stream().filter(b -> !b.made()).toList();
     Explanation first = refused.isEmpty() ? backends.getFirst() : refused.getFirst();
     String why =
         refused.isEmpty()
-            ? "no route needs the proxy: the kernel leads the connection to one of "
+            ? (split.isPresent() ? virtual.why() : "no route needs the proxy")
+                + ": the kernel leads the connection to one of "
                 + backends.size()
                 + " backend(s), and the source may reach each"
+                + split.flatMap(Explainer::lost).orElse("")
             : refused.size() == backends.size()
                 ? "the source may reach none of the backends"
                 : "the kernel picks one of "
@@ -348,7 +432,16 @@ public final class Explainer {
         why,
         List.of(),
         backends,
-        whole.remedy());
+        whole.remedy(),
+        routed);
+  }
+
+  /** The part of connections that a split leads nowhere. */
+  private static Optional<String> lost(Routing.Connection split) {
+    return split.shares().stream()
+        .filter(s -> !s.served())
+        .findFirst()
+        .map(s -> "; " + Routing.Share.percent(s.fraction()) + " of connections are refused");
   }
 
   /** Targets that any rule of the service's routes leads to. */

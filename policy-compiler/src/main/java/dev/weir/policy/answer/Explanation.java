@@ -78,6 +78,23 @@ public record Explanation(
         routed);
   }
 
+  /** The same with where it leads. */
+  Explanation with(Routed where) {
+    return new Explanation(
+        from,
+        to,
+        protocol,
+        port,
+        decision,
+        decidedBy,
+        tier,
+        why,
+        findings,
+        backends,
+        remedy,
+        Optional.of(where));
+  }
+
   /** The verdict as tests name it: {@code allow}, {@code deny}, {@code audit}, {@code inspect}. */
   public String word() {
     return decision == Decision.REFUSE ? "deny" : decision.name().toLowerCase(Locale.ROOT);
@@ -99,11 +116,12 @@ public record Explanation(
   public record Finding(Rule rule, Side side, Effect effect, String note) {}
 
   /**
-   * Where a request goes.
+   * Where a request or connection goes.
    *
    * @param route {@code namespace/name}; empty when it meets none
    * @param rule of the plan that stands for the route
-   * @param clause index of the route's rule, in file order; -1 when it meets none
+   * @param clause index of the route's rule, in file order; -1 when it meets none, and where the
+   *     route is of connections
    * @param status what the proxy answers by itself; 0 when a backend answers
    * @param shares where it goes, largest first
    */

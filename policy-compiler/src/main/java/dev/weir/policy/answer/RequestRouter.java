@@ -146,10 +146,22 @@ public final class RequestRouter {
     Optional<Listener> door =
         byHost.of(
             here.getFirst().protocol() == ListenerProtocol.HTTP ? host : tls ? serverName : "");
-    if (door.isPresent() && !requests(door.get().protocol())) {
+    if (door.isPresent() && !door.get().protocol().requests()) {
       Listener found = door.get();
       return l4(
           entrance(found, called), L4Table.find(found.l4Routes(), tls ? serverName : ""), ask);
+    }
+    if (tls && !serverName.isEmpty() && door.isEmpty()) {
+      return ended(
+          entrance(gateway, called, door),
+          Optional.empty(),
+          Routed.Connection.CLOSED,
+          "no listener of Gateway "
+              + gateway
+              + " is for server name "
+              + serverName
+              + ": the handshake is refused",
+          List.of());
     }
     if (parsed.isEmpty()) {
       return reply(entrance(gateway, called, door), LocalReply.MALFORMED, ask);
@@ -158,14 +170,6 @@ public final class RequestRouter {
       Optional<Listener> byAuthority = byHost.of(host);
       if (byAuthority.isEmpty()) {
         return reply(entrance(gateway, called, door), LocalReply.NO_ROUTE, ask);
-      }
-      if (!serverName.isEmpty() && door.isEmpty()) {
-        throw new UnclearException(
-            "no listener of Gateway "
-                + gateway
-                + " has a certificate for "
-                + serverName
-                + ": the handshake is refused");
       }
       if (!serverName.isEmpty() && !door.equals(byAuthority)) {
         return reply(entrance(gateway, called, door), LocalReply.MISDIRECTED, ask);
@@ -178,10 +182,6 @@ public final class RequestRouter {
     Listener found = door.get();
     RouteTable table = listenerTables.computeIfAbsent(found, l -> RouteTable.compile(l.routes()));
     return ask(entrance(found, called), table, parsed.get(), ask, tls ? "https" : "http", called);
-  }
-
-  private static boolean requests(ListenerProtocol protocol) {
-    return protocol == ListenerProtocol.HTTP || protocol == ListenerProtocol.HTTPS;
   }
 
   private List<Listener> gateway(String name) throws UnclearException {
@@ -367,6 +367,7 @@ public final class RequestRouter {
         Optional.empty(),
         "",
         -1,
+        Routed.Connection.MADE,
         200,
         ask.grpc() ? OptionalInt.of(0) : OptionalInt.empty(),
         Optional.empty(),
@@ -434,8 +435,12 @@ public final class RequestRouter {
     }
     List<String> behind = behind(service);
     if (behind.isEmpty() && !filledElsewhere(service)) {
-      throw new UnclearException(
-          "nobody is behind Service " + entrance.name() + ": connect() is refused");
+      return ended(
+          entrance,
+          Optional.empty(),
+          Routed.Connection.REFUSED,
+          "nobody is behind Service " + entrance.name() + ": connect() is refused",
+          List.of());
     }
     Routed.Share share =
         new Routed.Share(
@@ -455,20 +460,28 @@ public final class RequestRouter {
   private Routed split(KernelSplit split, Routed.Entrance entrance, Ask ask)
       throws UnclearException {
     Map<String, Routed.Share> shares = new LinkedHashMap<>();
-    double refused = 0;
+    List<Routed.Failing> failing = new ArrayList<>();
     for (SplitPart part : split.parts()) {
       if (part.weight() == 0) {
         continue;
       }
       double fraction = (double) part.weight() / split.total();
-      if (part.service() == Steering.OUTSIDE
-          || part.workloads().isEmpty()
-              && behind(services.get(part.service())).isEmpty()
-              && !filledElsewhere(services.get(part.service()))) {
-        refused += fraction;
+      if (part.service() == Steering.OUTSIDE) {
+        failing.add(
+            new Routed.Failing(
+                Routed.Connection.REFUSED, LocalReply.NO_VALID_BACKEND, "", fraction));
         continue;
       }
       Service to = services.get(part.service());
+      if (part.workloads().isEmpty() && behind(to).isEmpty() && !filledElsewhere(to)) {
+        failing.add(
+            new Routed.Failing(
+                Routed.Connection.REFUSED,
+                LocalReply.NO_ENDPOINT,
+                to.meta().qualifiedName() + ":" + part.port(),
+                fraction));
+        continue;
+      }
       String key = to.meta().qualifiedName() + ":" + part.port();
       Routed.Share known = shares.get(key);
       shares.put(
@@ -488,8 +501,12 @@ public final class RequestRouter {
               ask.backendHeaders()));
     }
     if (shares.isEmpty()) {
-      throw new UnclearException(
-          split.route() + " leads " + entrance.name() + " to nobody: connect() is refused");
+      return ended(
+          entrance,
+          Optional.of(plan.rules().get(split.rule())),
+          Routed.Connection.REFUSED,
+          split.route() + " leads " + entrance.name() + " to nobody: connect() is refused",
+          failing);
     }
     List<Routed.Share> sorted = new ArrayList<>(shares.values());
     sorted.sort((a, b) -> Double.compare(b.fraction(), a.fraction()));
@@ -498,16 +515,47 @@ public final class RequestRouter {
         Optional.of(plan.rules().get(split.rule())),
         "",
         -1,
+        Routed.Connection.MADE,
         200,
         ask.grpc() ? OptionalInt.of(0) : OptionalInt.empty(),
         Optional.empty(),
         split.route()
             + " splits by connection: its weights are the kernel's slots"
-            + (refused > 0
-                ? "; " + Routing.Share.percent(refused) + " of connections are refused"
-                : ""),
+            + refused(failing),
         sorted,
+        failing,
+        Optional.empty(),
+        Map.of(),
         List.of(),
+        Optional.empty(),
+        Optional.empty(),
+        Optional.empty());
+  }
+
+  private static String refused(List<Routed.Failing> failing) {
+    double refused = failing.stream().mapToDouble(Routed.Failing::fraction).sum();
+    return refused > 0 ? "; " + Routing.Share.percent(refused) + " of connections are refused" : "";
+  }
+
+  /** Nobody gets the connection, so that nothing can be asked over it. */
+  private static Routed ended(
+      Routed.Entrance entrance,
+      Optional<Rule> meets,
+      Routed.Connection how,
+      String why,
+      List<Routed.Failing> failing) {
+    return new Routed(
+        entrance,
+        meets,
+        "",
+        -1,
+        how,
+        0,
+        OptionalInt.empty(),
+        Optional.empty(),
+        why,
+        List.of(),
+        failing,
         Optional.empty(),
         Map.of(),
         List.of(),
@@ -613,6 +661,7 @@ public final class RequestRouter {
         Optional.of(place(match)),
         match.rule().name(),
         match.matchIndex(),
+        Routed.Connection.MADE,
         status,
         OptionalInt.empty(),
         Optional.empty(),
@@ -633,6 +682,7 @@ public final class RequestRouter {
         Optional.empty(),
         "",
         -1,
+        Routed.Connection.MADE,
         ask.grpc() ? 200 : reply.status(),
         ask.grpc() ? OptionalInt.of(reply.grpcStatus()) : OptionalInt.empty(),
         Optional.of(reply),
@@ -663,7 +713,8 @@ public final class RequestRouter {
       }
       double fraction = (double) choice.weight() / total;
       if (choice.cluster() < 0) {
-        failing.add(new Routed.Failing(LocalReply.NO_VALID_BACKEND, "", fraction));
+        failing.add(
+            new Routed.Failing(Routed.Connection.MADE, LocalReply.NO_VALID_BACKEND, "", fraction));
         continue;
       }
       HeaderFields sent = new HeaderFields(ask.headers());
@@ -679,10 +730,17 @@ public final class RequestRouter {
               !newHost.isEmpty() ? newHost : host.isEmpty() ? ask.authority() : host,
               action.target(target, match).text(),
               sent.joined());
-      share(choice.cluster(), fraction, backendRequest, answer.joined(), shares, failing);
+      share(
+          choice.cluster(),
+          fraction,
+          backendRequest,
+          answer.joined(),
+          Routed.Connection.MADE,
+          shares,
+          failing);
     }
     if (total == 0) {
-      failing.add(new Routed.Failing(LocalReply.NO_VALID_BACKEND, "", 1));
+      failing.add(new Routed.Failing(Routed.Connection.MADE, LocalReply.NO_VALID_BACKEND, "", 1));
     }
     return outcome(
         entrance,
@@ -700,12 +758,13 @@ public final class RequestRouter {
       double fraction,
       Routed.BackendRequest request,
       Map<String, String> response,
+      Routed.Connection otherwise,
       List<Routed.Share> shares,
       List<Routed.Failing> failing) {
     Steering.RouteCluster target = clusters.get(index);
     Service service = services.get(target.service());
     if (target.workloads().isEmpty() && target.targets().isEmpty() && !filledElsewhere(service)) {
-      failing.add(new Routed.Failing(LocalReply.NO_ENDPOINT, target.name(), fraction));
+      failing.add(new Routed.Failing(otherwise, LocalReply.NO_ENDPOINT, target.name(), fraction));
       return;
     }
     List<String> workloads =
@@ -789,6 +848,7 @@ public final class RequestRouter {
         place,
         match.map(m -> m.rule().name()).orElse(""),
         match.map(RouteMatch::matchIndex).orElse(-1),
+        Routed.Connection.MADE,
         grpc || reply.isEmpty() ? 200 : reply.get().status(),
         grpc ? OptionalInt.of(reply.map(LocalReply::grpcStatus).orElse(0)) : OptionalInt.empty(),
         reply,
@@ -803,13 +863,20 @@ public final class RequestRouter {
         match.flatMap(m -> m.rule().session()));
   }
 
-  /** A route of connections: what is asked over them makes no difference. */
-  private Routed l4(Routed.Entrance entrance, Optional<L4Route> route, Ask ask)
-      throws UnclearException {
+  /**
+   * A route of connections: what is asked over them makes no difference, and a share without a
+   * backend is closed, as nobody speaks HTTP there.
+   */
+  private Routed l4(Routed.Entrance entrance, Optional<L4Route> route, Ask ask) {
     if (route.isEmpty()) {
-      throw new UnclearException(
-          "no route of " + entrance.name() + " is for this server name: the connection is closed");
+      return ended(
+          entrance,
+          Optional.empty(),
+          Routed.Connection.CLOSED,
+          "no route of " + entrance.name() + " is for this server name: the connection is closed",
+          List.of());
     }
+    Rule rule = plan.rules().get(route.get().rule());
     List<WeightedBackend> backends = route.get().backends();
     long total = backends.stream().mapToLong(WeightedBackend::weight).sum();
     List<Routed.Share> shares = new ArrayList<>();
@@ -818,19 +885,32 @@ public final class RequestRouter {
       if (backend.weight() > 0) {
         double fraction = (double) backend.weight() / total;
         if (backend.cluster() < 0) {
-          failing.add(new Routed.Failing(LocalReply.NO_VALID_BACKEND, "", fraction));
+          failing.add(
+              new Routed.Failing(
+                  Routed.Connection.CLOSED, LocalReply.NO_VALID_BACKEND, "", fraction));
         } else {
-          share(backend.cluster(), fraction, untouched(ask), ask.backendHeaders(), shares, failing);
+          share(
+              backend.cluster(),
+              fraction,
+              untouched(ask),
+              ask.backendHeaders(),
+              Routed.Connection.CLOSED,
+              shares,
+              failing);
         }
       }
     }
     if (shares.isEmpty()) {
-      throw new UnclearException(
-          "route " + route.get().name() + " has no backend: the connection is closed");
+      return ended(
+          entrance,
+          Optional.of(rule),
+          Routed.Connection.CLOSED,
+          "route " + route.get().name() + " has no backend: the connection is closed",
+          failing);
     }
     return outcome(
         entrance,
-        Optional.of(plan.rules().get(route.get().rule())),
+        Optional.of(rule),
         Optional.empty(),
         Optional.empty(),
         shares,

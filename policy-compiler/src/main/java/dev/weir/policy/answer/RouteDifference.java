@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.weir.policy.answer;
 
+import dev.weir.policy.answer.Routing.Connection;
 import dev.weir.policy.answer.Routing.Decision;
 import dev.weir.policy.answer.Routing.Entrance;
 import dev.weir.policy.answer.Routing.Share;
@@ -41,6 +42,7 @@ public final class RouteDifference {
   private static final int MOST_JOINED = 12;
 
   private static final String NO_ROUTE = "No Route";
+  private static final String NO_LISTENER = "No Listener";
   private static final String OTHER = "weir-probe";
 
   private final Routing older;
@@ -50,19 +52,22 @@ public final class RouteDifference {
   private boolean changed;
 
   /**
-   * Requests that are treated unlike before.
+   * Requests or connections that are treated unlike before.
    *
    * @param entrance where they come in
-   * @param host {@code *} for any that no route names
+   * @param connections whether nobody looks at requests there, before and after
+   * @param host or server name; {@code *} for any that no route names
    * @param path {@code /a/*} for what is below, {@code *} for any that no route names
    * @param method {@code *} for any that no route names
    * @param headers that they have
    * @param query parameters that they have
-   * @param older what became of them: shares of services, a status, or {@code No Route}
+   * @param older what became of them: shares of services, a status, {@code No Route} or {@code No
+   *     Listener}
    * @param newer what becomes of them
    */
   public record Row(
       Entrance entrance,
+      boolean connections,
       String host,
       String path,
       String method,
@@ -78,11 +83,20 @@ public final class RouteDifference {
 
     /** {@code added} when there was no route, {@code removed} when there is none, or changed. */
     public String change() {
-      return older.equals(NO_ROUTE) ? "added" : newer.equals(NO_ROUTE) ? "removed" : "changed";
+      return nothing(older) > nothing(newer)
+          ? "added"
+          : nothing(older) < nothing(newer) ? "removed" : "changed";
+    }
+
+    private static int nothing(String answer) {
+      return answer.startsWith(NO_LISTENER) ? 2 : answer.startsWith(NO_ROUTE) ? 1 : 0;
     }
 
     /** The requests in a line. */
     public String requests() {
+      if (connections) {
+        return host;
+      }
       StringBuilder text = new StringBuilder(method.equals("*") ? "" : method + " ");
       text.append(host.equals("*") ? "" : host).append(path.equals("*") ? "/*" : path);
       query.forEach((name, value) -> text.append(" ?").append(name).append('=').append(value));
@@ -96,7 +110,7 @@ public final class RouteDifference {
    *
    * @param widened some request reaches a service that it did not reach
    * @param narrowed some request does not reach a service that it reached
-   * @param changed anything differs, if only shares or filters
+   * @param changed anything differs, if only shares, filters or listeners
    */
   public record Direction(boolean widened, boolean narrowed, boolean changed) {}
 
@@ -105,11 +119,36 @@ public final class RouteDifference {
    */
   private record Sample<T>(T value, String label) {}
 
-  private record Answer(String text, Set<String> services) {}
+  /**
+   * What becomes of a request or connection.
+   *
+   * @param text of it
+   * @param details that are told only where they differ
+   * @param services who gets it, or a copy
+   * @param connection whether nobody looks at requests; also where nobody is at all
+   */
+  private record Answer(
+      String text, List<String> details, Set<String> services, boolean connection) {
+
+    static final Answer NOBODY = new Answer(NO_LISTENER, List.of(), Set.of(), true);
+
+    String text(Answer other) {
+      if (other.text.equals(NO_LISTENER)) {
+        return text;
+      }
+      List<String> own = new ArrayList<>(details);
+      own.removeAll(other.details());
+      return text + (own.isEmpty() ? "" : "; " + String.join(", ", own));
+    }
+  }
 
   private record Pair(Answer older, Answer newer) {
     boolean same() {
-      return older.text().equals(newer.text());
+      return older.text().equals(newer.text()) && older.details().equals(newer.details());
+    }
+
+    boolean connections() {
+      return older.connection() && newer.connection();
     }
   }
 
@@ -137,6 +176,9 @@ public final class RouteDifference {
         hostnames.addAll(route.hostnames());
         route.rules().stream().map(RouteRule::matches).forEach(matches::addAll);
       }
+    }
+    for (Routing routing : List.of(older, newer)) {
+      hostnames.addAll(routing.hostnames(routing.of(base(entrance), entrance.client())));
     }
     List<Sample<String>> hosts = hosts(hostnames);
     List<Sample<String>> paths = paths(matches);
@@ -178,13 +220,14 @@ public final class RouteDifference {
                 rows.accept(
                     new Row(
                         entrance,
+                        pair.connections(),
                         hosts.get(h).label(),
                         paths.get(p).label(),
                         methods.get(m).label(),
                         headers.get(d).value(),
                         queries.get(q).value(),
-                        pair.older().text(),
-                        pair.newer().text()));
+                        pair.older().text(pair.newer()),
+                        pair.newer().text(pair.older())));
               }
             }
           }
@@ -223,31 +266,46 @@ public final class RouteDifference {
 
   private static Answer ask(Routing routing, Entrance entrance, Request request) {
     Entrance here = routing.of(base(entrance), entrance.client());
-    Optional<String> connections = routing.connections(here);
-    if (connections.isPresent()) {
-      return new Answer(connections.get(), routing.connectionServices(here));
-    }
     if (!routing.has(here)) {
+      if (here.kind().equals("Gateway")) {
+        return Answer.NOBODY;
+      }
       // A service without routes leads to its own workloads.
       return routing.plainService(here)
-          ? new Answer(here.name() + ":" + here.port() + " 100%", Set.of(service(here)))
-          : new Answer(NO_ROUTE, Set.of());
+          ? new Answer(
+              here.name() + ":" + here.port() + " 100%", List.of(), Set.of(service(here)), true)
+          : new Answer(NO_ROUTE, List.of(), Set.of(), true);
+    }
+    if (!routing.open(here, request.host())) {
+      return Answer.NOBODY;
+    }
+    List<String> details = new ArrayList<>(routing.entry(here, request.host()));
+    Set<String> services = new TreeSet<>();
+    Optional<Connection> connection = routing.connection(here, request.host());
+    if (connection.isPresent()) {
+      Connection found = connection.get();
+      found.shares().stream().filter(Share::served).forEach(s -> services.add(s.target()));
+      details.addAll(routing.dialled(found.shares()));
+      return new Answer(
+          found.route().isEmpty() ? NO_ROUTE : found.toString(), details, services, true);
     }
     Decision decision = routing.ask(here, request);
     if (decision.match().isEmpty()) {
-      return new Answer(NO_ROUTE, Set.of());
+      return new Answer(NO_ROUTE, details, services, false);
     }
-    Set<String> services = new TreeSet<>();
-    decision.shares().stream()
-        .filter(s -> s.cluster() >= 0)
-        .forEach(s -> services.add(s.service() + ":" + s.port()));
+    decision.shares().stream().filter(Share::served).forEach(s -> services.add(s.target()));
+    services.addAll(routing.mirrored(decision));
+    details.addAll(routing.dialled(decision.shares()));
     String text =
         decision.status() != 0
             ? "status " + decision.status()
             : String.join(", ", decision.shares().stream().map(Share::toString).toList());
     List<String> effects = routing.effects(decision);
     return new Answer(
-        text + (effects.isEmpty() ? "" : "; " + String.join(", ", effects)), services);
+        text + (effects.isEmpty() ? "" : "; " + String.join(", ", effects)),
+        details,
+        services,
+        false);
   }
 
   private static String service(Entrance entrance) {

@@ -19,7 +19,9 @@ import java.util.OptionalInt;
  * @param meets the rule it meets, with its place; empty when it meets none
  * @param name of that rule, empty when it has none
  * @param match index of the match of that rule that holds; -1 for none
- * @param status what the client gets: the proxy's own, or 200 where a backend answers
+ * @param connection what becomes of the connection
+ * @param status what the client gets: the proxy's own, or 200 where a backend answers; 0 without a
+ *     connection
  * @param grpcStatus the same for a call of gRPC
  * @param reply why the proxy answers by itself
  * @param why for people
@@ -37,6 +39,7 @@ public record Routed(
     Optional<Rule> meets,
     String name,
     int match,
+    Connection connection,
     int status,
     OptionalInt grpcStatus,
     Optional<LocalReply> reply,
@@ -55,6 +58,16 @@ public record Routed(
     shares = List.copyOf(shares);
     failing = List.copyOf(failing);
     mirrors = List.copyOf(mirrors);
+  }
+
+  /** What becomes of the connection that a request would come over. */
+  public enum Connection {
+    /** It is made. */
+    MADE,
+    /** The proxy takes it and closes it, since nobody is there for it. */
+    CLOSED,
+    /** {@code connect()} fails, since nobody is there for it. */
+    REFUSED
   }
 
   /**
@@ -108,13 +121,30 @@ public record Routed(
       String method, String host, String path, Map<String, String> headers) {}
 
   /**
-   * A part of the requests that no backend gets.
+   * A part of the requests or connections that no backend gets.
    *
-   * @param reply what is answered instead
+   * @param connection {@code MADE} for requests, which are answered; else connections are split,
+   *     and this is what becomes of these
+   * @param reply what is answered instead, and why there is no backend
    * @param backend {@code namespace/name:port}; empty for an invalid reference
    * @param fraction from 0 to 1
    */
-  public record Failing(LocalReply reply, String backend, double fraction) {}
+  public record Failing(Connection connection, LocalReply reply, String backend, double fraction) {
+
+    /** What the client gets; 0 when its connection ends. */
+    public int status() {
+      return connection == Connection.MADE ? reply.status() : 0;
+    }
+
+    /** For people. */
+    public String why() {
+      return switch (connection) {
+        case MADE -> reply.text();
+        case CLOSED -> reply.text() + ": the connection is closed";
+        case REFUSED -> reply.text() + ": connect() is refused";
+      };
+    }
+  }
 
   /**
    * Who gets a copy.

@@ -231,13 +231,21 @@ public final class ExplainCommand implements Callable<Integer> {
                             + "  route: "
                             + routed
                                 .rule()
-                                .map(r -> r.describe() + " rules[" + routed.clause() + "]")
+                                .map(
+                                    r ->
+                                        r.describe()
+                                            + (routed.clause() < 0
+                                                ? ""
+                                                : " rules[" + routed.clause() + "]"))
                                 .orElse("none")
                             + " -> "
-                            + (routed.status() == 0
-                                ? String.join(
-                                    ", ", routed.shares().stream().map(s -> s.toString()).toList())
-                                : "status " + routed.status())));
+                            + (routed.shares().isEmpty() && routed.status() == 0
+                                ? "refused"
+                                : routed.status() == 0
+                                    ? String.join(
+                                        ", ",
+                                        routed.shares().stream().map(s -> s.toString()).toList())
+                                    : "status " + routed.status())));
     for (Finding finding : explanation.findings()) {
       input
           .out()

@@ -228,7 +228,9 @@ public final class RouteCommand implements Callable<Integer> {
             + entrance.place().map(RouteCommand::at).orElse("")
             + ": "
             + ansi.string(
-                routed.status() < 400 && routed.grpcStatus().orElse(0) == 0
+                routed.connection() == Routed.Connection.MADE
+                        && routed.status() < 400
+                        && routed.grpcStatus().orElse(0) == 0
                     ? "@|green,bold " + RouteReports.outcome(routed) + "|@"
                     : "@|red,bold " + RouteReports.outcome(routed) + "|@"));
     line("  why:      " + routed.why());
@@ -262,10 +264,10 @@ public final class RouteCommand implements Callable<Integer> {
               + RouteReports.percent(failing.fraction())
               + " "
               + (failing.backend().isEmpty() ? "" : failing.backend() + " ")
-              + "answered "
-              + failing.reply().status()
-              + ": "
-              + failing.reply().text());
+              + (failing.connection() == Routed.Connection.MADE
+                  ? "answered " + failing.status() + ": "
+                  : "")
+              + failing.why());
     }
     routed
         .redirect()

@@ -8,6 +8,7 @@ import dev.weir.policy.route.Location;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 
@@ -20,6 +21,9 @@ final class RouteReports {
   static Map<String, Object> routed(Routed routed) {
     Map<String, Object> report = new LinkedHashMap<>();
     report.put("status", routed.status());
+    if (routed.connection() != Routed.Connection.MADE) {
+      report.put("connection", word(routed.connection()));
+    }
     if (routed.grpcStatus().isPresent()) {
       report.put("grpc_status", LocalReply.grpcName(routed.grpcStatus().getAsInt()));
       report.put("grpc_status_number", routed.grpcStatus().getAsInt());
@@ -109,12 +113,20 @@ final class RouteReports {
 
   private static Map<String, Object> failing(Routed.Failing failing) {
     Map<String, Object> report = new LinkedHashMap<>();
-    report.put("status", failing.reply().status());
+    if (failing.connection() == Routed.Connection.MADE) {
+      report.put("status", failing.status());
+    } else {
+      report.put("connection", word(failing.connection()));
+    }
     report.put("share", failing.fraction());
     report.put(
         "backend", failing.backend().isEmpty() ? Optional.empty() : Optional.of(failing.backend()));
-    report.put("why", failing.reply().text());
+    report.put("why", failing.why());
     return report;
+  }
+
+  private static String word(Routed.Connection connection) {
+    return connection.name().toLowerCase(Locale.ROOT);
   }
 
   private static Map<String, Object> redirect(Location location) {
@@ -155,6 +167,9 @@ final class RouteReports {
 
   /** For people. */
   static String outcome(Routed routed) {
+    if (routed.connection() != Routed.Connection.MADE) {
+      return "the connection is " + word(routed.connection());
+    }
     return routed.grpcStatus().isPresent()
         ? "gRPC "
             + LocalReply.grpcName(routed.grpcStatus().getAsInt())

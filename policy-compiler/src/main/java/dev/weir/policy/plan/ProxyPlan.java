@@ -57,7 +57,12 @@ public record ProxyPlan(
     /** TLS that ends here, chosen by server name; its content is not looked at: {@link L4Route}. */
     TLS_TERMINATE,
     /** Bytes: {@link L4Route}. */
-    TCP
+    TCP;
+
+    /** Whether it looks at requests, else only at connections. */
+    public boolean requests() {
+      return this == HTTP || this == HTTPS;
+    }
   }
 
   /**

@@ -113,10 +113,62 @@ class KernelSplitTest {
   }
 
   @Test
-  void aSplitToNobodyIsNoAnswer() throws Exception {
-    String files = file("files.yaml", SHOP + TCP.replaceAll("\\{name: [ab],", "{name: nobody,"));
-    assertThat(run(ExitCodes.USAGE, "route", files, "--from", "shop/", "--host", "front"))
+  void aSplitToNobodyIsARefusedConnection() throws Exception {
+    assertThat(route(SHOP + TCP.replaceAll("\\{name: [ab],", "{name: nobody,")))
+        .contains("the connection is refused")
         .contains("TCPRoute shop/r leads shop/front to nobody: connect() is refused");
+  }
+
+  private String explain(String files) throws Exception {
+    String workloads =
+        """
+        ---
+        apiVersion: weir.dev/v1alpha1
+        kind: Workload
+        metadata: {name: c, namespace: shop}
+        spec: {cgroup: /c}
+        ---
+        apiVersion: weir.dev/v1alpha1
+        kind: Workload
+        metadata: {name: here, namespace: shop, labels: {app: a}}
+        spec: {cgroup: /a, ports: [{port: 80}]}
+        ---
+        apiVersion: weir.dev/v1alpha1
+        kind: Workload
+        metadata: {name: there, namespace: shop, labels: {app: b}}
+        spec: {cgroup: /b, address: 10.0.0.2, ports: [{port: 80}]}
+        """;
+    return run(
+        ExitCodes.OK,
+        "explain",
+        file("files.yaml", files + workloads),
+        "--from",
+        "shop/c",
+        "--to",
+        "service/shop/front",
+        "--port",
+        "80");
+  }
+
+  @Test
+  void explainNamesTheTierTheRouteAndTheSharesOfATcpRoute() throws Exception {
+    assertThat(explain(SHOP + TCP))
+        .contains("TCPRoute shop/r splits by connection", "tier: kernel")
+        .contains("route: TCPRoute shop/r", "shop/a:80 75%, shop/b:80 25%")
+        .contains("-> shop/here TCP 80: allowed", "-> shop/there TCP 80: allowed");
+  }
+
+  @Test
+  void explainNamesTheTierTheRouteAndTheSharesOfAnHttpRouteByConnection() throws Exception {
+    assertThat(explain(SHOP + HTTP))
+        .contains("HTTPRoute shop/r splits by connection", "tier: kernel")
+        .contains("route: HTTPRoute shop/r", "shop/a:80 75%, shop/b:80 25%");
+  }
+
+  @Test
+  void explainSaysWhichPartOfConnectionsIsRefused() throws Exception {
+    assertThat(explain(SHOP + TCP.replace("{name: b,", "{name: nobody,")))
+        .contains("shop/a:80 75%, refused 25%", "25% of connections are refused");
   }
 
   @Test
