@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.weir.proxy;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import dev.weir.policy.Compilation;
+import dev.weir.policy.PolicyCompiler;
+import dev.weir.policy.json.JsonObject;
+import dev.weir.policy.plan.Address;
+import dev.weir.policy.plan.Backend;
+import dev.weir.policy.plan.Plan;
+import dev.weir.policy.plan.ProxyUpdate;
+import dev.weir.policy.plan.Workload;
+import dev.weir.policy.source.SourceTree;
+import dev.weir.proxy.observe.Log;
+import java.io.ByteArrayOutputStream;
+import java.io.IOException;
+import java.io.PrintStream;
+import java.io.UncheckedIOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import java.util.stream.IntStream;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
+
+/**
+ * The cases of the Gateway API's suite that depend on what happens at run time: their files, with
+ * free ports and a pod on loopback, compiled and served by the proxy.
+ */
+@Timeout(60)
+final class GatewayConformanceTest {
+
+  private static final Path DATA =
+      Path.of("..", "policy-compiler", "src", "test", "resources", "conformance", "gateway-api");
+
+  private static final Pattern DELAY = Pattern.compile("[?&]delay=([0-9]+)s");
+
+  /** Who answers as the suite's pods do. */
+  private static final String POD =
+      """
+      ---
+      apiVersion: weir.dev/v1alpha1
+      kind: Workload
+      metadata:
+        name: infra-backend-v1
+        namespace: gateway-conformance-infra
+        labels: {app: infra-backend-v1}
+      spec: {cgroup: /pod, ports: [{port: 3000}]}
+      """;
+
+  @TempDir private Path directory;
+
+  record Case(String folder, int index, JsonObject question) {
+    @Override
+    public String toString() {
+      return "gateway-api/" + folder + "#" + index + " " + question.object("request").text("path");
+    }
+  }
+
+  static Stream<Case> cases() {
+    return Stream.of(
+            "httproute-timeout-request",
+            "httproute-timeout-backend-request",
+            "httproute-service-types")
+        .flatMap(GatewayConformanceTest::of);
+  }
+
+  private static Stream<Case> of(String folder) {
+    List<JsonObject> questions =
+        JsonObject.parse(read(DATA.resolve(folder).resolve("cases.json")), folder).objects("cases");
+    return IntStream.range(0, questions.size())
+        .mapToObj(i -> new Case(folder, i, questions.get(i)));
+  }
+
+  private static String read(Path file) {
+    try {
+      return Files.readString(file);
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+  }
+
+  /** An address of a pod, which a test has none of its own for: it is dialled on loopback. */
+  private static final Address POD_ADDRESS = Address.parse("192.0.2.9").orElseThrow();
+
+  /** An address for every slice of IPv4, as the suite gives them while it runs. */
+  private static String fill(String files) {
+    return Stream.of(files.split("(?m)^---\n", -1))
+        .map(
+            document ->
+                document.contains("kind: EndpointSlice") && document.contains("addressType: IPv4")
+                    ? document + "endpoints: [{addresses: [192.0.2.9]}]\n"
+                    : document)
+        .reduce((a, b) -> a + "---\n" + b)
+        .orElseThrow();
+  }
+
+  private ProxyUpdate compile(String folder, int gatewayPort, int podPort) throws IOException {
+    String files =
+        fill(read(DATA.resolve(folder).resolve("input.yaml")).stripTrailing() + "\n")
+                .replace("port: 80\n", "port: " + gatewayPort + "\n")
+            + POD;
+    Path file = directory.resolve("files.yaml");
+    Files.writeString(file, files.replace("3000", String.valueOf(podPort)));
+    Compilation compilation = PolicyCompiler.analyse(SourceTree.read(file)).compilation();
+    assertThat(compilation).as(compilation.toString()).isInstanceOf(Compilation.Compiled.class);
+    Plan plan = ((Compilation.Compiled) compilation).plan();
+    List<Integer> numbers = new ArrayList<>();
+    for (int i = 0; i < plan.workloads().size(); i++) {
+      numbers.add(i < Workload.RESERVED ? i : i + Mesh.WEB - Workload.RESERVED);
+    }
+    return new ProxyUpdate(1, onLoopback(plan), numbers, List.of());
+  }
+
+  private static Plan onLoopback(Plan plan) {
+    List<Backend> backends =
+        plan.backends().stream()
+            .map(
+                b ->
+                    b.address().equals(POD_ADDRESS)
+                        ? new Backend(Address.LOOPBACK4, b.port(), b.workload(), b.identity())
+                        : b)
+            .toList();
+    return new Plan(
+        plan.settings(),
+        plan.workloads(),
+        plan.identities(),
+        plan.rules(),
+        plan.verdicts(),
+        plan.portClasses(),
+        plan.services(),
+        backends,
+        plan.endpoints(),
+        plan.cidrs(),
+        plan.ports(),
+        plan.proxy(),
+        plan.traffic());
+  }
+
+  /** Echoes the request's first line; a query {@code delay=1s} makes it wait before. */
+  private static RawBackend pod() throws IOException {
+    return new RawBackend(
+        connection -> {
+          String head = connection.head();
+          Matcher delay = DELAY.matcher(head.lines().findFirst().orElse(""));
+          if (delay.find()) {
+            try {
+              Thread.sleep(Duration.ofSeconds(Long.parseLong(delay.group(1))));
+            } catch (InterruptedException e) {
+              Thread.currentThread().interrupt();
+            }
+          }
+          String body = head.lines().findFirst().orElse("");
+          connection.respond("", body);
+        });
+  }
+
+  @ParameterizedTest(name = "{0}")
+  @MethodSource("cases")
+  void isAnsweredByTheProxyItself(Case asked) throws Exception {
+    JsonObject expect = asked.question().object("expect");
+    JsonObject request = asked.question().object("request");
+    int gatewayPort = Mesh.freePort();
+    ByteArrayOutputStream log = new ByteArrayOutputStream();
+    try (RawBackend pod = pod();
+        Proxy proxy =
+            new Proxy(
+                1,
+                channel -> Optional.empty(),
+                System::nanoTime,
+                new Log(new PrintStream(log, true, StandardCharsets.UTF_8)))) {
+      proxy.update(compile(asked.folder(), gatewayPort, pod.port()));
+      try (Client client = new Client(gatewayPort)) {
+        Client.Response response = client.get(request.text("path"));
+        assertThat((List<?>) expect.toMap().get("status"))
+            .as(log.toString(StandardCharsets.UTF_8))
+            .anyMatch(status -> ((Number) status).intValue() == response.status());
+        if (response.status() == 200) {
+          JsonObject sent = expect.object("backend_request");
+          assertThat(response.text())
+              .startsWith(sent.text("method") + " " + sent.text("path") + " ");
+        }
+      }
+    }
+  }
+}
