@@ -17,6 +17,7 @@ import dev.weir.policy.plan.Reserved;
 import dev.weir.policy.plan.Rule;
 import dev.weir.policy.plan.Verdict.Decision;
 import dev.weir.policy.plan.VerdictIndex;
+import dev.weir.policy.route.RouteMatch;
 import dev.weir.policy.steer.Steering;
 import dev.weir.policy.steer.Steering.Target;
 import dev.weir.policy.steer.Steering.VirtualPort;
@@ -106,9 +107,17 @@ public final class Explainer {
     }
     Explanation connection = service(from, service, Protocol.TCP, port);
     Entrance entrance = routing.of(Entrance.service(service.name(), port), namespace(from));
-    return connection.decision() == Decision.INSPECT && routing.has(entrance)
-        ? routed(connection, from, entrance, request, "")
-        : connection;
+    if (!routing.has(entrance) || from instanceof Party.Outside) {
+      return connection;
+    }
+    if (connection.decision() != Decision.INSPECT && connection.made()) {
+      return connection;
+    }
+    Explanation routed = routed(connection, from, entrance, request, "");
+    // What is refused as a connection must be allowed as this request, too.
+    return connection.made()
+        ? routed
+        : routed.made() ? connection : connection.by(routed.remedy().or(connection::remedy));
   }
 
   /**
@@ -133,19 +142,21 @@ public final class Explainer {
     Explanation connection =
         direct(from, new Party.Proxy(), Protocol.TCP, port, Asked.CONNECTION)
             .to(entrance.name() + "[Gateway]");
-    if (!connection.made()) {
-      return connection;
-    }
     String serverName = routing.secure(entrance) ? request.host() : "";
     // Without a listener for the host it is answered 404 before anybody is asked.
     Optional<Explanation> own =
         routing.serves(entrance, request)
             ? requests.gateway(connection, from, entrance.name(), request, serverName)
             : Optional.empty();
-    if (own.isPresent() && !own.get().made()) {
-      return own.get();
-    }
     Explanation routed = routed(connection, from, entrance, request, serverName);
+    List<Explanation> refusing = new ArrayList<>(List.of(connection));
+    own.ifPresent(refusing::add);
+    refusing.add(routed);
+    refusing.removeIf(Explanation::made);
+    if (!refusing.isEmpty() && !refusing.getFirst().equals(routed)) {
+      Explanation first = refusing.getFirst();
+      return first.by(Optional.of(together(first.why(), refusing)));
+    }
     return own.filter(o -> o.decision() == Decision.AUDIT && routed.made())
         .map(
             o ->
@@ -197,17 +208,21 @@ public final class Explainer {
           Party party = parties.declared(parties.workload(backend.workload()));
           Explanation reached =
               direct(from, party, Protocol.TCP, backend.port(), Asked.CONNECTION.fromHere());
-          backends.add(
-              found.match().isEmpty()
-                  ? reached
-                  : requests.ask(
-                      reached,
-                      from,
-                      backend,
-                      share.cluster(),
-                      request,
-                      found.match().get(),
-                      serverName));
+          if (found.match().isEmpty()) {
+            backends.add(reached);
+            continue;
+          }
+          RouteMatch match = found.match().get();
+          if (reached.made()) {
+            backends.add(
+                requests.ask(reached, from, backend, share.cluster(), request, match, serverName));
+            continue;
+          }
+          // Both the connection and then the request must be allowed.
+          Request sent = RequestRules.atBackend(request, match, share.cluster());
+          Explanation whole =
+              direct(from, party, Protocol.TCP, backend.port(), Asked.of(sent).fromHere());
+          backends.add(reached.by(whole.remedy().or(reached::remedy)));
         }
       }
     }
@@ -482,9 +497,22 @@ public final class Explainer {
   /** What opens the way to every backend that is closed. */
   private static Remedy together(String why, List<Explanation> backends) {
     List<Remedy> remedies = backends.stream().flatMap(b -> b.remedy().stream()).toList();
-    return new Remedy(
-        remedies.isEmpty() ? "no change of policy helps: " + why : remedies.getFirst().note(),
-        remedies.stream().flatMap(r -> r.changes().stream()).distinct().toList());
+    if (remedies.isEmpty()) {
+      return new Remedy("no change of policy helps: " + why, List.of());
+    }
+    Optional<Remedy> none = remedies.stream().filter(r -> r.changes().isEmpty()).findFirst();
+    if (none.isPresent()) {
+      return none.get();
+    }
+    List<Change> all = remedies.stream().flatMap(r -> r.changes().stream()).toList();
+    return Changes.together(all)
+        .map(changes -> Remedies.remedy(changes, ""))
+        .orElseGet(
+            () ->
+                new Remedy(
+                    "mutual TLS is demanded by several backends, of which no one change of"
+                        + " policy excepts all: have it come by mutual TLS",
+                    List.of()));
   }
 
   private Rule rule(int index) {

@@ -95,6 +95,13 @@ public record Explanation(
         Optional.of(where));
   }
 
+  /** The same, and that this would have it allowed. */
+  Explanation by(Optional<Remedy> better) {
+    return new Explanation(
+        from, to, protocol, port, decision, decidedBy, tier, why, findings, backends, better,
+        routed);
+  }
+
   /** The verdict as tests name it: {@code allow}, {@code deny}, {@code audit}, {@code inspect}. */
   public String word() {
     return decision == Decision.REFUSE ? "deny" : decision.name().toLowerCase(Locale.ROOT);

@@ -121,7 +121,8 @@ final class Remedies {
     return remedy(changes, note);
   }
 
-  private static Remedy remedy(List<Change> changes, String note) {
+  /** Changes that are all needed. */
+  static Remedy remedy(List<Change> changes, String note) {
     return new Remedy(
         (changes.size() == 1
                 ? "one change allows it"

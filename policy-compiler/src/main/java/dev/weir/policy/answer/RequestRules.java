@@ -226,6 +226,18 @@ final class RequestRules {
         Token.NONE);
   }
 
+  /**
+   * A request as a backend gets it.
+   *
+   * @param cluster index in the plan, of which the backend is one
+   */
+  static Request atBackend(Request request, RouteMatch match, int cluster) {
+    Sent sent = filtered(request, match, cluster);
+    String host = sent.headers().getOrDefault("host", "");
+    return new Request(
+        request.method(), host, host, sent.target().path(), sent.target().query(), sent.headers());
+  }
+
   private static RequestTarget target(Request request) {
     return new RequestTarget(request.path(), request.query(), !request.query().isEmpty());
   }
