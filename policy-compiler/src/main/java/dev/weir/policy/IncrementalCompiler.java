@@ -9,8 +9,14 @@ import dev.weir.policy.source.Diagnostic;
 import dev.weir.policy.source.Diagnostics;
 import dev.weir.policy.source.Purpose;
 import dev.weir.policy.source.SourceFile;
+import dev.weir.policy.source.SourceListing;
+import dev.weir.policy.source.SourceListing.Stamp;
 import dev.weir.policy.source.SourceTree;
 import dev.weir.policy.source.Texts;
+import java.io.IOException;
+import java.lang.ref.WeakReference;
+import java.nio.file.Path;
+import java.time.Instant;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collections;
@@ -31,20 +37,26 @@ import org.jspecify.annotations.Nullable;
  * <p>When NetworkPolicies alone have changed, only the rows towards those are found anew whom one
  * of them selects. Everything else is compiled in full, from the objects that are known.
  *
- * <p>It keeps the bytes and the objects of the files it was given last and of those that gave the
- * last plan, and nothing of files before them. Not for several threads.
+ * <p>It keeps the objects of the files it was given last and of those that gave the last plan, and
+ * nothing of files before them. Not for several threads.
  */
 public final class IncrementalCompiler {
 
   private final Texts texts = new Texts();
   private Map<String, Read> files = Map.of();
+
+  /** What files looked like when they were read, if that tells what is in them. */
+  private Map<String, Stamp> stamps = Map.of();
+
   private Optional<Last> last = Optional.empty();
   private Optional<Base> base = Optional.empty();
 
   /** A file and what was found in it. */
-  private record Read(SourceFile file, List<Resource> resources, List<Diagnostic> findings) {
-    boolean isOf(SourceFile other) {
-      return Arrays.equals(file.content(), other.content());
+  private record Read(
+      WeakReference<byte[]> content, List<Resource> resources, List<Diagnostic> findings) {
+    boolean isOf(SourceFile file) {
+      byte[] known = content.get();
+      return known != null && Arrays.equals(known, file.content());
     }
 
     /** Whether nobody behind the reader can tell the two apart. */
@@ -62,27 +74,80 @@ public final class IncrementalCompiler {
   /** Objects that are no longer there, and such as have come. */
   private record Change(List<Resource> gone, List<Resource> come) {}
 
+  /**
+   * Compiles the files below a directory, as {@link PolicyCompiler#compileDirectory} does. A file
+   * that looks from outside as it did is not read again.
+   */
+  public Compilation compileDirectory(Path root) {
+    Instant begin = Instant.now();
+    Optional<SourceListing> listing = SourceListing.of(root);
+    if (listing.isEmpty()) {
+      return compile(SourceTree.read(root));
+    }
+    int size = listing.get().entries().size();
+    Map<String, Read> now = HashMap.newHashMap(size);
+    Map<String, Stamp> looks = HashMap.newHashMap(size);
+    List<String> names = new ArrayList<>(size);
+    for (SourceListing.Entry entry : listing.get().entries()) {
+      Read before = files.get(entry.name());
+      Read read = before;
+      if (before == null || !entry.stamp().equals(stamps.get(entry.name()))) {
+        Optional<byte[]> content = content(entry);
+        if (content.isEmpty()) {
+          return compile(SourceTree.read(root));
+        }
+        read = read(new SourceFile(entry.name(), content.get()), before);
+      }
+      if (entry.stamp().settledBy(begin)) {
+        looks.put(entry.name(), entry.stamp());
+      }
+      now.put(entry.name(), read);
+      names.add(entry.name());
+    }
+    stamps = looks;
+    return compile(now, names, List.of());
+  }
+
+  private static Optional<byte[]> content(SourceListing.Entry entry) {
+    try {
+      return entry.read();
+    } catch (IOException e) {
+      return Optional.empty(); // whoever reads all of them says what is wrong with this one
+    }
+  }
+
   /** Compiles files of which many may be what they were at the last call. */
   public Compilation compile(SourceTree tree) {
+    stamps = Map.of();
     Map<String, Read> now = HashMap.newHashMap(tree.files().size());
     List<String> names = new ArrayList<>(tree.files().size());
-    boolean same = true;
     for (SourceFile file : tree.files()) {
       Read before = files.get(file.name());
-      Read read = before != null && before.isOf(file) ? before : read(file, before);
-      same = same && before != null && (is(read, before) || read.saysTheSame(before));
-      now.put(file.name(), read);
+      now.put(file.name(), before != null && before.isOf(file) ? before : read(file, before));
       names.add(file.name());
+    }
+    return compile(now, names, tree.problems());
+  }
+
+  private Compilation compile(
+      Map<String, Read> now, List<String> names, List<Diagnostic> problems) {
+    boolean same = true;
+    for (Map.Entry<String, Read> entry : now.entrySet()) {
+      Read before = files.get(entry.getKey());
+      same =
+          same
+              && before != null
+              && (is(entry.getValue(), before) || entry.getValue().saysTheSame(before));
     }
     files = now;
     if (same
         && last.isPresent()
         && last.get().names().equals(names)
-        && last.get().problems().equals(tree.problems())) {
+        && last.get().problems().equals(problems)) {
       return last.get().compilation();
     }
-    Compilation compilation = compile(tree.problems(), names);
-    last = Optional.of(new Last(names, tree.problems(), compilation));
+    Compilation compilation = compile(problems, names);
+    last = Optional.of(new Last(names, problems, compilation));
     return compilation;
   }
 
@@ -120,7 +185,7 @@ public final class IncrementalCompiler {
   }
 
   private static final Read NOTHING =
-      new Read(new SourceFile("", new byte[0]), List.of(), List.of());
+      new Read(new WeakReference<>(new byte[0]), List.of(), List.of());
 
   private Read read(String name) {
     return files.getOrDefault(name, NOTHING);
@@ -132,7 +197,7 @@ public final class IncrementalCompiler {
     if (before != null) {
       resources = withOld(resources, before.resources());
     }
-    return new Read(file, resources, diagnostics.all());
+    return new Read(new WeakReference<>(file.content()), resources, diagnostics.all());
   }
 
   /** Resources, with the old object instead of a new one that is equal to it. */

@@ -8,7 +8,12 @@ import dev.weir.policy.plan.Plan;
 import dev.weir.policy.plan.PlanCodec;
 import dev.weir.policy.source.SourceFile;
 import dev.weir.policy.source.SourceTree;
+import java.io.IOException;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.attribute.FileTime;
+import java.time.Instant;
 import java.util.ArrayList;
 import java.util.EnumSet;
 import java.util.List;
@@ -20,6 +25,7 @@ import java.util.regex.Pattern;
 import net.jqwik.api.ForAll;
 import net.jqwik.api.Property;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 
 /** The full compiler is the oracle. */
 class IncrementalCompilerTest {
@@ -204,6 +210,63 @@ class IncrementalCompilerTest {
     Compilation first = incremental.compile(tree(Map.of("a.yaml", text)));
     assertThat(incremental.compile(tree(Map.of("a.yaml", text + "# a remark\n")))).isSameAs(first);
   }
+
+  @Test
+  void filesOfADirectoryThatAreWrittenInQuickSuccessionAreNotMissed(@TempDir Path directory)
+      throws IOException {
+    IncrementalCompiler incremental = new IncrementalCompiler();
+    Random random = new Random(11);
+    Files.createDirectories(directory.resolve("sub/.hidden"));
+    for (int edit = 0; edit < 60; edit++) {
+      Path file = directory.resolve((edit % 3 == 0 ? "sub/" : "") + "f" + edit % 5 + ".yaml");
+      switch (random.nextInt(8)) {
+        case 0 -> Files.deleteIfExists(file);
+        case 1 -> Files.writeString(directory.resolve("sub/.hidden/a.yaml"), "unknown: [");
+        case 2 -> Files.writeString(file, "kind: [");
+        default ->
+            // Files of one length, so that only their times and what is in them differ.
+            Files.writeString(
+                file,
+                SERVICE.formatted(edit % 5, edit % 3 == 0 ? "sub" : "top", 10 + random.nextInt(9)));
+      }
+      assertSame(
+          incremental.compileDirectory(directory), PolicyCompiler.compileDirectory(directory));
+    }
+  }
+
+  @Test
+  void whatIsWrongWithADirectoryIsSaidAsByAFullCompile(@TempDir Path directory) throws IOException {
+    IncrementalCompiler incremental = new IncrementalCompiler();
+    Path gone = directory.resolve("gone");
+    assertSame(incremental.compileDirectory(gone), PolicyCompiler.compileDirectory(gone));
+    Files.createDirectories(gone);
+    assertSame(incremental.compileDirectory(gone), PolicyCompiler.compileDirectory(gone));
+    Files.createSymbolicLink(gone.resolve("circle"), gone);
+    assertSame(incremental.compileDirectory(gone), PolicyCompiler.compileDirectory(gone));
+  }
+
+  @Test
+  void aFileThatLooksAsItDidIsNotReadAgain(@TempDir Path directory) throws IOException {
+    IncrementalCompiler incremental = new IncrementalCompiler();
+    Path file = directory.resolve("f.yaml");
+    Files.writeString(file, SERVICE.formatted(1, "top", 10));
+    FileTime past = FileTime.from(Instant.parse("2026-01-01T00:00:00.5Z"));
+    Files.setLastModifiedTime(file, past);
+    Plan first = plan(incremental.compileDirectory(directory));
+    Files.writeString(file, SERVICE.formatted(1, "top", 20));
+    Files.setLastModifiedTime(file, past);
+    assertThat(plan(incremental.compileDirectory(directory))).isSameAs(first);
+    Files.setLastModifiedTime(file, FileTime.from(Instant.parse("2026-01-02T00:00:00.5Z")));
+    assertThat(plan(incremental.compileDirectory(directory))).isNotEqualTo(first);
+  }
+
+  private static final String SERVICE =
+      """
+      apiVersion: v1
+      kind: Service
+      metadata: {name: s%d, namespace: %s}
+      spec: {clusterIP: 10.96.0.%d, selector: {app: a}, ports: [{port: 80}]}
+      """;
 
   private static Plan plan(Compilation compilation) {
     assertThat(compilation).isInstanceOf(Compilation.Compiled.class);

@@ -70,6 +70,7 @@ public final class Agent implements AutoCloseable {
   private final AtomicLong policyErrors = new AtomicLong();
   private final AtomicLong changes = new AtomicLong();
 
+  private final PolicyFiles policyFiles = new PolicyFiles();
   private Path directory;
   private @Nullable DirectoryWatcher watcher;
   private @Nullable ControlServer control;
@@ -122,7 +123,7 @@ public final class Agent implements AutoCloseable {
     proxy.adopt();
     // Watched before it is read: a change in between is read twice, not missed.
     watcher = watch(directory);
-    switch (PolicyFiles.read(directory)) {
+    switch (policyFiles.read(directory)) {
       case Policy.Bad bad -> {
         refused(bad);
         if (inForce.isEmpty()) {
@@ -330,7 +331,7 @@ public final class Agent implements AutoCloseable {
       later(WRITING_POLL, this::filesChanged);
       return;
     }
-    switch (PolicyFiles.read(directory)) {
+    switch (policyFiles.read(directory)) {
       case Policy.Bad bad -> refused(bad);
       case Policy.Good good -> {
         if (inForce.filter(current -> same(current, good)).isPresent()) {
@@ -432,7 +433,7 @@ public final class Agent implements AutoCloseable {
         object.get("confirm_within_seconds") instanceof Number seconds
             ? Duration.ofSeconds(seconds.longValue())
             : Duration.ZERO;
-    Policy policy = PolicyFiles.read(where);
+    Policy policy = policyFiles.read(where);
     if (policy instanceof Policy.Bad bad) {
       return Frame.of(FrameType.ERROR, String.join("\n", bad.errors()));
     }

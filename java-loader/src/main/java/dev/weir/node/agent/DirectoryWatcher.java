@@ -6,18 +6,21 @@ import static java.nio.file.StandardWatchEventKinds.ENTRY_DELETE;
 import static java.nio.file.StandardWatchEventKinds.ENTRY_MODIFY;
 
 import java.io.IOException;
-import java.io.UncheckedIOException;
 import java.nio.file.ClosedWatchServiceException;
+import java.nio.file.FileVisitResult;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.SimpleFileVisitor;
 import java.nio.file.WatchKey;
 import java.nio.file.WatchService;
+import java.nio.file.attribute.BasicFileAttributes;
+import java.nio.file.attribute.FileTime;
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.TimeUnit;
-import java.util.stream.Stream;
 
 /**
  * Tells when something below a directory has changed, once the changes have come to rest.
@@ -43,7 +46,9 @@ final class DirectoryWatcher implements AutoCloseable {
   private final Runnable changed;
   private final WatchService service;
   private final Log log;
-  private Map<Path, String> seen;
+  private Map<Path, Look> seen;
+
+  private record Look(FileTime modified, long size) {}
 
   /**
    * Begins to watch.
@@ -72,12 +77,24 @@ final class DirectoryWatcher implements AutoCloseable {
   }
 
   private void watchAll() throws IOException {
-    List<Path> directories;
-    try (Stream<Path> all = Files.walk(directory)) {
-      directories = all.filter(Files::isDirectory).toList();
-    } catch (UncheckedIOException e) {
-      throw e.getCause();
-    }
+    List<Path> directories = new ArrayList<>();
+    Files.walkFileTree(
+        directory,
+        new SimpleFileVisitor<>() {
+          @Override
+          public FileVisitResult preVisitDirectory(Path each, BasicFileAttributes of) {
+            directories.add(each);
+            return FileVisitResult.CONTINUE;
+          }
+
+          @Override
+          public FileVisitResult visitFile(Path file, BasicFileAttributes of) {
+            if (of.isSymbolicLink() && Files.isDirectory(file)) {
+              directories.add(file);
+            }
+            return FileVisitResult.CONTINUE;
+          }
+        });
     for (Path each : directories) {
       // Registering a directory twice only gives back the same key.
       WatchKey key = each.register(service, ENTRY_CREATE, ENTRY_MODIFY, ENTRY_DELETE);
@@ -90,7 +107,7 @@ final class DirectoryWatcher implements AutoCloseable {
       while (true) {
         WatchKey event = service.poll(recheck.toMillis(), TimeUnit.MILLISECONDS);
         if (event == null) {
-          Map<Path, String> now = look();
+          Map<Path, Look> now = look();
           if (now.equals(seen)) {
             continue;
           }
@@ -121,16 +138,34 @@ final class DirectoryWatcher implements AutoCloseable {
   }
 
   /** Time and size of every file; empty when the directory cannot be read. */
-  private Map<Path, String> look() {
-    Map<Path, String> files = new HashMap<>();
-    try (Stream<Path> all = Files.walk(directory)) {
-      for (Path file : (Iterable<Path>) all::iterator) {
-        files.put(file, Files.getLastModifiedTime(file) + " " + Files.size(file));
-      }
-    } catch (IOException | UncheckedIOException e) {
+  private Map<Path, Look> look() {
+    Map<Path, Look> files = new HashMap<>();
+    try {
+      Files.walkFileTree(
+          directory,
+          new SimpleFileVisitor<>() {
+            @Override
+            public FileVisitResult preVisitDirectory(Path each, BasicFileAttributes of) {
+              files.put(each, look(of));
+              return FileVisitResult.CONTINUE;
+            }
+
+            @Override
+            public FileVisitResult visitFile(Path file, BasicFileAttributes of) throws IOException {
+              boolean link = of.isSymbolicLink();
+              files.put(
+                  file, look(link ? Files.readAttributes(file, BasicFileAttributes.class) : of));
+              return FileVisitResult.CONTINUE;
+            }
+          });
+    } catch (IOException e) {
       log.debug("cannot look at " + directory + ": " + e.getMessage());
     }
     return files;
+  }
+
+  private static Look look(BasicFileAttributes of) {
+    return new Look(of.lastModifiedTime(), of.size());
   }
 
   private static void drain(WatchKey key) {

@@ -62,7 +62,7 @@ public final class Operations {
   public static Map<String, Object> applyWithoutAgent(
       KernelNode node, Path directory, Duration confirmWithin) {
     Policy.Good good =
-        switch (PolicyFiles.read(directory)) {
+        switch (PolicyFiles.readOnce(directory)) {
           case Policy.Good files -> files;
           case Policy.Bad bad -> throw new PolicyRefusedException(bad.errors());
         };

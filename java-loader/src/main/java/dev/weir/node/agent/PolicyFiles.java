@@ -2,23 +2,28 @@
 package dev.weir.node.agent;
 
 import dev.weir.policy.Compilation;
+import dev.weir.policy.IncrementalCompiler;
 import dev.weir.policy.PolicyCompiler;
 import dev.weir.policy.source.Diagnostic;
 import java.io.IOException;
-import java.io.UncheckedIOException;
+import java.nio.file.FileVisitResult;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.SimpleFileVisitor;
+import java.nio.file.attribute.BasicFileAttributes;
 import java.time.Duration;
 import java.time.Instant;
-import java.util.stream.Stream;
 
-/** Reads a directory of policy files. */
+/**
+ * Reads a directory of policy files again and again: what has not changed is not read or compiled
+ * again.
+ */
 final class PolicyFiles {
 
   /** A program that empties a file to write it anew does so within this time. */
   private static final Duration WRITING = Duration.ofSeconds(1);
 
-  private PolicyFiles() {}
+  private final IncrementalCompiler compiler = new IncrementalCompiler();
 
   /**
    * Whether a file below a directory has only just become empty. An empty file is good YAML and
@@ -26,25 +31,52 @@ final class PolicyFiles {
    */
   static boolean beingWritten(Path directory) {
     Instant since = Instant.now().minus(WRITING);
-    try (Stream<Path> files = Files.walk(directory)) {
-      return files.anyMatch(
-          file -> {
-            try {
-              return Files.isRegularFile(file)
-                  && Files.size(file) == 0
-                  && Files.getLastModifiedTime(file).toInstant().isAfter(since);
-            } catch (IOException e) {
-              return false; // gone meanwhile
+    boolean[] found = {false};
+    try {
+      Files.walkFileTree(
+          directory,
+          new SimpleFileVisitor<>() {
+            @Override
+            public FileVisitResult visitFile(Path file, BasicFileAttributes of) {
+              found[0] = isNewAndEmpty(file, of, since);
+              return found[0] ? FileVisitResult.TERMINATE : FileVisitResult.CONTINUE;
+            }
+
+            @Override
+            public FileVisitResult visitFileFailed(Path file, IOException e) {
+              return FileVisitResult.CONTINUE; // gone meanwhile
             }
           });
-    } catch (IOException | UncheckedIOException e) {
+    } catch (IOException e) {
       return false; // what is wrong with the directory, reading it says better
     }
+    return found[0];
+  }
+
+  private static boolean isNewAndEmpty(Path file, BasicFileAttributes of, Instant since) {
+    if (of.isSymbolicLink()) {
+      try {
+        BasicFileAttributes target = Files.readAttributes(file, BasicFileAttributes.class);
+        return isNewAndEmpty(file, target, since);
+      } catch (IOException e) {
+        return false; // gone meanwhile
+      }
+    }
+    return of.isRegularFile() && of.size() == 0 && of.lastModifiedTime().toInstant().isAfter(since);
   }
 
   /** What the files below a directory say now. */
-  static Policy read(Path directory) {
-    return switch (PolicyCompiler.compileDirectory(directory)) {
+  synchronized Policy read(Path directory) {
+    return policy(compiler.compileDirectory(directory));
+  }
+
+  /** The same for somebody who asks once. */
+  static Policy readOnce(Path directory) {
+    return policy(PolicyCompiler.compileDirectory(directory));
+  }
+
+  private static Policy policy(Compilation compilation) {
+    return switch (compilation) {
       case Compilation.Compiled compiled ->
           new Policy.Good(
               compiled.plan(),

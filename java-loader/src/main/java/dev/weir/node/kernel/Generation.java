@@ -14,7 +14,6 @@ import dev.weir.policy.plan.PortOwner;
 import dev.weir.policy.plan.Reserved;
 import dev.weir.policy.plan.Service;
 import dev.weir.policy.plan.Settings;
-import dev.weir.policy.plan.Verdict;
 import dev.weir.policy.plan.Workload;
 import java.nio.ByteBuffer;
 import java.util.EnumMap;
@@ -125,8 +124,7 @@ record Generation(long number, Map<Table, Contents> contents) {
 
     /** All tables under this number. */
     Generation write(long number) {
-      VerdictTable table =
-          VerdictTable.of(plan.verdicts().stream().mapToLong(Verdict::row).toArray());
+      VerdictTable table = VerdictTable.of(plan.verdictRows());
       contents.put(Table.GENERATIONS, generation(number, table));
       contents.put(Table.WORKLOADS, workloads());
       contents.put(Table.IDENTITIES, identities());

@@ -30,7 +30,7 @@ public record SourceTree(List<SourceFile> files, List<Diagnostic> problems) {
   /** All files together, bytes. */
   public static final long MAX_BYTES = 256L << 20;
 
-  private static final int MAX_DEPTH = 32;
+  static final int MAX_DEPTH = 32;
 
   /** Sorts and copies. */
   public SourceTree {
@@ -91,9 +91,12 @@ public record SourceTree(List<SourceFile> files, List<Diagnostic> problems) {
         return false;
       }
     }
-    String name = path.toString().toLowerCase(Locale.ROOT);
-    return (name.endsWith(".yaml") || name.endsWith(".yml") || name.endsWith(".json"))
-        && Files.isRegularFile(path);
+    return hasWantedName(path.toString()) && Files.isRegularFile(path);
+  }
+
+  static boolean hasWantedName(String path) {
+    String name = path.toLowerCase(Locale.ROOT);
+    return name.endsWith(".yaml") || name.endsWith(".yml") || name.endsWith(".json");
   }
 
   private static void readAll(List<Path> paths, List<SourceFile> files, Diagnostics problems) {
