@@ -586,11 +586,15 @@ public final class RequestRouter {
         .toList();
   }
 
-  /** Its endpoints are not in the files: there are slices, which somebody fills at run time. */
+  /**
+   * Its endpoints are not in the files: it has no selector, or there are slices, which somebody
+   * fills at run time.
+   */
   private boolean filledElsewhere(Service service) {
     List<EndpointSlice> slices = slices(service);
-    return !slices.isEmpty()
-        && slices.stream()
+    return slices.isEmpty()
+        ? service.selector().isEmpty() && !service.externalName()
+        : slices.stream()
             .allMatch(s -> s.subsets().stream().allMatch(p -> p.endpoints().isEmpty()));
   }
 
@@ -765,6 +769,11 @@ public final class RequestRouter {
     Service service = services.get(target.service());
     if (target.workloads().isEmpty() && target.targets().isEmpty() && !filledElsewhere(service)) {
       failing.add(new Routed.Failing(otherwise, LocalReply.NO_ENDPOINT, target.name(), fraction));
+      return;
+    }
+    if (target.tls().filter(tls -> !tls.trusts()).isPresent()) {
+      failing.add(
+          new Routed.Failing(otherwise, LocalReply.NO_VALID_BACKEND, target.name(), fraction));
       return;
     }
     List<String> workloads =

@@ -225,6 +225,8 @@ final class FilterReader {
     String type = fields.required("type").value();
     Optional<Located<String>> full = fields.string("replaceFullPath");
     Optional<Located<String>> prefix = fields.string("replacePrefixMatch");
+    path(fields, "replaceFullPath", full);
+    path(fields, "replacePrefixMatch", prefix);
     fields.finish();
     if (type.equals("ReplaceFullPath") && full.isPresent() && prefix.isEmpty()) {
       return Optional.of(new PathEdit.Full(full.get().value()));
@@ -239,6 +241,17 @@ final class FilterReader {
           "ReplaceFullPath with replaceFullPath, or ReplacePrefixMatch with replacePrefixMatch");
     }
     return Optional.empty();
+  }
+
+  /** What it says goes into request lines and Location headers as it is. */
+  private static void path(Fields fields, String key, Optional<Located<String>> path) {
+    String text = path.map(Located::value).orElse("");
+    if (text.length() > 1024) {
+      fields.error(key, "has " + text.length() + " characters", "at most 1024");
+    } else if (!text.isEmpty() && !HttpRouteReader.PATH.matcher(text).matches()) {
+      fields.error(
+          key, "\"" + text + "\" has a character that no path can have", "percent-encode it");
+    }
   }
 
   private static HttpRoute.Filter mirror(Fields fields) {

@@ -7,6 +7,7 @@ import dev.weir.policy.plan.ProxyPlan.PathEdit;
 import dev.weir.policy.plan.ProxyPlan.PathMatch;
 import dev.weir.policy.plan.ProxyPlan.Retry;
 import dev.weir.policy.plan.ProxyPlan.RouteKind;
+import dev.weir.policy.route.RequestTarget;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
@@ -19,8 +20,7 @@ final class HttpRouteReader {
   private static final int MAX_PATH = 1024;
 
   /** The API's pattern for paths: pchar of RFC 3986 and slashes. */
-  private static final Pattern PATH =
-      Pattern.compile("(?:[-A-Za-z0-9/._~!$&'()*+,;=:@]|%[0-9a-fA-F]{2})+");
+  static final Pattern PATH = Pattern.compile("(?:[-A-Za-z0-9/._~!$&'()*+,;=:@]|%[0-9a-fA-F]{2})+");
 
   private static final Set<String> FILTERS =
       Set.of(
@@ -233,6 +233,7 @@ final class HttpRouteReader {
           "\"" + path + "\" has a character that no path can have",
           "percent-encode it: a request with it would never be matched");
     }
-    return path;
+    // Requests are compared in this form, so that /%7ecart and /~cart are one path.
+    return RequestTarget.parse(path).map(RequestTarget::path).orElse(path);
   }
 }

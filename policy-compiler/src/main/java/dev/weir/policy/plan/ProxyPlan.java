@@ -547,6 +547,11 @@ public record ProxyPlan(
       subjectAltNames = List.copyOf(subjectAltNames);
       authorities = List.copyOf(authorities);
     }
+
+    /** Whether any certificate can be good enough. */
+    public boolean trusts() {
+      return systemTrust || !authorities.isEmpty();
+    }
   }
 
   /**

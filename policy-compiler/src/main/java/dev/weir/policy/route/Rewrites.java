@@ -13,14 +13,19 @@ public final class Rewrites {
   /** The target after a path edit; the query stays unless the new path brings its own. */
   public static RequestTarget rewrite(RequestTarget target, PathEdit edit, RouteMatch match) {
     return switch (edit) {
-      case PathEdit.Full(String path) -> target.withPath(path);
+      case PathEdit.Full(String path) -> target.withPath(rooted(path));
       case PathEdit.Prefix(String path) -> {
         String rest = target.path().substring(match.matchedPrefix().length());
         String start = RouteTable.withoutTrailingSlash(path);
         String joined = rest.isEmpty() || rest.startsWith("/") ? start + rest : start + "/" + rest;
-        yield target.withPath(joined.isEmpty() ? "/" : joined);
+        yield target.withPath(rooted(joined));
       }
     };
+  }
+
+  /** A new path is written without its first slash by some, and without anything for the root. */
+  private static String rooted(String path) {
+    return path.startsWith("/") ? path : "/" + path;
   }
 
   /**
