@@ -39,6 +39,7 @@ struct weir_finding {
 	__u16 port;     /* as judged */
 	__u8 governed;  /* the source is judged */
 	__u8 inspect;   /* allowed as far as the proxy */
+	__u8 audited;   /* let pass, and reported as what would have been refused */
 	__u8 steered;
 };
 
@@ -162,12 +163,16 @@ WEIR_FUNCTION int weir_may(struct bpf_sock_addr *ctx, struct weir_finding *f,
 		key.protocol = request->protocol;
 		key.reason = answer.reason | WEIR_AUDITED;
 		weir_report(&key, &request->address, generation->number, request->hook);
+		f->audited = 1;
 		return 1;
 	}
 	if (weir_is_reply(ctx, request))
 		return 1;
 	f->destination = destination;
-	return weir_refuse(f, request, answer.rule, answer.reason);
+	if (!weir_refuse(f, request, answer.rule, answer.reason))
+		return 0;
+	f->audited = 1;
+	return 1;
 }
 
 /* Whose address is it, if it belongs to anybody? Sets destination and identity. Returns whether
@@ -282,7 +287,7 @@ WEIR_PROVEN_ONCE int weir_remember_peer(struct bpf_sock_addr *ctx, const struct 
 WEIR_FUNCTION int weir_record(struct bpf_sock_addr *ctx, struct weir_socket *socket,
 			      const struct weir_finding *f, const struct weir_request *request)
 {
-	__u8 flags = WEIR_SOCKET_JUDGED;
+	__u8 flags = WEIR_SOCKET_JUDGED, verdict = WEIR_ALLOW;
 	struct weir_pair *pair;
 	_Bool same;
 
@@ -311,14 +316,19 @@ WEIR_FUNCTION int weir_record(struct bpf_sock_addr *ctx, struct weir_socket *soc
 		socket->steered = request->steered;
 		socket->steered_port = request->steered_port;
 	}
-	if (f->inspect)
+	if (f->audited)
+		verdict = WEIR_AUDIT;
+	if (f->inspect) {
 		flags |= WEIR_SOCKET_HANDOVER;
+		verdict = WEIR_INSPECT;
+	}
 	if (!f->governed && !f->steered)
 		flags &= ~WEIR_SOCKET_JUDGED;
 	same = request->hook == WEIR_HOOK_SENDMSG && (socket->flags & WEIR_SOCKET_JUDGED) &&
 	       socket->source == f->source && socket->destination == f->destination &&
-	       socket->port == f->port;
+	       socket->port == f->port && socket->verdict == verdict;
 	socket->flags = flags;
+	socket->verdict = verdict;
 	socket->source = f->source;
 	socket->destination = f->destination;
 	socket->port = f->port;
@@ -415,9 +425,11 @@ WEIR_PROVEN_ONCE int weir_decide(struct bpf_sock_addr *ctx, struct weir_request 
 	f.source_identity = weir_identity_of(table, f.source);
 
 	socket = weir_socket_of(sk, f.source);
-	if (socket && !weir_birth_allows(table, socket, bpf_get_current_cgroup_id(), f.source) &&
-	    !weir_refuse(&f, request, 0, WEIR_REASON_BIRTH))
-		return WEIR_WAY_REFUSED;
+	if (socket && !weir_birth_allows(table, socket, bpf_get_current_cgroup_id(), f.source)) {
+		if (!weir_refuse(&f, request, 0, WEIR_REASON_BIRTH))
+			return WEIR_WAY_REFUSED;
+		f.audited = 1;
+	}
 	if (request->protocol == WEIR_PROTOCOL_NONE) {
 		if (f.governed && !weir_refuse(&f, request, 0, WEIR_REASON_PROTOCOL))
 			return WEIR_WAY_REFUSED;

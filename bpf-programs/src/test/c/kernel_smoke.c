@@ -836,8 +836,16 @@ int main(int argc, char **argv)
 	put_generation();
 	check(inside("web", try_connect, &to_db) == EPERM, "EPERM where Mesh says so");
 
-	struct weir_pair_key pair = {
-		.source = CART, .destination = DB, .port = db_port, .protocol = WEIR_TCP};
+	struct weir_pair_key pair = {.source = WEB,
+				     .destination = DB,
+				     .port = db_port,
+				     .protocol = WEIR_TCP,
+				     .verdict = WEIR_AUDIT};
+	check(sum("pairs", &pair, offsetof(struct weir_pair, opened), sizeof(struct weir_pair)) ==
+		      1,
+	      "what audit let pass is counted as such");
+	pair.source = CART;
+	pair.verdict = WEIR_ALLOW;
 	check(sum("pairs", &pair, offsetof(struct weir_pair, opened), sizeof(struct weir_pair)) ==
 			      2 &&
 		      sum("pairs", &pair, offsetof(struct weir_pair, closed),
@@ -846,6 +854,7 @@ int main(int argc, char **argv)
 	pair.source = WEB;
 	pair.destination = SHOP;
 	pair.port = 80;
+	pair.verdict = WEIR_INSPECT;
 	check(sum("pairs", &pair, offsetof(struct weir_pair, opened), sizeof(struct weir_pair)) ==
 		      6,
 	      "six connections to the shop (%llu)",

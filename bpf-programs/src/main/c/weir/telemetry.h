@@ -78,6 +78,7 @@ WEIR_INLINE struct weir_pair *weir_pair_of(const struct weir_socket *socket)
 		.destination = socket->destination,
 		.port = socket->port,
 		.protocol = socket->protocol,
+		.verdict = socket->verdict,
 	};
 	struct weir_pair *pair = bpf_map_lookup_elem(&pairs, &key);
 

@@ -231,8 +231,9 @@ struct weir_socket {
 	__u16 steered_port;
 	__u16 port; /* as judged */
 	__u8 protocol;
-	__u8 flags; /* enum weir_socket_flags */
-	__u8 pad[4];
+	__u8 flags;   /* enum weir_socket_flags */
+	__u8 verdict; /* enum weir_verdict: as what it was let pass */
+	__u8 pad[3];
 };
 
 enum weir_socket_flags {
@@ -265,13 +266,13 @@ struct weir_origin {
 	__u8 pad[5];
 };
 
-/* `pairs`: per-CPU counters of one pair. */
+/* `pairs`: per-CPU counters of the connections of one pair, port and verdict. */
 struct weir_pair_key {
 	__u32 source;      /* workload */
 	__u32 destination; /* workload */
 	__u16 port;
 	__u8 protocol;
-	__u8 pad;
+	__u8 verdict; /* enum weir_verdict, never WEIR_REFUSE: that key, all zero, is the overflow row */
 };
 
 #define WEIR_LATENCY_BUCKETS 24 /* bucket i: below 2^i microseconds; the last one takes the rest */

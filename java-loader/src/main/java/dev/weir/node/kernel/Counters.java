@@ -4,6 +4,7 @@ package dev.weir.node.kernel;
 import dev.weir.node.bpf.BpfMap;
 import dev.weir.policy.plan.Address;
 import dev.weir.policy.plan.Protocol;
+import dev.weir.policy.plan.Verdict;
 import java.nio.ByteBuffer;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
@@ -28,6 +29,8 @@ final class Counters {
   }
 
   private static final int AUDITED = 0x80;
+  private static final Verdict.Decision[] DECISIONS = Verdict.Decision.values();
+  private static final int DECISION_MASK = 3;
 
   private Counters() {}
 
@@ -66,6 +69,7 @@ final class Counters {
                   key.destination().getInt(k, 0),
                   key.port().getInt(k, 0),
                   protocol(key.protocol().getInt(k, 0)),
+                  DECISIONS[key.verdict().getInt(k, 0) & DECISION_MASK],
                   sum(pair.opened(), v, stride, cpus),
                   sum(pair.closed(), v, stride, cpus),
                   sum(pair.sentBytes(), v, stride, cpus),

@@ -12,6 +12,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
@@ -140,8 +141,9 @@ public final class KernelNode implements AutoCloseable {
     pins.remove(); // what a killed "down" has left
     pins.staged().remove(); // what a killed "apply" has left
     int room = Integer.highestOneBit(Math.max(1, declared.size())) * 4;
-    try (Mesh.Loaded loaded =
-        Mesh.load(programs, Map.of(Mesh.PATHS, room, Mesh.CGROUPS, room * 2))) {
+    Map<String, Integer> sizes = new HashMap<>(TelemetryRoom.here().sizes());
+    sizes.putAll(Map.of(Mesh.PATHS, room, Mesh.CGROUPS, room * 2));
+    try (Mesh.Loaded loaded = Mesh.load(programs, sizes)) {
       Mesh mesh = loaded.mesh();
       // The other slot holds a generation that governs nobody: what was before the first one.
       long number = 2;

@@ -259,14 +259,21 @@ final class Layouts {
     }
   }
 
-  record PairKey(StructLayout layout, Field source, Field destination, Field port, Field protocol) {
+  record PairKey(
+      StructLayout layout,
+      Field source,
+      Field destination,
+      Field port,
+      Field protocol,
+      Field verdict) {
     PairKey(StructLayout of) {
       this(
           of,
           of.field("source", 4),
           of.field("destination", 4),
           of.field("port", 2),
-          of.field("protocol", 1));
+          of.field("protocol", 1),
+          of.field("verdict", 1));
     }
   }
 

@@ -134,7 +134,7 @@ final class Mesh implements AutoCloseable {
         sizes.forEach(
             (name, entries) ->
                 Optional.ofNullable(object.maps().get(name))
-                    .filter(map -> map.maxEntries() < entries)
+                    .filter(map -> TelemetryRoom.MAPS.contains(name) || map.maxEntries() < entries)
                     .ifPresent(map -> map.maxEntries(entries)));
         reuse.forEach(
             (name, map) ->
@@ -218,7 +218,7 @@ final class Mesh implements AutoCloseable {
   /**
    * Loads programs and makes maps.
    *
-   * @param sizes least capacity of maps by name
+   * @param sizes capacity by name: of maps for telemetry exactly, of others at least
    */
   static Loaded load(CompiledPrograms compiled, Map<String, Integer> sizes) {
     return new Loaded(compiled, sizes, Map.of());

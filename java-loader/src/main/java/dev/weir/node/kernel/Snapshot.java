@@ -2,6 +2,7 @@
 package dev.weir.node.kernel;
 
 import dev.weir.policy.plan.Protocol;
+import dev.weir.policy.plan.Verdict;
 import java.util.List;
 import java.util.Map;
 
@@ -26,9 +27,10 @@ public record Snapshot(List<Pair> pairs, List<Refusal> refusals, Map<String, Lon
    * Connections from one workload to another.
    *
    * @param source stable number
-   * @param destination stable number; source, destination and port 0 together is the overflow row
+   * @param destination stable number
    * @param port destination port as judged
    * @param protocol transport
+   * @param verdict as what they were let pass; {@code REFUSE} only in the overflow row
    * @param opened connections established
    * @param closed connections closed
    * @param sentBytes of closed connections
@@ -46,6 +48,7 @@ public record Snapshot(List<Pair> pairs, List<Refusal> refusals, Map<String, Lon
       int destination,
       int port,
       Protocol protocol,
+      Verdict.Decision verdict,
       long opened,
       long closed,
       long sentBytes,
@@ -59,6 +62,16 @@ public record Snapshot(List<Pair> pairs, List<Refusal> refusals, Map<String, Lon
     /** Copies the list. */
     public Pair {
       connectHistogram = List.copyOf(connectHistogram);
+    }
+
+    /** Whether this is the row of all pairs that found no room for one of their own. */
+    public boolean isOverflow() {
+      return source == 0 && destination == 0;
+    }
+
+    /** Connections that are open now; UDP has none that close. */
+    public long open() {
+      return protocol == Protocol.TCP ? Math.max(0, opened - closed) : 0;
     }
   }
 
@@ -82,5 +95,11 @@ public record Snapshot(List<Pair> pairs, List<Refusal> refusals, Map<String, Lon
       int rule,
       Reason reason,
       boolean audited,
-      long count) {}
+      long count) {
+
+    /** Whether this is the row of all kinds that found no room for one of their own. */
+    public boolean isOverflow() {
+      return source == 0 && destination == 0 && reason == Reason.NONE;
+    }
+  }
 }

@@ -5,23 +5,40 @@ import dev.weir.node.kernel.Snapshot;
 import dev.weir.node.kernel.Snapshot.Pair;
 import dev.weir.node.kernel.Snapshot.Refusal;
 import dev.weir.policy.plan.Protocol;
+import dev.weir.policy.plan.Reserved;
 import dev.weir.policy.plan.Workload;
 import io.prometheus.client.Collector;
 import io.prometheus.client.Collector.MetricFamilySamples;
 import io.prometheus.client.Collector.MetricFamilySamples.Sample;
 import java.math.BigDecimal;
 import java.util.ArrayList;
+import java.util.Collections;
+import java.util.Comparator;
+import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Set;
 import java.util.function.ToLongFunction;
 
 /**
  * A snapshot of the kernel's counters as Prometheus families: Istio's TCP families with Istio's
  * labels (istio.io, Istio Standard Metrics), and {@code weir_} families for what Istio has none.
+ *
+ * <p>Series are bounded: beyond a number of pairs, and of kinds of refusals, the rest is added up
+ * in one series whose labels say {@code overflow}. Which ones have series of their own depends on
+ * their numbers alone (older workloads first), so a series never grows back out of the overflow and
+ * no counter ever falls, not even across a restart of the agent; the kernel's rows live as long as
+ * the pins.
  */
 public final class KernelMetrics {
+
+  /** Pairs with series of their own, unless somebody says otherwise. */
+  public static final int DEFAULT_SERIES = 500;
+
+  /** Stands in every label of the series for whatever has none of its own. */
+  static final String OVERFLOW = "overflow";
 
   private static final List<String> ISTIO_LABELS =
       List.of(
@@ -55,8 +72,10 @@ public final class KernelMetrics {
           "source_workload_namespace",
           "destination_workload",
           "destination_workload_namespace",
+          "destination_service",
           "destination_port",
-          "protocol");
+          "protocol",
+          "verdict");
 
   private static final List<String> REFUSAL_LABELS =
       List.of(
@@ -64,108 +83,216 @@ public final class KernelMetrics {
           "source_workload_namespace",
           "destination_workload",
           "destination_workload_namespace",
+          "destination_service",
           "destination_port",
           "protocol",
           "rule",
-          "reason");
+          "rule_position",
+          "reason",
+          "reporter");
+
+  private static final Comparator<Pair> PAIR_ORDER =
+      Comparator.comparingInt(Pair::source)
+          .thenComparingInt(Pair::destination)
+          .thenComparingInt(Pair::port)
+          .thenComparing(Pair::protocol)
+          .thenComparing(Pair::verdict);
+
+  private static final Comparator<Refusal> REFUSAL_ORDER =
+      Comparator.comparingInt(Refusal::source)
+          .thenComparingInt(Refusal::destination)
+          .thenComparingInt(Refusal::port)
+          .thenComparing(Refusal::protocol)
+          .thenComparingInt(Refusal::rule)
+          .thenComparing(Refusal::reason);
 
   private static final double MICRO = 1e-6;
 
   private final Names names;
+  private final int series;
 
-  /** Families with these names. */
+  /** Families with these names, and the default bound. */
   public KernelMetrics(Names names) {
+    this(names, DEFAULT_SERIES);
+  }
+
+  /**
+   * Families with these names.
+   *
+   * @param series how many pairs, and how many kinds of refusals, have series of their own; at
+   *     least 0
+   */
+  public KernelMetrics(Names names, int series) {
+    if (series < 0) {
+      throw new IllegalArgumentException("series: " + series + " (expected: 0 or more)");
+    }
     this.names = names;
+    this.series = series;
+  }
+
+  /** Rows that are one series: added up under their labels. */
+  private static final class Sum {
+    private long opened;
+    private long closed;
+    private long open;
+    private long sentBytes;
+    private long receivedBytes;
+    private long retransmits;
+    private long failed;
+    private long roundTripMicros;
+    private long durationMicros;
+    private long connectMicros;
+    private List<Long> histogram = List.of();
+
+    private void add(Pair pair) {
+      opened += pair.opened();
+      closed += pair.closed();
+      open += pair.open();
+      sentBytes += pair.sentBytes();
+      receivedBytes += pair.receivedBytes();
+      retransmits += pair.retransmits();
+      failed += pair.failed();
+      roundTripMicros += pair.roundTripMicrosSum();
+      durationMicros += pair.durationMicrosSum();
+      connectMicros += pair.connectMicrosSum();
+      histogram = sum(histogram, pair.connectHistogram());
+    }
+
+    private static List<Long> sum(List<Long> one, List<Long> other) {
+      if (one.isEmpty()) {
+        return other;
+      }
+      List<Long> both = new ArrayList<>(one.size());
+      for (int i = 0; i < one.size(); i++) {
+        both.add(one.get(i) + other.get(i));
+      }
+      return both;
+    }
   }
 
   /** All families of a snapshot. */
   public List<MetricFamilySamples> families(Snapshot snapshot) {
     List<MetricFamilySamples> families = new ArrayList<>();
-    families.add(istio(snapshot, "connections_opened", "Connections opened.", Pair::opened));
-    families.add(istio(snapshot, "connections_closed", "Connections closed.", Pair::closed));
-    families.add(
-        istio(
-            snapshot,
-            "sent_bytes",
-            "Bytes sent as response by the destination, counted when a connection closes.",
-            Pair::receivedBytes));
-    families.add(
-        istio(
-            snapshot,
-            "received_bytes",
-            "Bytes received as request by the destination, counted when a connection closes.",
-            Pair::sentBytes));
+    istio(snapshot, families);
     families.add(refusals(snapshot, false));
     families.add(refusals(snapshot, true));
-    families.add(latency(snapshot));
-    families.add(
-        pairCounter(
-            snapshot,
-            "weir_tcp_retransmits",
-            "Segments sent again, counted when a connection closes.",
-            Pair::retransmits));
-    families.add(
-        pairCounter(
-            snapshot,
-            "weir_connections_failed",
-            "Connections that policy allowed and the peer refused or did not answer.",
-            Pair::failed));
-    families.add(
-        pairSeconds(
-            snapshot,
-            "weir_connection_duration_seconds",
-            "Time from established to closed of connections that have closed, summed.",
-            Pair::durationMicrosSum));
-    families.add(
-        pairSeconds(
-            snapshot,
-            "weir_tcp_round_trip_seconds",
-            "Smoothed round-trip time at close of connections that have closed, summed.",
-            Pair::roundTripMicrosSum));
+    pairs(snapshot, families);
     snapshot.counters().entrySet().stream()
         .sorted(Map.Entry.comparingByKey())
         .forEach(entry -> families.add(counter(entry.getKey(), entry.getValue())));
+    families.add(
+        new MetricFamilySamples(
+            "weir_telemetry_rows",
+            Collector.Type.GAUGE,
+            "Rows in use of the kernel's tables for telemetry.",
+            List.of(
+                new Sample(
+                    "weir_telemetry_rows",
+                    List.of("table"),
+                    List.of("pairs"),
+                    snapshot.pairs().size()),
+                new Sample(
+                    "weir_telemetry_rows",
+                    List.of("table"),
+                    List.of("refusals"),
+                    snapshot.refusals().size()))));
     return families;
   }
 
   /**
-   * Istio counts by pair without the port, so rows of one pair are added. {@code sent} is Istio's:
-   * what the destination sent as its response.
+   * Istio counts by pair, without port or verdict, so rows of one pair are added; the bound is one
+   * of pairs as well, since a cut through one pair's rows would take from a series what it had.
+   * {@code sent} is Istio's: what the destination sent as its response.
    */
-  private MetricFamilySamples istio(
-      Snapshot snapshot, String name, String help, ToLongFunction<Pair> value) {
-    Map<List<String>, Long> sums = new LinkedHashMap<>();
-    for (Pair pair : snapshot.pairs()) {
-      if (pair.protocol() == Protocol.TCP || isOverflow(pair)) {
-        sums.merge(istioLabels(pair), value.applyAsLong(pair), Long::sum);
+  private void istio(Snapshot snapshot, List<MetricFamilySamples> families) {
+    Map<List<String>, Sum> sums = new LinkedHashMap<>();
+    Set<Long> own = new HashSet<>();
+    for (Pair pair : sorted(snapshot.pairs(), PAIR_ORDER)) {
+      if (pair.protocol() != Protocol.TCP && !pair.isOverflow()) {
+        continue;
       }
+      long ends = (long) pair.source() << 32 | pair.destination();
+      boolean hasSeries = !pair.isOverflow() && (own.contains(ends) || own.size() < series);
+      if (hasSeries) {
+        own.add(ends);
+      }
+      List<String> labels = hasSeries ? istioLabels(pair) : overflow(ISTIO_LABELS);
+      sums.computeIfAbsent(labels, key -> new Sum()).add(pair);
     }
-    return counters("istio_tcp_" + name, help, ISTIO_LABELS, sums);
+    families.add(istio("connections_opened", "Connections opened.", sums, sum -> sum.opened));
+    families.add(istio("connections_closed", "Connections closed.", sums, sum -> sum.closed));
+    families.add(
+        istio(
+            "sent_bytes",
+            "Bytes sent as response by the destination, counted when a connection closes.",
+            sums,
+            sum -> sum.receivedBytes));
+    families.add(
+        istio(
+            "received_bytes",
+            "Bytes received as request by the destination, counted when a connection closes.",
+            sums,
+            sum -> sum.sentBytes));
+  }
+
+  private static MetricFamilySamples istio(
+      String name, String help, Map<List<String>, Sum> sums, ToLongFunction<Sum> value) {
+    return counters("istio_tcp_" + name, help, ISTIO_LABELS, sums, value);
+  }
+
+  private static <T> List<T> sorted(List<T> rows, Comparator<T> order) {
+    List<T> sorted = new ArrayList<>(rows);
+    sorted.sort(order);
+    return sorted;
+  }
+
+  /** All labels of an overflow series; who reports it is known. */
+  private static List<String> overflow(List<String> labelNames) {
+    List<String> labels = new ArrayList<>(Collections.nCopies(labelNames.size(), OVERFLOW));
+    int reporter = labelNames.indexOf("reporter");
+    if (reporter >= 0) {
+      labels.set(reporter, "source");
+    }
+    return labels;
   }
 
   private List<String> istioLabels(Pair pair) {
     Workload source = names.workload(pair.source());
     Workload destination = names.workload(pair.destination());
-    boolean service = destination.kind().equals("Service");
+    boolean service = isService(destination);
     List<String> labels = new ArrayList<>(ISTIO_LABELS.size());
     labels.add("source");
     addIstioLabels(labels, source);
     addIstioLabels(labels, destination);
-    labels.add(
-        service
-            ? destination.name() + "." + destination.namespace() + ".svc.cluster.local"
-            : Names.UNKNOWN);
+    labels.add(service(destination));
     labels.add(service ? destination.name() : Names.UNKNOWN);
     labels.add(service ? destination.namespace() : Names.UNKNOWN);
     labels.add("tcp");
     labels.add("-");
-    labels.add("none");
+    // Istio: "set to unknown when report is from source, since it cannot be populated there".
+    labels.add(Names.UNKNOWN);
     return labels;
+  }
+
+  private static boolean isService(Workload workload) {
+    return workload.kind().equals("Service");
+  }
+
+  /** The host name of a service; what is none, or not known to be one, is unknown. */
+  private static String service(Workload workload) {
+    return isService(workload)
+        ? workload.name() + "." + workload.namespace() + ".svc.cluster.local"
+        : Names.UNKNOWN;
+  }
+
+  /** Behind a service that leads to the proxy, the proxy chooses the workload: not known here. */
+  private static String name(Workload workload) {
+    return isService(workload) ? Names.UNKNOWN : workload.name();
   }
 
   private static void addIstioLabels(List<String> labels, Workload workload) {
     String app = known(workload.app());
-    labels.add(workload.name());
+    labels.add(name(workload));
     labels.add(known(workload.namespace()));
     labels.add(
         workload.serviceAccount().isEmpty()
@@ -187,20 +314,13 @@ public final class KernelMetrics {
 
   private MetricFamilySamples refusals(Snapshot snapshot, boolean audited) {
     Map<List<String>, Long> sums = new LinkedHashMap<>();
-    for (Refusal refusal : snapshot.refusals()) {
+    int own = 0;
+    for (Refusal refusal : sorted(snapshot.refusals(), REFUSAL_ORDER)) {
       if (refusal.audited() == audited) {
-        Workload source = names.workload(refusal.source());
-        Workload destination = names.workload(refusal.destination());
+        boolean hasSeries = !refusal.isOverflow() && own < series;
+        own += hasSeries ? 1 : 0;
         sums.merge(
-            List.of(
-                source.name(),
-                known(source.namespace()),
-                destination.name(),
-                known(destination.namespace()),
-                Integer.toString(refusal.port()),
-                word(refusal.protocol()),
-                names.ruleKey(refusal.rule()),
-                word(refusal.reason())),
+            hasSeries ? refusalLabels(refusal) : overflow(REFUSAL_LABELS),
             refusal.count(),
             Long::sum);
       }
@@ -210,34 +330,106 @@ public final class KernelMetrics {
             "weir_connections_audited",
             "Connections that a policy in audit mode would have refused.",
             REFUSAL_LABELS,
-            sums)
+            sums,
+            Long::longValue)
         : counters(
             "weir_connections_refused",
             "Connections, datagrams and binds that policy refused.",
             REFUSAL_LABELS,
-            sums);
+            sums,
+            Long::longValue);
   }
 
-  private MetricFamilySamples latency(Snapshot snapshot) {
+  private List<String> refusalLabels(Refusal refusal) {
+    Workload source = names.workload(refusal.source());
+    Workload destination = names.workload(refusal.destination());
+    return List.of(
+        source.name(),
+        known(source.namespace()),
+        name(destination),
+        known(destination.namespace()),
+        service(destination),
+        Integer.toString(refusal.port()),
+        word(refusal.protocol()),
+        names.ruleKey(refusal.rule()),
+        known(names.rulePosition(refusal.rule())),
+        word(refusal.reason()),
+        // Who is outside of this node can only have been refused where he wanted to go.
+        refusal.source() == Reserved.OUTSIDE.index() ? "destination" : "source");
+  }
+
+  private void pairs(Snapshot snapshot, List<MetricFamilySamples> families) {
+    Map<List<String>, Sum> sums = new LinkedHashMap<>();
+    int own = 0;
+    for (Pair pair : sorted(snapshot.pairs(), PAIR_ORDER)) {
+      boolean hasSeries = !pair.isOverflow() && own < series;
+      own += hasSeries ? 1 : 0;
+      sums.computeIfAbsent(
+              hasSeries ? pairLabels(pair) : overflow(PAIR_LABELS), labels -> new Sum())
+          .add(pair);
+    }
+    families.add(latency(sums));
+    families.add(
+        counters(
+            "weir_connections_opened",
+            "Connections established; of UDP, sockets that turned to a destination.",
+            PAIR_LABELS,
+            sums,
+            sum -> sum.opened));
+    families.add(
+        new MetricFamilySamples(
+            "weir_connections_open",
+            Collector.Type.GAUGE,
+            "TCP connections that are open now.",
+            samples("weir_connections_open", PAIR_LABELS, sums, sum -> sum.open)));
+    families.add(
+        counters(
+            "weir_tcp_retransmits",
+            "Segments sent again, counted when a connection closes.",
+            PAIR_LABELS,
+            sums,
+            sum -> sum.retransmits));
+    families.add(
+        counters(
+            "weir_connections_failed",
+            "Connections that policy allowed and the peer refused or did not answer.",
+            PAIR_LABELS,
+            sums,
+            sum -> sum.failed));
+    families.add(
+        seconds(
+            "weir_connection_duration_seconds",
+            "Time from established to closed of connections that have closed.",
+            sums,
+            sum -> sum.durationMicros));
+    families.add(
+        seconds(
+            "weir_tcp_round_trip_seconds",
+            "Smoothed round-trip time, at close, of connections that have closed.",
+            sums,
+            sum -> sum.roundTripMicros));
+  }
+
+  private static MetricFamilySamples latency(Map<List<String>, Sum> sums) {
     List<Sample> samples = new ArrayList<>();
     String name = "weir_connect_latency_seconds";
-    for (Pair pair : snapshot.pairs()) {
-      List<String> labels = pairLabels(pair);
-      List<Long> histogram = pair.connectHistogram();
-      long cumulative = 0;
-      for (int i = 0; i < histogram.size(); i++) {
-        cumulative += histogram.get(i);
-        boolean last = i == histogram.size() - 1;
-        samples.add(
-            new Sample(
-                name + "_bucket",
-                append(PAIR_LABELS, "le"),
-                append(labels, last ? "+Inf" : seconds(i)),
-                cumulative));
-      }
-      samples.add(new Sample(name + "_sum", PAIR_LABELS, labels, pair.connectMicrosSum() * MICRO));
-      samples.add(new Sample(name + "_count", PAIR_LABELS, labels, cumulative));
-    }
+    List<String> bucketLabels = append(PAIR_LABELS, "le");
+    sums.forEach(
+        (labels, sum) -> {
+          long cumulative = 0;
+          for (int i = 0; i < sum.histogram.size(); i++) {
+            cumulative += sum.histogram.get(i);
+            boolean last = i == sum.histogram.size() - 1;
+            samples.add(
+                new Sample(
+                    name + "_bucket",
+                    bucketLabels,
+                    append(labels, last ? "+Inf" : seconds(i)),
+                    cumulative));
+          }
+          samples.add(new Sample(name + "_sum", PAIR_LABELS, labels, sum.connectMicros * MICRO));
+          samples.add(new Sample(name + "_count", PAIR_LABELS, labels, cumulative));
+        });
     return new MetricFamilySamples(
         name,
         Collector.Type.HISTOGRAM,
@@ -258,24 +450,17 @@ public final class KernelMetrics {
     return longer;
   }
 
-  private MetricFamilySamples pairCounter(
-      Snapshot snapshot, String name, String help, ToLongFunction<Pair> value) {
-    Map<List<String>, Long> sums = new LinkedHashMap<>();
-    for (Pair pair : snapshot.pairs()) {
-      sums.merge(pairLabels(pair), value.applyAsLong(pair), Long::sum);
-    }
-    return counters(name, help, PAIR_LABELS, sums);
-  }
-
-  private MetricFamilySamples pairSeconds(
-      Snapshot snapshot, String name, String help, ToLongFunction<Pair> micros) {
+  /** A sum of seconds and of how many connections it is. */
+  private static MetricFamilySamples seconds(
+      String name, String help, Map<List<String>, Sum> sums, ToLongFunction<Sum> micros) {
     List<Sample> samples = new ArrayList<>();
-    for (Pair pair : snapshot.pairs()) {
-      samples.add(
-          new Sample(
-              name + "_total", PAIR_LABELS, pairLabels(pair), micros.applyAsLong(pair) * MICRO));
-    }
-    return new MetricFamilySamples(name, Collector.Type.COUNTER, help, samples);
+    sums.forEach(
+        (labels, sum) -> {
+          samples.add(
+              new Sample(name + "_sum", PAIR_LABELS, labels, micros.applyAsLong(sum) * MICRO));
+          samples.add(new Sample(name + "_count", PAIR_LABELS, labels, sum.closed));
+        });
+    return new MetricFamilySamples(name, Collector.Type.SUMMARY, help, samples);
   }
 
   private List<String> pairLabels(Pair pair) {
@@ -284,15 +469,12 @@ public final class KernelMetrics {
     return List.of(
         source.name(),
         known(source.namespace()),
-        destination.name(),
+        name(destination),
         known(destination.namespace()),
+        service(destination),
         Integer.toString(pair.port()),
-        word(pair.protocol()));
-  }
-
-  /** The row in which pairs are counted that found no room for one of their own. */
-  private static boolean isOverflow(Pair pair) {
-    return pair.source() == 0 && pair.destination() == 0 && pair.port() == 0;
+        word(pair.protocol()),
+        word(pair.verdict()));
   }
 
   private static String word(Enum<?> value) {
@@ -308,11 +490,21 @@ public final class KernelMetrics {
         List.of(new Sample(full + "_total", List.of(), List.of(), value)));
   }
 
-  private static MetricFamilySamples counters(
-      String name, String help, List<String> labelNames, Map<List<String>, Long> sums) {
+  private static <T> MetricFamilySamples counters(
+      String name,
+      String help,
+      List<String> labelNames,
+      Map<List<String>, T> sums,
+      ToLongFunction<T> value) {
+    return new MetricFamilySamples(
+        name, Collector.Type.COUNTER, help, samples(name + "_total", labelNames, sums, value));
+  }
+
+  private static <T> List<Sample> samples(
+      String name, List<String> labelNames, Map<List<String>, T> sums, ToLongFunction<T> value) {
     List<Sample> samples = new ArrayList<>();
     sums.forEach(
-        (labels, value) -> samples.add(new Sample(name + "_total", labelNames, labels, value)));
-    return new MetricFamilySamples(name, Collector.Type.COUNTER, help, samples);
+        (labels, sum) -> samples.add(new Sample(name, labelNames, labels, value.applyAsLong(sum))));
+    return samples;
   }
 }

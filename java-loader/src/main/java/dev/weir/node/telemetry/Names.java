@@ -80,6 +80,14 @@ public final class Names {
         .orElseGet(() -> ruleKey(number));
   }
 
+  /** {@code FILE:LINE} of the rule of a number; empty when it is not in force or of no file. */
+  public String rulePosition(int number) {
+    return Optional.ofNullable(rules.get(number))
+        .filter(rule -> !rule.file().isEmpty())
+        .map(rule -> rule.file() + ":" + rule.line())
+        .orElse("");
+  }
+
   /** {@code namespace/name}, or only the name for one without a namespace. */
   public String workloadText(int number) {
     Workload workload = workload(number);

@@ -13,6 +13,7 @@ import dev.weir.policy.plan.Protocol;
 import dev.weir.policy.plan.ProxyPlan;
 import dev.weir.policy.plan.Rule;
 import dev.weir.policy.plan.Settings;
+import dev.weir.policy.plan.Verdict;
 import dev.weir.policy.plan.Workload;
 import java.util.ArrayList;
 import java.util.Collections;
@@ -20,6 +21,10 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.stream.Collectors;
+import net.jqwik.api.ForAll;
+import net.jqwik.api.Property;
+import net.jqwik.api.constraints.IntRange;
+import net.jqwik.api.constraints.Size;
 import org.junit.jupiter.api.Test;
 
 final class KernelMetricsTest {
@@ -65,7 +70,10 @@ final class KernelMetricsTest {
             7, 0, Optional.empty(), plan, List.of(), List.of(CART, DB, SERVICE), List.of(RULE));
     return new Names(
         current,
-        number -> number == 99 ? Optional.of("Workload/shop/gone") : Optional.empty(),
+        number ->
+            number == 99
+                ? Optional.of("Workload/shop/gone")
+                : number > 99 ? Optional.of("Workload/shop/w" + number) : Optional.empty(),
         number -> number == 98 ? Optional.of("NetworkPolicy/shop/gone") : Optional.empty());
   }
 
@@ -83,6 +91,7 @@ final class KernelMetricsTest {
         destination,
         port,
         Protocol.TCP,
+        Verdict.Decision.ALLOW,
         opened,
         3,
         100,
@@ -121,7 +130,7 @@ final class KernelMetricsTest {
                 + "destination_canonical_service=\"db\",destination_canonical_revision=\"latest\","
                 + "destination_service=\"unknown\",destination_service_name=\"unknown\","
                 + "destination_service_namespace=\"unknown\",request_protocol=\"tcp\","
-                + "response_flags=\"-\",connection_security_policy=\"none\",} 5.0");
+                + "response_flags=\"-\",connection_security_policy=\"unknown\",} 5.0");
   }
 
   @Test
@@ -154,20 +163,22 @@ final class KernelMetricsTest {
     Refusal refusal =
         new Refusal(CART, DB, 5433, Protocol.TCP, RULE, Reason.DEFAULT_DENY, false, 9);
     String text = text(new Snapshot(List.of(), List.of(refusal), Map.of()));
-    assertThat(lines(text, "weir_connections_"))
+    assertThat(lines(text, "weir_connections_refused_total{"))
         .isEqualTo(
             "weir_connections_refused_total{source_workload=\"cart-v1\","
                 + "source_workload_namespace=\"shop\",destination_workload=\"db\","
-                + "destination_workload_namespace=\"shop\",destination_port=\"5433\","
-                + "protocol=\"tcp\",rule=\"NetworkPolicy/shop/db/ingress[0]\","
-                + "reason=\"default_deny\",} 9.0");
+                + "destination_workload_namespace=\"shop\",destination_service=\"unknown\","
+                + "destination_port=\"5433\",protocol=\"tcp\","
+                + "rule=\"NetworkPolicy/shop/db/ingress[0]\",rule_position=\"db.yaml:12\","
+                + "reason=\"default_deny\",reporter=\"source\",} 9.0");
   }
 
   @Test
   void whatIsOnlyAuditedIsNotCountedAsRefused() {
     Refusal refusal = new Refusal(CART, DB, 5433, Protocol.TCP, RULE, Reason.POLICY, true, 9);
     String text = text(new Snapshot(List.of(), List.of(refusal), Map.of()));
-    assertThat(lines(text, "weir_connections_")).startsWith("weir_connections_audited_total{");
+    assertThat(lines(text, "weir_connections_audited_total{")).endsWith("} 9.0");
+    assertThat(lines(text, "weir_connections_refused_total{")).isEmpty();
   }
 
   @Test
@@ -198,5 +209,87 @@ final class KernelMetricsTest {
   void kernelCountersAreThere() {
     String text = text(new Snapshot(List.of(), List.of(), Map.of("events_lost", 3L)));
     assertThat(lines(text, "weir_kernel_")).isEqualTo("weir_kernel_events_lost_total 3.0");
+  }
+
+  @Test
+  void whoWasRefusedFromOutsideIsReportedByTheDestination() {
+    Refusal refusal = new Refusal(3, DB, 5433, Protocol.TCP, RULE, Reason.DEFAULT_DENY, false, 2);
+    String text = text(new Snapshot(List.of(), List.of(refusal), Map.of()));
+    assertThat(lines(text, "weir_connections_refused_total{"))
+        .endsWith(",reporter=\"destination\",} 2.0");
+  }
+
+  @Test
+  void everythingThereIsReadsAsAWellFormedExposition() {
+    Snapshot snapshot =
+        new Snapshot(
+            List.of(pair(0, 0, 0, 8), pair(CART, DB, 5433, 5), pair(DB, SERVICE, 80, 6)),
+            List.of(
+                new Refusal(0, 0, 0, Protocol.ANY, 0, Reason.NONE, false, 7),
+                new Refusal(CART, DB, 5433, Protocol.TCP, RULE, Reason.POLICY, true, 9)),
+            Map.of("events_lost", 3L));
+    StrictExposition read = StrictExposition.read(text(snapshot));
+    assertThat(read.type("istio_tcp_connections_opened_total")).isEqualTo("counter");
+    assertThat(read.type("weir_connect_latency_seconds")).isEqualTo("histogram");
+    assertThat(read.type("weir_tcp_round_trip_seconds")).isEqualTo("summary");
+    assertThat(read.type("weir_connections_open")).isEqualTo("gauge");
+    assertThat(read.value("weir_connections_refused_total", Map.of("rule", "overflow")))
+        .isEqualTo(7);
+    assertThat(
+            read.value("istio_tcp_connections_opened_total", Map.of("source_workload", "overflow")))
+        .isEqualTo(8);
+  }
+
+  @Test
+  void beyondTheBoundTheRestIsOneSeriesAndTheSumStays() {
+    List<Pair> pairs = new ArrayList<>();
+    for (int port = 1; port <= 10; port++) {
+      pairs.add(pair(CART, DB, port, 1));
+      pairs.add(pair(CART, 100 + port, port, 1));
+    }
+    Snapshot snapshot = new Snapshot(pairs, List.of(), Map.of());
+    StrictExposition read =
+        StrictExposition.read(Exposition.text(new KernelMetrics(names(), 4).families(snapshot)));
+    assertThat(read.series("istio_tcp_connections_opened_total")).hasSize(4 + 1);
+    assertThat(read.sum("istio_tcp_connections_opened_total")).isEqualTo(20);
+    assertThat(read.series("weir_connections_opened_total")).hasSize(4 + 1);
+    assertThat(read.sum("weir_connections_opened_total")).isEqualTo(20);
+    assertThat(read.value("weir_connections_opened_total", Map.of("destination_port", "overflow")))
+        .isEqualTo(16);
+  }
+
+  @Property
+  void noCounterEverFallsWhateverIsAddedAndWhereverTheBoundIs(
+      @ForAll @IntRange(min = 0, max = 6) int bound,
+      @ForAll @Size(max = 20) List<@IntRange(min = 0, max = 255) Integer> rows) {
+    Map<Integer, Long> counts = new java.util.TreeMap<>();
+    Map<String, Double> before = Map.of();
+    for (int row : rows) {
+      counts.merge(row, 1L, Long::sum);
+      List<Pair> pairs = new ArrayList<>();
+      List<Refusal> refusals = new ArrayList<>();
+      counts.forEach(
+          (key, count) -> {
+            int from = 16 + (key & 3);
+            int to = 16 + (key >> 2 & 3);
+            pairs.add(pair(from, to, 1 + (key >> 4), count));
+            refusals.add(
+                new Refusal(
+                    from, to, 1 + (key >> 4), Protocol.TCP, RULE, Reason.POLICY, false, count));
+          });
+      Collections.shuffle(pairs, new java.util.Random(row));
+      StrictExposition read =
+          StrictExposition.read(
+              Exposition.text(
+                  new KernelMetrics(names(), bound)
+                      .families(new Snapshot(pairs, refusals, Map.of()))));
+      Map<String, Double> now = read.counters();
+      before.forEach(
+          (series, value) ->
+              assertThat(now.getOrDefault(series, Double.MAX_VALUE))
+                  .as(series)
+                  .isGreaterThanOrEqualTo(value));
+      before = now;
+    }
   }
 }
