@@ -2,7 +2,6 @@
 package dev.weir.policy;
 
 import dev.weir.policy.cluster.Cluster;
-import dev.weir.policy.model.NetworkPolicy;
 import dev.weir.policy.model.Resource;
 import dev.weir.policy.model.ResourceReader;
 import dev.weir.policy.source.Diagnostic;
@@ -26,7 +25,6 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
-import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -146,6 +144,7 @@ public final class IncrementalCompiler {
         && last.get().problems().equals(problems)) {
       return last.get().compilation();
     }
+    last = Optional.empty();
     Compilation compilation = compile(problems, names);
     last = Optional.of(new Last(names, problems, compilation));
     return compilation;
@@ -159,12 +158,14 @@ public final class IncrementalCompiler {
     }
     if (base.isPresent() && !diagnostics.failed()) {
       Change change = change(base.get().files(), files);
-      Optional<Cluster> cluster =
-          isOfPoliciesAlone(change)
-              ? base.get().build().cluster().with(change.gone(), change.come())
-              : Optional.empty();
+      Optional<Cluster> cluster = base.get().build().cluster().with(change.gone(), change.come());
       if (cluster.isPresent()) {
-        return keep(PolicyCompiler.build(cluster.get(), base.map(Base::build), diagnostics));
+        Optional<Base> before = base;
+        base = Optional.empty(); // should this fail, the next call begins anew
+        Compilation compilation =
+            keep(PolicyCompiler.build(cluster.get(), before.map(Base::build), diagnostics));
+        base = base.or(() -> before);
+        return compilation;
       }
     }
     List<Resource> resources = new ArrayList<>();
@@ -232,11 +233,5 @@ public final class IncrementalCompiler {
     staying.forEach(gone::remove);
     staying.forEach(come::remove);
     return new Change(List.copyOf(gone), List.copyOf(come));
-  }
-
-  /** Whether neither who is there nor where services lead can be another. */
-  private static boolean isOfPoliciesAlone(Change change) {
-    return Stream.concat(change.gone().stream(), change.come().stream())
-        .allMatch(NetworkPolicy.class::isInstance);
   }
 }

@@ -31,17 +31,22 @@ import dev.weir.policy.steer.Steering.VirtualPort;
 import dev.weir.policy.traffic.TrafficResolver;
 import java.util.ArrayList;
 import java.util.BitSet;
+import java.util.Collections;
 import java.util.Comparator;
 import java.util.IdentityHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.TreeMap;
 
 /** Puts the parts together: indexes of cluster and steering become indexes of the plan. */
 @SuppressWarnings("ReferenceEquality") // what is the very same need not be compared
 final class Planner {
+
+  /** When more services than so have changed, all are made anew. */
+  private static final int MOST_EXCHANGED = 500;
 
   private final Cluster cluster;
   private final Steering steering;
@@ -53,11 +58,14 @@ final class Planner {
   /** Port owners, by protocol and port. */
   private final Map<Integer, Owner> owners = new TreeMap<>();
 
-  /** A plan of the same workloads, services and Gateways. */
-  private final Optional<Plan> same;
+  /** A build with as many services and workloads, in the same order, and the same Mesh. */
+  private final Optional<Build> near;
 
-  /** The same, if workloads and addresses also have the same identities. */
-  private final Optional<Plan> alike;
+  /** The same, if workloads, services and addresses also have the same identities. */
+  private final Optional<Build> alike;
+
+  /** Whether every workload lives where it did, and listens on the same ports. */
+  private final boolean unmoved;
 
   private List<TrafficPolicy> traffic = List.of();
 
@@ -76,16 +84,39 @@ final class Planner {
     this.rules = rules;
     this.diagnostics = diagnostics;
     this.mesh = cluster.mesh().orElseGet(Mesh::defaults);
-    Optional<Build> unmoved = before.filter(this::isOfTheSame);
-    this.same = unmoved.map(Build::plan);
-    this.alike = unmoved.filter(this::hasTheSameIdentities).map(Build::plan);
+    this.near =
+        before.filter(
+            b ->
+                b.steering().services().size() == steering.services().size()
+                    && b.cluster().workloads().size() == cluster.workloads().size()
+                    && b.cluster().mesh().equals(cluster.mesh()));
+    this.alike = near.filter(this::hasTheSameIdentities);
+    this.unmoved = near.map(b -> liveAs(b.cluster().workloads())).orElse(false);
   }
 
-  private boolean isOfTheSame(Build before) {
-    return before.steering() == steering
-        && before.cluster().hasWorkloadsOf(cluster)
-        && before.cluster().mesh().equals(cluster.mesh())
-        && before.cluster().all(Gateway.class).equals(cluster.all(Gateway.class));
+  private boolean liveAs(List<dev.weir.policy.model.Workload> others) {
+    for (int w = 0; w < others.size(); w++) {
+      dev.weir.policy.model.Workload one = cluster.workloads().get(w);
+      dev.weir.policy.model.Workload other = others.get(w);
+      if (one != other && !(Cluster.livesAs(one, other) && listensAs(one, other))) {
+        return false;
+      }
+    }
+    return true;
+  }
+
+  private static boolean listensAs(
+      dev.weir.policy.model.Workload one, dev.weir.policy.model.Workload other) {
+    if (one.ports().size() != other.ports().size()) {
+      return false;
+    }
+    for (int i = 0; i < one.ports().size(); i++) {
+      if (one.ports().get(i).port() != other.ports().get(i).port()
+          || one.ports().get(i).protocol() != other.ports().get(i).protocol()) {
+        return false;
+      }
+    }
+    return true;
   }
 
   private boolean hasTheSameIdentities(Build before) {
@@ -106,9 +137,13 @@ final class Planner {
         : Workload.RESERVED + steering.services().size() + workload;
   }
 
+  private boolean hasTheSamePorts() {
+    return unmoved && near.filter(b -> b.cluster().hasAllOf(Gateway.class, cluster)).isPresent();
+  }
+
   /** Finds who alone may hold which port, and who else wants it. */
   void checkPorts() {
-    if (same.isPresent()) {
+    if (hasTheSamePorts()) {
       return;
     }
     own(mesh.outboundPort(), Reserved.PROXY, "the proxy's capture port");
@@ -214,16 +249,19 @@ final class Planner {
   Plan plan() {
     return new Plan(
         settings(),
-        alike.map(Plan::workloads).orElseGet(this::workloads),
+        near.isPresent() ? workloads(near.get()) : workloads(),
         authorization.identities(),
         rules.rules(),
         authorization.verdicts(),
         authorization.portClasses(),
-        alike.map(Plan::services).orElseGet(this::services),
-        alike.map(Plan::backends).orElseGet(this::backends),
-        same.map(Plan::endpoints).orElseGet(this::endpoints),
+        alike.isPresent() ? services(alike.get()) : services(),
+        alike
+            .filter(b -> b.steering().targets() == steering.targets())
+            .map(b -> b.plan().backends())
+            .orElseGet(this::backends),
+        near.filter(b -> unmoved).map(b -> b.plan().endpoints()).orElseGet(this::endpoints),
         authorization.cidrs(),
-        same.map(Plan::ports).orElseGet(this::ports),
+        near.filter(b -> hasTheSamePorts()).map(b -> b.plan().ports()).orElseGet(this::ports),
         proxy(),
         traffic);
   }
@@ -281,34 +319,64 @@ final class Planner {
               ""));
     }
     for (int s = 0; s < steering.services().size(); s++) {
-      dev.weir.policy.model.Service service = steering.services().get(s);
-      result.add(
-          new Workload(
-              service.meta().namespace(),
-              service.meta().name(),
-              "Service",
-              authorization.services().getOrDefault(s, 0),
-              List.of(),
-              false,
-              "",
-              label(service.meta().labels(), "app"),
-              label(service.meta().labels(), "version")));
+      result.add(workloadOfService(s));
     }
     for (int w = 0; w < cluster.workloads().size(); w++) {
-      dev.weir.policy.model.Workload workload = cluster.workloads().get(w);
-      result.add(
-          new Workload(
-              workload.meta().namespace(),
-              workload.meta().name(),
-              workload.kind(),
-              authorization.workloads().get(w),
-              workload.cgroup().map(Located::value).stream().toList(),
-              workload.handsOutSockets(),
-              workload.serviceAccount(),
-              label(workload.meta().labels(), "app"),
-              label(workload.meta().labels(), "version")));
+      result.add(workload(w));
     }
     return result;
+  }
+
+  /** The same, with what a build has of those who have not changed. */
+  private List<Workload> workloads(Build before) {
+    List<Workload> known = before.plan().workloads();
+    List<Workload> result = new ArrayList<>(known);
+    boolean same = true;
+    for (int s = 0; s < steering.services().size(); s++) {
+      int place = servicePlace(s);
+      if (steering.services().get(s) != before.steering().services().get(s)
+          || known.get(place).identity() != authorization.services().getOrDefault(s, 0)) {
+        result.set(place, workloadOfService(s));
+        same = false;
+      }
+    }
+    for (int w = 0; w < cluster.workloads().size(); w++) {
+      int place = workloadPlace(w);
+      if (cluster.workloads().get(w) != before.cluster().workloads().get(w)
+          || known.get(place).identity() != authorization.workloads().get(w)) {
+        result.set(place, workload(w));
+        same = false;
+      }
+    }
+    return same ? known : result;
+  }
+
+  private Workload workloadOfService(int s) {
+    dev.weir.policy.model.Service service = steering.services().get(s);
+    return new Workload(
+        service.meta().namespace(),
+        service.meta().name(),
+        "Service",
+        authorization.services().getOrDefault(s, 0),
+        List.of(),
+        false,
+        "",
+        label(service.meta().labels(), "app"),
+        label(service.meta().labels(), "version"));
+  }
+
+  private Workload workload(int w) {
+    dev.weir.policy.model.Workload workload = cluster.workloads().get(w);
+    return new Workload(
+        workload.meta().namespace(),
+        workload.meta().name(),
+        workload.kind(),
+        authorization.workloads().get(w),
+        workload.cgroup().map(Located::value).stream().toList(),
+        workload.handsOutSockets(),
+        workload.serviceAccount(),
+        label(workload.meta().labels(), "app"),
+        label(workload.meta().labels(), "version"));
   }
 
   private static String label(Map<String, String> labels, String name) {
@@ -316,25 +384,57 @@ final class Planner {
         name, labels.getOrDefault("app.kubernetes.io/" + (name.equals("app") ? "name" : name), ""));
   }
 
+  private static final Comparator<Service> BY_ADDRESS =
+      Comparator.comparing(Service::address)
+          .thenComparingInt(Service::port)
+          .thenComparing(Service::protocol);
+
   private List<Service> services() {
     List<Service> result = new ArrayList<>();
     for (VirtualPort port : steering.virtualPorts()) {
-      result.add(
-          new Service(
-              servicePlace(port.service()),
-              port.address(),
-              port.port(),
-              port.protocol(),
-              port.proxied() ? Service.Tier.PROXY : Service.Tier.KERNEL,
-              port.proxied() ? authorization.services().getOrDefault(port.service(), 0) : 0,
-              port.affinity(),
-              // A share that leads nowhere is slot 0: the kernel finds no backend and refuses.
-              port.slots().stream().map(t -> t + 1).toList()));
+      result.add(service(port));
     }
-    result.sort(
-        Comparator.comparing(Service::address)
-            .thenComparingInt(Service::port)
-            .thenComparing(Service::protocol));
+    result.sort(BY_ADDRESS);
+    return result;
+  }
+
+  private Service service(VirtualPort port) {
+    return new Service(
+        servicePlace(port.service()),
+        port.address(),
+        port.port(),
+        port.protocol(),
+        port.proxied() ? Service.Tier.PROXY : Service.Tier.KERNEL,
+        port.proxied() ? authorization.services().getOrDefault(port.service(), 0) : 0,
+        port.affinity(),
+        // A share that leads nowhere is slot 0: the kernel finds no backend and refuses.
+        port.slots().stream().map(t -> t + 1).toList());
+  }
+
+  /** The same, with those of a build that lead where they did. */
+  private List<Service> services(Build before) {
+    if (before.steering() == steering) {
+      return before.plan().services();
+    }
+    Set<VirtualPort> gone = Collections.newSetFromMap(new IdentityHashMap<>());
+    gone.addAll(before.steering().virtualPorts());
+    List<VirtualPort> come = new ArrayList<>();
+    for (VirtualPort port : steering.virtualPorts()) {
+      if (!gone.remove(port)) {
+        come.add(port);
+      }
+    }
+    if (come.size() + gone.size() > MOST_EXCHANGED) {
+      return services();
+    }
+    List<Service> result = new ArrayList<>(before.plan().services());
+    for (VirtualPort port : gone) {
+      result.remove(Collections.binarySearch(result, service(port), BY_ADDRESS));
+    }
+    for (VirtualPort port : come) {
+      Service service = service(port);
+      result.add(-Collections.binarySearch(result, service, BY_ADDRESS) - 1, service);
+    }
     return result;
   }
 

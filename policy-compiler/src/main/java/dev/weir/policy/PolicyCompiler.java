@@ -8,16 +8,26 @@ import dev.weir.policy.authorize.Authorizer;
 import dev.weir.policy.authorize.RuleTable;
 import dev.weir.policy.cluster.Cluster;
 import dev.weir.policy.lint.Lints;
+import dev.weir.policy.model.AuthorizationPolicy;
+import dev.weir.policy.model.BackendTlsPolicy;
 import dev.weir.policy.model.Budget;
+import dev.weir.policy.model.ConfigMap;
+import dev.weir.policy.model.EndpointSlice;
 import dev.weir.policy.model.Gateway;
+import dev.weir.policy.model.Ingress;
 import dev.weir.policy.model.Mesh;
+import dev.weir.policy.model.ReferenceGrant;
 import dev.weir.policy.model.Resource;
 import dev.weir.policy.model.ResourceReader;
+import dev.weir.policy.model.Route;
+import dev.weir.policy.model.Secret;
+import dev.weir.policy.model.Service;
 import dev.weir.policy.plan.Plan;
 import dev.weir.policy.source.Diagnostic;
 import dev.weir.policy.source.Diagnostics;
 import dev.weir.policy.source.Purpose;
 import dev.weir.policy.source.SourceTree;
+import dev.weir.policy.steer.Resteerer;
 import dev.weir.policy.steer.Steerer;
 import dev.weir.policy.steer.Steering;
 import java.nio.file.Path;
@@ -31,6 +41,20 @@ import java.util.function.Predicate;
  * <p>The same files give the same plan, whatever their order. One error refuses all of them.
  */
 public final class PolicyCompiler {
+
+  /** What access and steering are made of, besides workloads and Mesh. */
+  private static final List<Class<? extends Resource>> STEERING =
+      List.of(
+          AuthorizationPolicy.class,
+          BackendTlsPolicy.class,
+          ConfigMap.class,
+          EndpointSlice.class,
+          Gateway.class,
+          Ingress.class,
+          ReferenceGrant.class,
+          Route.class,
+          Secret.class,
+          Service.class);
 
   private final Purpose purpose;
 
@@ -102,25 +126,41 @@ public final class PolicyCompiler {
   /**
    * Compiles what files declare.
    *
-   * @param before of a cluster with the same workloads and services
+   * @param before of a cluster with workloads of the same names, and so of services
    */
   static Outcome build(Cluster cluster, Optional<Build> before, Diagnostics diagnostics) {
     RuleTable rules = new RuleTable(cluster, diagnostics, before.map(Build::rules));
-    Optional<Build> same = before.filter(b -> b.rules().wholeAs(rules));
+    Optional<Build> known = before.filter(b -> b.rules().wholeAs(rules));
+    Optional<Build> same = known.filter(b -> differInNetworkPoliciesAlone(b.cluster(), cluster));
     AccessPolicies access =
         same.map(Build::access).orElseGet(() -> new AccessPolicies(cluster, rules));
-    Diagnostics steered = new Diagnostics(diagnostics.purpose());
-    Steering steering =
-        same.map(Build::steering).orElseGet(() -> steer(cluster, access, rules, steered));
-    List<Diagnostic> findings = same.map(Build::steered).orElseGet(steered::all);
+    Steering steering;
+    List<Diagnostic> findings;
+    Optional<Resteerer.Result> again =
+        same.isPresent() || access.asksOfRequests()
+            ? Optional.empty()
+            : known
+                .filter(b -> !b.access().asksOfRequests())
+                .flatMap(b -> Resteerer.steer(b.cluster(), cluster, b.steering(), b.steered()));
+    if (same.isPresent()) {
+      steering = same.get().steering();
+      findings = same.get().steered();
+    } else if (again.isPresent()) {
+      steering = again.get().steering();
+      findings = again.get().findings();
+    } else {
+      Diagnostics steered = new Diagnostics(diagnostics.purpose());
+      steering = steer(cluster, access, rules, steered);
+      findings = steered.all();
+    }
     diagnostics.addAll(findings);
     Optional<Authorized> authorized = Optional.empty();
     Optional<Plan> plan = Optional.empty();
     if (!diagnostics.failed()) {
       authorized =
-          same.isPresent()
+          known.isPresent()
               ? Authorizer.authorize(
-                  cluster, access, steering, rules, diagnostics, same.get().authorized())
+                  cluster, access, steering, rules, diagnostics, known.get().authorized())
               : Authorizer.authorize(cluster, access, steering, rules, diagnostics);
       Planner planner =
           new Planner(
@@ -128,7 +168,7 @@ public final class PolicyCompiler {
               steering,
               authorized.map(Authorized::authorization).orElse(Authorization.NOTHING),
               rules,
-              same,
+              known,
               diagnostics);
       planner.checkPorts();
       planner.resolveTraffic();
@@ -154,6 +194,12 @@ public final class PolicyCompiler {
                     cluster, rules, access, steering, findings, authorized.get(), compiled.plan()))
             : Optional.empty();
     return new Outcome(new Analysis(compilation, cluster, rules, steering), build);
+  }
+
+  /** Kinds that no other stage than the last asks for. */
+  private static boolean differInNetworkPoliciesAlone(Cluster one, Cluster other) {
+    return one.hasWorkloadsOf(other)
+        && STEERING.stream().allMatch(kind -> one.hasAllOf(kind, other));
   }
 
   private static Steering steer(

@@ -285,6 +285,49 @@ class IncrementalCompilerTest {
     assertThat(second.endpoints()).isSameAs(first.endpoints());
   }
 
+  private static final String WORLD =
+      """
+      apiVersion: weir.dev/v1alpha1
+      kind: Workload
+      metadata: {name: w, namespace: n, labels: {app: a}}
+      spec: {cgroup: /w, address: 10.0.0.1, ports: [{name: http, port: 8080}]}
+      ---
+      apiVersion: weir.dev/v1alpha1
+      kind: Workload
+      metadata: {name: x, namespace: n, labels: {app: b}}
+      spec: {cgroup: /x, address: 10.0.0.2, ports: [{name: http, port: 8080}]}
+      """;
+
+  private static SourceTree world(String workload, String service) {
+    return tree(Map.of("w.yaml", WORLD + workload, "s.yaml", service));
+  }
+
+  @Test
+  void aServiceThatHasChangedLeavesTheOthersBackendsWhatTheyAre() {
+    IncrementalCompiler incremental = new IncrementalCompiler();
+    String service = SERVICE.formatted(1, "n", 10);
+    Plan first = plan(incremental.compile(world("", service)));
+    SourceTree after = world("", service.replace("port: 80", "port: 81, targetPort: 80"));
+    Plan second = plan(incremental.compile(after));
+    assertThat(second).isEqualTo(plan(PolicyCompiler.compile(after)));
+    assertThat(second.services()).isNotEqualTo(first.services());
+    assertThat(second.backends()).isSameAs(first.backends());
+  }
+
+  @Test
+  void aWorkloadWithALabelThatNobodySelectsLeavesBackendsWhatTheyAre() {
+    IncrementalCompiler incremental = new IncrementalCompiler();
+    String service = SERVICE.formatted(1, "n", 10);
+    Plan first = plan(incremental.compile(world("", service)));
+    SourceTree after =
+        tree(Map.of("w.yaml", WORLD.replace("app: b", "app: b, version: v2"), "s.yaml", service));
+    Plan second = plan(incremental.compile(after));
+    assertThat(second).isEqualTo(plan(PolicyCompiler.compile(after)));
+    assertThat(second.workloads()).isNotEqualTo(first.workloads());
+    assertThat(second.backends()).isSameAs(first.backends());
+    assertThat(second.endpoints()).isSameAs(first.endpoints());
+  }
+
   @Test
   void afterARefusedFileTheNextGoodOneTakesOverWhatTheLastPlanHas() {
     SourceTree before = SyntheticPolicy.files(40, 20, 100);

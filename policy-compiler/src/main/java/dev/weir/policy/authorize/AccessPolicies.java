@@ -27,6 +27,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalInt;
+import java.util.Set;
 import java.util.TreeMap;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
@@ -59,7 +60,7 @@ public final class AccessPolicies {
   /** About whom each policy is: workloads, by the ports on which it is about them. */
   private final List<Scoped> scopes = new ArrayList<>();
 
-  private final Map<Integer, List<Applied>> applied = new HashMap<>();
+  private Map<Integer, List<Applied>> applied = new HashMap<>();
 
   /** By workload. */
   private final Map<Integer, List<Applied>> asking = new HashMap<>();
@@ -360,7 +361,7 @@ public final class AccessPolicies {
     if (resolved.equals(Optional.of(new Resolved(partition, outside, count)))) {
       return;
     }
-    applied.clear();
+    applied = new HashMap<>();
     resolved = Optional.of(new Resolved(partition, outside, count));
     sets.resolve(partition, outside, addressOnly);
     sources.values().forEach(s -> s.resolve(sets, count));
@@ -373,6 +374,11 @@ public final class AccessPolicies {
         }
       }
     }
+  }
+
+  /** About which destinations there are policies; stays what it is when they are cut anew. */
+  Set<Integer> about() {
+    return applied.keySet();
   }
 
   /** The policies about a destination, in the order of their rules. */

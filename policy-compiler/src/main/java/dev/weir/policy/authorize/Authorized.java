@@ -7,6 +7,7 @@ import dev.weir.policy.steer.Steering;
 import java.util.IdentityHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 
 /**
  * Who may reach whom, and what of the way there the next authorization can take over when only some
@@ -20,6 +21,7 @@ public final class Authorized {
   /**
    * How it came to be.
    *
+   * @param about destinations with AuthorizationPolicies
    * @param policies what each policy was found to be about
    * @param partition of workloads
    * @param ports of rows
@@ -33,6 +35,7 @@ public final class Authorized {
       Authorization authorization,
       Cluster cluster,
       AccessPolicies access,
+      Set<Integer> about,
       Steering steering,
       RuleTable rules,
       Mentions mentions,

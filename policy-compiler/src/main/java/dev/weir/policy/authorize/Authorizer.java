@@ -11,6 +11,7 @@ import dev.weir.policy.model.NetworkPolicy;
 import dev.weir.policy.model.NetworkPolicy.Clause;
 import dev.weir.policy.model.NetworkPolicy.Peer;
 import dev.weir.policy.model.NetworkPolicy.Port;
+import dev.weir.policy.model.PeerAuthentication;
 import dev.weir.policy.model.PortReference;
 import dev.weir.policy.model.Workload;
 import dev.weir.policy.plan.Address;
@@ -133,9 +134,19 @@ public final class Authorizer {
   }
 
   private boolean isOfTheSame(Past before) {
-    return before.cluster().hasWorkloadsOf(cluster)
+    return before.cluster().answersAs(cluster)
+        && (before.cluster().hasWorkloadsOf(cluster) || asksOfNothingBut(before))
         && before.cluster().mesh().equals(cluster.mesh())
         && before.rules().wholeAs(rules);
+  }
+
+  /** Whether all that is asked of workloads, before and now, is whom selectors select. */
+  private boolean asksOfNothingBut(Past before) {
+    return before.access().isEmpty()
+        && access.isEmpty()
+        && before.mentions().names().isEmpty()
+        && before.cluster().all(PeerAuthentication.class).isEmpty()
+        && cluster.all(PeerAuthentication.class).isEmpty();
   }
 
   private Optional<Authorized> run() {
@@ -195,7 +206,9 @@ public final class Authorizer {
             : egressTable.needed(sides);
     int egressSize = open.isPresent() ? open.get().egressSize() : egressTable.size();
     List<Cidr> cidrs =
-        same.isPresent() ? same.get().authorization().cidrs() : cidrs(blocks, byAddress);
+        same.filter(p -> p.cluster().hasWorkloadsOf(cluster))
+            .map(p -> p.authorization().cidrs())
+            .orElseGet(() -> cidrs(blocks, byAddress));
     ToIntFunction<Target> behind =
         target ->
             target.workload() == Steering.OUTSIDE
@@ -239,6 +252,7 @@ public final class Authorizer {
                 authorization,
                 cluster,
                 access,
+                access.about(),
                 steering,
                 rules,
                 mentions,
@@ -289,9 +303,11 @@ public final class Authorizer {
   private IdentityPartition partition() {
     if (past.isPresent()
         && past.get().mentions().sameWorkloads(mentions)
-        && past.get().access() == access
-        && past.get().steering() == steering
-        && mutualTls.isEmpty()) {
+        && (past.get().access() == access || past.get().access().isEmpty() && access.isEmpty())
+        && (past.get().steering() == steering
+            || past.get().steering().proxied().isEmpty() && steering.proxied().isEmpty())
+        && past.get().cluster().all(PeerAuthentication.class).isEmpty()
+        && cluster.all(PeerAuthentication.class).isEmpty()) {
       return past.get().partition();
     }
     IdentityPartition partition = new IdentityPartition(cluster.workloads().size());
@@ -334,7 +350,9 @@ public final class Authorizer {
   }
 
   private Fixed fixed(Optional<Past> same) {
-    if (same.isPresent() && same.get().steering() == steering) {
+    if (same.isPresent()
+        && (same.get().steering() == steering
+            || same.get().steering().listeners().isEmpty() && steering.listeners().isEmpty())) {
       return same.get().fixed();
     }
     List<PolicySide> gateways = new ArrayList<>();
@@ -368,7 +386,7 @@ public final class Authorizer {
       changed[i] =
           !sides.ingressIsAs(before.sides(), i)
               || before.access() != access
-                  && !(before.access().of(i).isEmpty() && access.of(i).isEmpty());
+                  && (before.about().contains(i) || access.about().contains(i));
     }
     return changed;
   }
@@ -394,7 +412,11 @@ public final class Authorizer {
       if (destination >= changed.length || !changed[destination]) {
         int rule = where[RowTable.rule(row)];
         if (rule < 0) {
-          throw new IllegalStateException("a row in the name of a rule that has gone");
+          throw new IllegalStateException(
+              "a row towards "
+                  + destination
+                  + " in the name of a rule that has gone: "
+                  + before.rules().rules().get(RowTable.rule(row)).describe());
         }
         kept[size++] = RowTable.withRule(row, rule);
       }
@@ -434,6 +456,9 @@ public final class Authorizer {
       boolean[] changed,
       long[] ingress,
       long[] egress) {
+    if (services.isEmpty() && steering.proxied().isEmpty()) {
+      return new long[0];
+    }
     if (open.isPresent()
         && open.get().steering() == steering
         && steering.proxied().keySet().stream()

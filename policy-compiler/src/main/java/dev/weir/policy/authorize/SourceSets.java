@@ -53,9 +53,15 @@ final class SourceSets {
   SourceSets(Cluster cluster) {
     this.cluster = cluster;
     this.trustDomain = cluster.mesh().map(Mesh::trustDomain).orElse(Mesh.TRUST_DOMAIN);
-    for (int w = 0; w < cluster.workloads().size(); w++) {
-      accounts.computeIfAbsent(account(cluster.workloads().get(w)), k -> new IntList()).add(w);
+  }
+
+  private Map<Account, IntList> accounts() {
+    if (accounts.isEmpty()) {
+      for (int w = 0; w < cluster.workloads().size(); w++) {
+        accounts.computeIfAbsent(account(cluster.workloads().get(w)), k -> new IntList()).add(w);
+      }
     }
+    return accounts;
   }
 
   private static Account account(Workload workload) {
@@ -104,18 +110,19 @@ final class SourceSets {
       return found.toArray();
     }
     List<StringMatch> matches = list.values().stream().map(StringMatch::of).toList();
-    accounts.forEach(
-        (account, workloads) -> {
-          String value = value(list.attribute(), account);
-          for (StringMatch match : matches) {
-            if (match.matches(value)) {
-              for (int i = 0; i < workloads.size(); i++) {
-                found.add(workloads.get(i));
+    accounts()
+        .forEach(
+            (account, workloads) -> {
+              String value = value(list.attribute(), account);
+              for (StringMatch match : matches) {
+                if (match.matches(value)) {
+                  for (int i = 0; i < workloads.size(); i++) {
+                    found.add(workloads.get(i));
+                  }
+                  break;
+                }
               }
-              break;
-            }
-          }
-        });
+            });
     return found.toSet();
   }
 

@@ -20,11 +20,13 @@ import java.util.Collections;
 import java.util.Comparator;
 import java.util.HashMap;
 import java.util.HashSet;
+import java.util.IdentityHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
 import java.util.TreeMap;
+import java.util.stream.IntStream;
 
 /**
  * Everything declared, in an order that does not depend on files, and who is selected by what.
@@ -50,6 +52,9 @@ public final class Cluster {
 
   /** Answers that were given before: of many clauses few ask something new. */
   private final Map<Question, int[]> selected;
+
+  /** Is another one when some answer may be: workloads are others, or labelled in another way. */
+  private final Object answers;
 
   /** The resources of a kind, once somebody has asked for them. */
   private final Map<Class<?>, List<Resource>> kinds = new HashMap<>();
@@ -85,13 +90,24 @@ public final class Cluster {
       }
     }
     this.everyone = index();
+    this.answers = new Object();
     checkHomes(diagnostics);
   }
 
-  /** Other resources of the same workloads. */
-  private Cluster(Cluster before, List<Resource> resources, List<Resource> come) {
+  /**
+   * Other resources of the same world.
+   *
+   * @param workloads as many, of the same names
+   * @param relabelled those whose labels are others, by index
+   */
+  private Cluster(
+      Cluster before,
+      List<Resource> resources,
+      List<Workload> workloads,
+      List<Integer> relabelled,
+      List<Resource> come) {
     this.resources = resources;
-    this.workloads = before.workloads;
+    this.workloads = workloads;
     this.mesh = before.mesh;
     this.namespaces = new TreeMap<>(before.namespaces);
     for (Resource resource : come) {
@@ -99,17 +115,73 @@ public final class Cluster {
       namespaces.putIfAbsent(name, Map.of(NAME_LABEL, name));
     }
     this.byNamespace = before.byNamespace;
-    this.byLabel = before.byLabel;
     this.everyone = before.everyone;
-    this.selected = before.selected;
-    if (selected.size() > MAX_ANSWERS) {
-      selected.clear();
+    if (relabelled.isEmpty()) {
+      this.byLabel = before.byLabel;
+      this.selected = before.selected;
+      this.answers = before.answers;
+      if (selected.size() > MAX_ANSWERS) {
+        selected.clear();
+      }
+    } else {
+      this.byLabel = new HashMap<>(before.byLabel);
+      relabelled.forEach(
+          w -> relabel(w, before.workloads.get(w).meta().labels(), workloads.get(w)));
+      Map<Question, int[]> still = new HashMap<>(before.selected);
+      still.keySet().removeIf(question -> isAnsweredAnew(question, before, relabelled));
+      boolean all = still.size() == before.selected.size();
+      // Not shared: what is asked from now on has other answers than before.
+      this.selected = still;
+      this.answers = all ? before.answers : new Object();
     }
+  }
+
+  private boolean isAnsweredAnew(Question question, Cluster before, List<Integer> relabelled) {
+    for (int w : relabelled) {
+      Meta now = workloads.get(w).meta();
+      if (question.namespaces().contains(now.namespace())) {
+        LabelSelector selector =
+            new LabelSelector(question.labels(), question.requirements(), new Position("", 0, 0));
+        if (Selectors.matches(selector, now.labels())
+            != Selectors.matches(selector, before.workloads.get(w).meta().labels())) {
+          return true;
+        }
+      }
+    }
+    return false;
+  }
+
+  private void relabel(int w, Map<String, String> old, Workload now) {
+    old.forEach(
+        (key, value) -> {
+          if (!value.equals(now.meta().labels().get(key))) {
+            Map<String, int[]> values = new HashMap<>(byLabel.getOrDefault(key, Map.of()));
+            values.computeIfPresent(
+                value, (k, list) -> Arrays.stream(list).filter(i -> i != w).toArray());
+            byLabel.put(key, values);
+          }
+        });
+    now.meta()
+        .labels()
+        .forEach(
+            (key, value) -> {
+              if (!value.equals(old.get(key))) {
+                Map<String, int[]> values = new HashMap<>(byLabel.getOrDefault(key, Map.of()));
+                values.merge(
+                    value,
+                    new int[] {w},
+                    (list, one) ->
+                        IntStream.concat(Arrays.stream(list), Arrays.stream(one))
+                            .sorted()
+                            .toArray());
+                byLabel.put(key, values);
+              }
+            });
   }
 
   /**
    * The same after some resources have gone and others come. Empty when that is more than a small
-   * change: of who is there, or one that cannot be.
+   * change: of whom there is, or one that cannot be.
    *
    * @param gone resources of this cluster
    * @param come resources
@@ -117,9 +189,9 @@ public final class Cluster {
   public Optional<Cluster> with(List<Resource> gone, List<Resource> come) {
     for (List<Resource> changed : List.of(gone, come)) {
       for (Resource resource : changed) {
-        if (resource instanceof Workload
-            || resource instanceof Mesh
+        if (resource instanceof Mesh
             || resource instanceof Namespace
+            || resource instanceof Workload workload && workload.controller().isPresent()
             || resource.meta().namespace().isEmpty()) {
           return Optional.empty();
         }
@@ -140,7 +212,13 @@ public final class Cluster {
       }
       now.add(-place - 1, resource);
     }
-    Cluster cluster = new Cluster(this, Collections.unmodifiableList(now), come);
+    List<Integer> relabelled = new ArrayList<>();
+    Optional<List<Workload>> inhabitants = inhabitants(gone, come, relabelled);
+    if (inhabitants.isEmpty()) {
+      return Optional.empty();
+    }
+    Cluster cluster =
+        new Cluster(this, Collections.unmodifiableList(now), inhabitants.get(), relabelled, come);
     kinds.forEach(
         (kind, found) -> {
           if (gone.stream().noneMatch(kind::isInstance)
@@ -149,6 +227,81 @@ public final class Cluster {
           }
         });
     return Optional.of(cluster);
+  }
+
+  /** The workloads after a change; empty when they are not of the same names. */
+  private Optional<List<Workload>> inhabitants(
+      List<Resource> gone, List<Resource> come, List<Integer> relabelled) {
+    long left = gone.stream().filter(Workload.class::isInstance).count();
+    List<Workload> others =
+        come.stream().filter(Workload.class::isInstance).map(Workload.class::cast).toList();
+    if (left == 0 && others.isEmpty()) {
+      return Optional.of(workloads);
+    }
+    if (left != others.size()) {
+      return Optional.empty();
+    }
+    List<Workload> now = new ArrayList<>(workloads);
+    List<Workload> moved = new ArrayList<>();
+    for (Workload workload : others) {
+      int place = Collections.binarySearch(workloads, workload, ORDER);
+      if (place < 0) {
+        return Optional.empty();
+      }
+      Workload old = now.set(place, workload);
+      if (!old.meta().labels().equals(workload.meta().labels())) {
+        relabelled.add(place);
+      }
+      if (!livesAs(old, workload)) {
+        moved.add(workload);
+      }
+    }
+    return haveHomesOfTheirOwn(moved, now)
+        ? Optional.of(Collections.unmodifiableList(now))
+        : Optional.empty();
+  }
+
+  /** Whether both live at the same place and have the same addresses. */
+  public static boolean livesAs(Workload one, Workload other) {
+    return one.cgroup().map(Located::value).equals(other.cgroup().map(Located::value))
+        && one.hostNetwork() == other.hostNetwork()
+        && one.addresses().stream()
+            .map(Located::value)
+            .toList()
+            .equals(other.addresses().stream().map(Located::value).toList());
+  }
+
+  private boolean haveHomesOfTheirOwn(List<Workload> moved, List<Workload> all) {
+    if (moved.isEmpty()) {
+      return true;
+    }
+    Set<Object> homes = new HashSet<>();
+    mesh.ifPresent(m -> homes.add(m.proxyCgroup().value()));
+    for (Workload workload : moved) {
+      if (workload.cgroup().isPresent() && !homes.add(workload.cgroup().get().value())) {
+        return false;
+      }
+      for (Located<Address> address : workload.addresses()) {
+        if (!homes.add(address.value())) {
+          return false;
+        }
+      }
+    }
+    Set<Workload> those = Collections.newSetFromMap(new IdentityHashMap<>());
+    those.addAll(moved);
+    for (Workload workload : all) {
+      if (!those.contains(workload)
+          && (workload.cgroup().isPresent() && homes.contains(workload.cgroup().get().value())
+              || workload.addresses().stream().anyMatch(a -> homes.contains(a.value())))) {
+        return false;
+      }
+    }
+    return true;
+  }
+
+  /** Whether selectors select the same, by index, as in another cluster. */
+  public boolean answersAs(Cluster other) {
+    return answers.equals(other.answers);
   }
 
   /** Whether the workloads are the very ones of another cluster. */
@@ -232,6 +385,26 @@ public final class Cluster {
     return found;
   }
 
+  /** Whether the resources of a kind are the very ones of another cluster. */
+  public boolean hasAllOf(Class<? extends Resource> kind, Cluster other) {
+    List<? extends Resource> mine = all(kind);
+    List<? extends Resource> others = other.all(kind);
+    if (mine.size() != others.size()) {
+      return false;
+    }
+    for (int i = 0; i < mine.size(); i++) {
+      if (!is(mine.get(i), others.get(i))) {
+        return false;
+      }
+    }
+    return true;
+  }
+
+  @SuppressWarnings("ReferenceEquality") // what is the very same need not be compared
+  private static boolean is(Object one, Object other) {
+    return one == other;
+  }
+
   /** Workloads by namespace and name. */
   public List<Workload> workloads() {
     return workloads;
@@ -261,13 +434,17 @@ public final class Cluster {
 
   /** What a selector says, wherever it was written. */
   private record Question(
-      String namespace, Map<String, String> labels, List<Requirement> requirements) {}
+      Set<String> namespaces, Map<String, String> labels, List<Requirement> requirements) {}
 
   /** Workloads of one namespace that a selector selects, ascending; not to be changed. */
   public int[] select(String namespace, LabelSelector selector) {
+    return select(Set.of(namespace), selector);
+  }
+
+  private int[] select(Set<String> within, LabelSelector selector) {
     return selected.computeIfAbsent(
-        new Question(namespace, selector.matchLabels(), selector.matchExpressions()),
-        k -> find(Set.of(namespace), selector));
+        new Question(within, selector.matchLabels(), selector.matchExpressions()),
+        k -> find(within, selector));
   }
 
   /** Workloads that a peer of a policy of {@code namespace} selects, ascending. */
@@ -288,7 +465,7 @@ public final class Cluster {
             within.add(name);
           }
         });
-    return within.size() == 1 ? select(within.iterator().next(), pods) : find(within, pods);
+    return select(within, pods);
   }
 
   private int[] find(Set<String> within, LabelSelector selector) {

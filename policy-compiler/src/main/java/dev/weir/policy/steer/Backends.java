@@ -30,6 +30,8 @@ final class Backends {
   private final Diagnostics diagnostics;
   private final Grants grants;
   private final List<Service> services;
+
+  /** Filled when a reference is to be resolved. */
   private final Map<String, Integer> serviceIndex = new HashMap<>();
 
   /** Slices by service. */
@@ -49,9 +51,6 @@ final class Backends {
     this.grants = grants;
     this.diagnostics = diagnostics;
     this.services = cluster.all(Service.class);
-    for (int i = 0; i < services.size(); i++) {
-      serviceIndex.put(services.get(i).meta().qualifiedName(), i);
-    }
     for (EndpointSlice slice : cluster.all(EndpointSlice.class)) {
       slices
           .computeIfAbsent(slice.meta().namespace() + "/" + slice.service(), k -> new ArrayList<>())
@@ -112,6 +111,9 @@ final class Backends {
    * @param consequence what becomes of an invalid one
    */
   Optional<Backing> resolve(Resource owner, Reference reference, String consequence) {
+    for (int i = serviceIndex.size(); i < services.size(); i++) {
+      serviceIndex.put(services.get(i).meta().qualifiedName(), i);
+    }
     String namespace = reference.namespace().orElse(owner.meta().namespace());
     String name = namespace + "/" + reference.name();
     String problem;
@@ -363,19 +365,25 @@ final class Backends {
               "give the Service an address of its own");
         }
       }
-      if (service.addresses().isEmpty()
-          && !service.headless()
-          && !service.externalName()
-          && anybodyHere) {
-        diagnostics.warning(
-            service.meta().at(),
-            "spec.clusterIP",
-            "is missing: " + service.id() + " has no virtual address",
-            "give it one; without a cluster nobody else does");
-      }
-      if (!service.externalName()) {
-        checkBackends(s, service);
-      }
+      check(s, anybodyHere);
+    }
+  }
+
+  /** Finds what one service lacks. */
+  void check(int s, boolean anybodyHere) {
+    Service service = services.get(s);
+    if (service.addresses().isEmpty()
+        && !service.headless()
+        && !service.externalName()
+        && anybodyHere) {
+      diagnostics.warning(
+          service.meta().at(),
+          "spec.clusterIP",
+          "is missing: " + service.id() + " has no virtual address",
+          "give it one; without a cluster nobody else does");
+    }
+    if (!service.externalName()) {
+      checkBackends(s, service);
     }
   }
 

@@ -193,6 +193,11 @@ final class Split {
       return routes.get().producers().getFirst().route().id()
           + " splits by connection: its weights are the kernel's slots";
     }
+    return whyPlain(nobody);
+  }
+
+  /** The same of a port without routes. */
+  static String whyPlain(boolean nobody) {
     return nobody ? "nobody is behind it" : "no route: the kernel picks a backend at connect";
   }
 }

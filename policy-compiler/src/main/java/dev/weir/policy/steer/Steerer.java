@@ -32,6 +32,7 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.TreeMap;
 import java.util.TreeSet;
+import java.util.function.ToIntFunction;
 import java.util.stream.Stream;
 
 /**
@@ -187,6 +188,32 @@ public final class Steerer {
               }
             });
     return splits;
+  }
+
+  /** Who is behind each port of each address of a service that no route is attached to. */
+  static List<VirtualPort> plain(Backends backends, int service, ToIntFunction<Target> number) {
+    List<VirtualPort> ports = new ArrayList<>();
+    Service of = backends.services().get(service);
+    for (Located<Address> address : of.addresses()) {
+      for (Service.Port port : of.ports()) {
+        List<Integer> targets =
+            backends.targets(of, port, address.value().isV4()).stream()
+                .map(number::applyAsInt)
+                .toList();
+        ports.add(
+            new VirtualPort(
+                service,
+                address.value(),
+                port.port(),
+                port.protocol(),
+                of.clientIpAffinity().isPresent(),
+                targets,
+                targets,
+                Optional.empty(),
+                Split.whyPlain(targets.isEmpty())));
+      }
+    }
+    return ports;
   }
 
   private Optional<ServiceRoutes> routes(Backing backing) {
