@@ -3,6 +3,7 @@
 #include "egress.bpf.c"
 #include "socket.bpf.c"
 #include "enroll.bpf.c"
+#include "iterate.bpf.c"
 
 /* The helpers we call are open to GPL-compatible programs only. */
 char LICENSE[] SEC("license") = "GPL";

@@ -37,6 +37,99 @@ struct task_struct {
 	char comm[16];
 };
 
+struct net {
+	__u64 net_cookie; /* what bpf_get_netns_cookie() says */
+};
+
+struct weir_possible_net {
+	struct net *net;
+};
+
+struct in6_addr {
+	union {
+		__u32 u6_addr32[4];
+	} in6_u;
+};
+
+struct sock;
+
+struct sock_common {
+	__u32 skc_daddr;
+	__u32 skc_rcv_saddr;
+	__u16 skc_dport; /* network order */
+	__u16 skc_num;
+	unsigned short skc_family;
+	volatile unsigned char skc_state;
+	int skc_bound_dev_if;
+	struct weir_possible_net skc_net;
+	struct in6_addr skc_v6_daddr;
+	struct in6_addr skc_v6_rcv_saddr;
+	struct sock *skc_listener; /* of a half-open connection */
+};
+
+struct sock_cgroup_data {
+	struct cgroup *cgroup; /* of birth */
+};
+
+struct sock {
+	struct sock_common __sk_common;
+	struct sock_cgroup_data sk_cgrp_data;
+	__u32 sk_max_ack_backlog; /* accepted sockets have their listener's */
+	int sk_err;
+};
+
+struct ipv6_pinfo {
+	int mcast_oif; /* of an accepted IPv6 connection: the interface it came by */
+};
+
+struct inet_sock {
+	struct sock sk;
+	struct ipv6_pinfo *pinet6;
+	int mc_index; /* of an accepted IPv4 connection: the interface it came by */
+};
+
+struct inet_connection_sock {
+	struct inet_sock icsk_inet;
+};
+
+struct tcp_sock {
+	struct inet_connection_sock inet_conn;
+};
+
+struct udp_sock {
+	struct inet_sock inet;
+};
+
+struct request_sock {
+	struct sock_common __req_common;
+};
+
+struct inet_request_sock {
+	struct request_sock req;
+};
+
+struct tcp_request_sock {
+	struct inet_request_sock req;
+};
+
+struct bpf_iter_meta {
+	struct seq_file *seq;
+};
+
 #pragma clang attribute pop
+
+/* Contexts, whose layout is fixed. */
+struct bpf_iter__tcp {
+	struct bpf_iter_meta *meta;
+	struct sock_common *sk_common; /* NULL: the walk is over */
+	__u32 uid;
+};
+
+struct bpf_iter__udp {
+	struct bpf_iter_meta *meta;
+	struct udp_sock *udp_sk; /* NULL: the walk is over */
+	__u32 uid __attribute__((aligned(8)));
+	int bucket __attribute__((aligned(8)));
+};
 
 #endif

@@ -121,6 +121,16 @@ struct {
 	__type(value, struct weir_reply);
 } reply_peers SEC(".maps");
 
+/* Addresses of all network namespaces of this node, written by the loader before a walk over the
+ * open connections, read by it. Miss: an address elsewhere. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4096);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct weir_address);
+	__type(value, __u32);
+} addresses SEC(".maps");
+
 /* -- telemetry: written by the programs, read by the agent ------------------ */
 
 struct {
@@ -185,6 +195,7 @@ const struct weir_layout {
 	struct weir_port_classes port_classes;
 	struct weir_event event;
 	struct weir_origin origin;
+	struct weir_revoked revoked;
 	enum weir_reserved reserved;
 	enum weir_protocol protocol;
 	enum weir_verdict verdict;
@@ -195,6 +206,7 @@ const struct weir_layout {
 	enum weir_service_flags service_flags;
 	enum weir_endpoint_flags endpoint_flags;
 	enum weir_socket_flags socket_flags;
+	enum weir_revoked_flags revoked_flags;
 	enum weir_hook hook;
 	enum weir_counter counter;
 } weir_layout SEC(".weir_layout") = {};

@@ -114,6 +114,7 @@ struct weir_path {
 struct weir_generation {
 	__u64 number;
 	__u64 verdict_seed;
+	__u64 root;         /* id of the cgroup at which the programs are attached */
 	__u32 verdict_mask; /* buckets - 1 */
 	__u32 flags;
 	__u32 pad;
@@ -309,6 +310,8 @@ enum weir_hook {
 	WEIR_HOOK_CREATE = 4,
 	/* A process entered a governed cgroup: cgroup is the new one, pid who. */
 	WEIR_HOOK_MOVED = 5,
+	/* An open connection that is not allowed any more: cgroup is the socket's, address its peer. */
+	WEIR_HOOK_REVOKE = 6,
 };
 
 struct weir_event {
@@ -326,6 +329,32 @@ struct weir_event {
 	__u8 reason;
 	__u8 pad[3];
 	char comm[16];
+};
+
+enum weir_revoked_flags {
+	WEIR_REVOKED_ACCEPTED = 1 << 0,  /* the local side was called: `port` is its own */
+	WEIR_REVOKED_DESTROYED = 1 << 1, /* done; else whoever reads this is to do it */
+};
+
+/* What iterate.bpf.c writes of each connection that is not allowed any more. */
+struct weir_revoked {
+	struct weir_address local;
+	struct weir_address remote;
+	__u64 netns;  /* cookie */
+	__u64 cgroup; /* of the socket's birth */
+	__u64 cookie; /* of the socket; 0: half open, it has none */
+	__u32 source;
+	__u32 destination;
+	__u32 rule;      /* stable number */
+	__u32 interface; /* it is bound to, or 0 */
+	__u16 local_port;
+	__u16 remote_port;
+	__u16 port; /* as judged */
+	__u16 family;
+	__u8 protocol;
+	__u8 reason;
+	__u8 flags; /* enum weir_revoked_flags */
+	__u8 pad[5];
 };
 
 /* `reply_peers`: a datagram received entitles the socket to answer; and which virtual address a
@@ -355,6 +384,7 @@ enum weir_counter {
 	WEIR_COUNTER_NO_STORAGE, /* socket older than the attach, or no memory */
 	WEIR_COUNTER_NO_GENERATION,
 	WEIR_COUNTER_CONNECTS, /* decisions made */
+	WEIR_COUNTER_REVOKED,  /* open connections and entitlements to reply that were ended */
 	WEIR_COUNTER_MAX,
 };
 

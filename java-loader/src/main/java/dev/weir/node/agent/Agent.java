@@ -161,6 +161,8 @@ public final class Agent implements AutoCloseable {
       }
       int added = node.enroll();
       log.info("adopted what is in force" + (added > 0 ? ", enrolled " + added + " cgroups" : ""));
+      // Whoever put it in force may have been killed before it came to that.
+      node.endOpenConnections().forEach(log::info);
     }
     follow();
   }

@@ -77,6 +77,7 @@ public final class Operations {
     Map<String, Object> result = new LinkedHashMap<>();
     result.put("generation", applied.generation());
     result.put("took_millis", applied.took().toMillis());
+    result.put("revoked", applied.revoked().size());
     result.put("confirm_within_seconds", confirmWithin.toSeconds());
     result.put("warnings", good.warnings());
     result.put("remarks", applied.remarks());

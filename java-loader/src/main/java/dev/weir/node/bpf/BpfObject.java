@@ -159,11 +159,21 @@ public final class BpfObject implements AutoCloseable {
       return lib.bpf.bpf_program__expected_attach_type(pointer);
     }
 
+    /** Whether {@link #load} takes it: not if its section's name begins with a question mark. */
+    public boolean loads() {
+      return lib.bpf.bpf_program__autoload(pointer);
+    }
+
     /** Leaves this one out of the load. */
     public void skip() {
+      load(false);
+    }
+
+    /** Takes this one into the load, or leaves it out. */
+    public void load(boolean load) {
       Native.check(
           "bpf_program__set_autoload(" + name() + ")",
-          lib.bpf.bpf_program__set_autoload(pointer, false));
+          lib.bpf.bpf_program__set_autoload(pointer, load));
     }
 
     /** The program in the kernel, after the load; the caller closes it. */

@@ -4,6 +4,7 @@ package dev.weir.node.bpf;
 import java.nio.ByteBuffer;
 import java.nio.file.Path;
 import java.util.HexFormat;
+import java.util.function.Consumer;
 
 /** A program in the kernel. */
 public final class BpfProgram implements AutoCloseable {
@@ -14,6 +15,9 @@ public final class BpfProgram implements AutoCloseable {
   private static final int INFO_ID = 4;
   private static final int INFO_TAG = 8;
   private static final int TAG_LENGTH = 8;
+
+  private static final int BPF_TRACE_ITER = 28;
+  private static final int CHUNK = 64 * 1024;
 
   /** {@code sizeof(struct bpf_test_run_opts)} of libbpf 1.0. */
   private static final int TEST_RUN_OPTIONS = 80;
@@ -93,6 +97,51 @@ public final class BpfProgram implements AutoCloseable {
   /** Pins this program; removed again by deleting the file. */
   public void pin(Path path) {
     Native.check("bpf_obj_pin(" + path + ")", Native.get().bpf.bpf_obj_pin(fd(), path.toString()));
+  }
+
+  /**
+   * Runs an iterator program over all there is, and hands over what it writes. Sockets are those of
+   * the calling thread's network namespace.
+   *
+   * @param recordSize of what it writes at a time
+   * @param record called with each, of native order; valid only during the call
+   */
+  public void iterate(int recordSize, Consumer<ByteBuffer> record) {
+    Native lib = Native.get();
+    try (Descriptor link =
+            new Descriptor(
+                Native.check(
+                    "bpf_link_create(iterator)",
+                    lib.bpf.bpf_link_create(fd(), 0, BPF_TRACE_ITER, null)));
+        Descriptor walk =
+            new Descriptor(Native.check("bpf_iter_create()", lib.bpf.bpf_iter_create(link.fd())))) {
+      // A read ends where it likes, also within a record.
+      ByteBuffer chunk = Native.buffer(CHUNK);
+      ByteBuffer one = Native.buffer(recordSize);
+      while (true) {
+        int size = (int) lib.libc.read(walk.fd(), chunk, CHUNK);
+        if (size == 0) {
+          return;
+        }
+        if (size < 0) {
+          int errno = lib.errno();
+          if (errno == Errno.EAGAIN.number() || errno == Errno.EINTR.number()) {
+            continue;
+          }
+          throw new BpfException("read(iterator)", errno);
+        }
+        int at = 0;
+        while (at < size) {
+          int part = Math.min(one.remaining(), size - at);
+          one.put(one.position(), chunk, at, part).position(one.position() + part);
+          at += part;
+          if (!one.hasRemaining()) {
+            record.accept(one.clear());
+            one.clear();
+          }
+        }
+      }
+    }
   }
 
   /**

@@ -48,6 +48,8 @@ public enum Errno {
   ENOPROTOOPT(92, "no such socket option", "this kernel lacks it"),
   /** Not supported. */
   EOPNOTSUPP(95, "not supported", "this kernel lacks the feature"),
+  /** Another one has taken its place. */
+  ESTALE(116, "gone, another one has its place", ""),
   /** Not supported, the kernel's own. */
   ENOTSUPP(524, "not supported", "this kernel lacks the feature"),
   /** Any other. */

@@ -45,6 +45,8 @@ final class Native {
 
     int bpf_program__fd(Pointer program);
 
+    boolean bpf_program__autoload(Pointer program);
+
     int bpf_program__set_autoload(Pointer program, boolean autoload);
 
     int bpf_program__expected_attach_type(Pointer program);
@@ -107,6 +109,8 @@ final class Native {
 
     int bpf_link_create(int program, int target, int attachType, @Nullable Pointer options);
 
+    int bpf_iter_create(int link);
+
     int bpf_link_detach(int link);
 
     int bpf_link_update(int link, int program, @Nullable Pointer options);
@@ -139,6 +143,12 @@ final class Native {
     int open(String path, int flags, int mode);
 
     int close(int fd);
+
+    long read(int fd, ByteBuffer to, long size);
+
+    long send(int fd, ByteBuffer message, long size, int flags);
+
+    long recv(int fd, ByteBuffer to, long size, int flags);
 
     int flock(int fd, int operation);
 
@@ -272,6 +282,14 @@ final class Native {
 
   /** The result of a libc call, which is -1 with errno when it failed. */
   int checkErrno(String call, int result) {
+    if (result < 0) {
+      throw new BpfException(call, errno());
+    }
+    return result;
+  }
+
+  /** As {@link #checkErrno(String, int)}, for calls that return a size. */
+  long checkErrno(String call, long result) {
     if (result < 0) {
       throw new BpfException(call, errno());
     }

@@ -8,6 +8,7 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.Optional;
 import java.util.concurrent.atomic.AtomicReference;
+import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 
 /** The few calls into the kernel that neither libbpf nor the JDK has. */
@@ -62,20 +63,35 @@ public final class SystemCalls {
     }
   }
 
-  /** setns(2) changes the calling thread alone, so it gets one of its own, which then ends. */
   private static long cookieOf(Path netns) {
-    AtomicReference<@Nullable Long> cookie = new AtomicReference<>();
+    return in(netns, SystemCalls::ownCookie);
+  }
+
+  /**
+   * Enters a network namespace, for good: setns(2) changes the calling thread alone, which must be
+   * one that ends with its task.
+   *
+   * @param netns such as {@code /proc/PID/ns/net}
+   */
+  public static void enter(Path netns) {
+    Native lib = Native.get();
+    try (Descriptor descriptor = Descriptor.open(netns)) {
+      lib.checkErrno("setns(" + netns + ")", lib.libc.setns(descriptor.fd(), CLONE_NEWNET));
+    }
+  }
+
+  /** Does something in another network namespace, on a thread of its own, which then ends. */
+  private static <T> T in(Path netns, Supplier<T> call) {
+    AtomicReference<@Nullable T> answer = new AtomicReference<>();
     AtomicReference<@Nullable RuntimeException> failure = new AtomicReference<>();
     Thread thread =
         Thread.ofPlatform()
             .name("weir-netns")
             .start(
                 () -> {
-                  Native lib = Native.get();
-                  try (Descriptor descriptor = Descriptor.open(netns)) {
-                    lib.checkErrno(
-                        "setns(" + netns + ")", lib.libc.setns(descriptor.fd(), CLONE_NEWNET));
-                    cookie.set(ownCookie());
+                  try {
+                    enter(netns);
+                    answer.set(call.get());
                   } catch (RuntimeException e) {
                     failure.set(e);
                   }
@@ -95,7 +111,7 @@ public final class SystemCalls {
     if (thrown != null) {
       throw thrown;
     }
-    Long found = cookie.get();
+    T found = answer.get();
     if (found == null) {
       throw new BpfException("setns(" + netns + "): the thread ended without an answer");
     }

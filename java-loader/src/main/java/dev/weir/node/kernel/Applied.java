@@ -12,6 +12,7 @@ import java.util.List;
  * @param upgraded whether pinned programs were replaced by newer ones
  * @param confirmWithin after which the one before is in force again; zero when this one stays
  * @param took from the call to the store that put it in force (and the attach, if there was one)
+ * @param revoked open connections that it does not allow, and that were ended
  * @param remarks what a user should know, one sentence each
  */
 public record Applied(
@@ -20,9 +21,11 @@ public record Applied(
     boolean upgraded,
     Duration confirmWithin,
     Duration took,
+    List<Revoked> revoked,
     List<String> remarks) {
-  /** Copies the list. */
+  /** Copies the lists. */
   public Applied {
+    revoked = List.copyOf(revoked);
     remarks = List.copyOf(remarks);
   }
 }

@@ -25,7 +25,8 @@ final class Counters {
     CGROUPS_FULL,
     NO_STORAGE,
     NO_GENERATION,
-    CONNECTS
+    CONNECTS,
+    REVOKED
   }
 
   private static final int AUDITED = 0x80;
@@ -136,12 +137,12 @@ final class Counters {
   }
 
   /** A protocol that has no number of its own counts as any. */
-  private static Protocol protocol(int number) {
+  static Protocol protocol(int number) {
     Protocol[] protocols = Protocol.values();
     return number < protocols.length ? protocols[number] : Protocol.ANY;
   }
 
-  private static Reason reason(int number) {
+  static Reason reason(int number) {
     Reason[] reasons = Reason.values();
     int plain = number & ~AUDITED;
     return plain < reasons.length ? reasons[plain] : Reason.NONE;

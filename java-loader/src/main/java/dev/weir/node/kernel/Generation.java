@@ -103,6 +103,7 @@ record Generation(long number, Map<Table, Contents> contents) {
     private final List<Integer> workloads;
     private final List<Integer> rules;
     private final long netns;
+    private final long root;
     private final Map<Table, Contents> contents = new EnumMap<>(Table.class);
 
     /**
@@ -113,13 +114,21 @@ record Generation(long number, Map<Table, Contents> contents) {
      * @param workloads stable numbers by index
      * @param rules stable numbers by index
      * @param netns cookie of the network namespace whose ports are owned
+     * @param root id of the cgroup at which the programs are attached
      */
-    Writer(Layouts layouts, Plan plan, List<Integer> workloads, List<Integer> rules, long netns) {
+    Writer(
+        Layouts layouts,
+        Plan plan,
+        List<Integer> workloads,
+        List<Integer> rules,
+        long netns,
+        long root) {
       this.layouts = layouts;
       this.plan = plan;
       this.workloads = workloads;
       this.rules = rules;
       this.netns = netns;
+      this.root = root;
     }
 
     /** All tables under this number. */
@@ -150,6 +159,7 @@ record Generation(long number, Map<Table, Contents> contents) {
       Settings settings = plan.settings();
       to.number().put(out.values(), 0, number);
       to.verdictSeed().put(out.values(), 0, table.seed());
+      to.root().put(out.values(), 0, root);
       to.verdictMask().put(out.values(), 0, table.mask());
       to.flags()
           .put(

@@ -14,5 +14,7 @@ public enum Hook {
   /** socket(2). */
   CREATE,
   /** A process entered a governed cgroup. */
-  MOVED
+  MOVED,
+  /** An open connection that is not allowed any more. */
+  REVOKE
 }

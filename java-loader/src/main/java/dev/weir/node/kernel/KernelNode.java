@@ -22,6 +22,7 @@ import java.util.Set;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.function.Consumer;
 import java.util.function.Supplier;
+import java.util.stream.Collectors;
 
 /**
  * One mesh on this node's kernel. Whatever is in force stays in force when this object, or the
@@ -40,21 +41,29 @@ public final class KernelNode implements AutoCloseable {
   private static final int POLL_MILLIS = 200;
   private static final int READ_ATTEMPTS = 3;
   private static final int FIRST_SLOT = 0;
+  private static final int REVOKED_PAIRS = 10;
 
   private final Places places;
+  private final RevocationWay way;
   private final RunFiles files;
   private final Pins pins;
   private final Supplier<CompiledPrograms> compiled = new Once();
 
-  private KernelNode(Places places) {
+  private KernelNode(Places places, RevocationWay way) {
     this.places = places;
+    this.way = way;
     this.files = new RunFiles(places);
     this.pins = Pins.in(places.pinDir());
   }
 
   /** A mesh at these places, whether or not anything is in force there. Touches nothing yet. */
   public static KernelNode open(Places places) {
-    return new KernelNode(places);
+    return open(places, RevocationWay.BEST);
+  }
+
+  /** As {@link #open(Places)}, with a say in how open connections are ended. */
+  public static KernelNode open(Places places, RevocationWay way) {
+    return new KernelNode(places, way);
   }
 
   /** What this kernel or this user lacks to run a mesh at these places, one sentence each. */
@@ -137,23 +146,26 @@ public final class KernelNode implements AutoCloseable {
     List<Integer> openRules = numbers.rules(open);
     Map<String, Integer> declared = enrollment.declared(plan, workloads);
     long netns = SystemCalls.netnsCookie(places.netns());
+    long root = rootId();
     Pins.mount(places.pinDir());
     pins.remove(); // what a killed "down" has left
     pins.staged().remove(); // what a killed "apply" has left
     int room = Integer.highestOneBit(Math.max(1, declared.size())) * 4;
     Map<String, Integer> sizes = new HashMap<>(TelemetryRoom.here().sizes());
     sizes.putAll(Map.of(Mesh.PATHS, room, Mesh.CGROUPS, room * 2));
-    try (Mesh.Loaded loaded = Mesh.load(programs, sizes)) {
+    try (Mesh.Loaded loaded = Mesh.load(programs, sizes, way)) {
       Mesh mesh = loaded.mesh();
       // The other slot holds a generation that governs nobody: what was before the first one.
       long number = 2;
       mesh.write(
           1,
-          new Generation.Writer(programs.layouts(), open, numbers.workloads(open), openRules, netns)
+          new Generation.Writer(
+                  programs.layouts(), open, numbers.workloads(open), openRules, netns, root)
               .write(number - 1));
       mesh.write(
           FIRST_SLOT,
-          new Generation.Writer(programs.layouts(), plan, workloads, rules, netns).write(number));
+          new Generation.Writer(programs.layouts(), plan, workloads, rules, netns, root)
+              .write(number));
       files.writeNumbers(numbers);
       files.keepGenerations(Set.of());
       files.writeGeneration(number - 1, open, List.of());
@@ -164,6 +176,7 @@ public final class KernelNode implements AutoCloseable {
       loaded.attachTracing();
       Optional<Path> proxy = makeProxyCgroup(plan);
       enrol(mesh, enrollment);
+      Revocation revocation = revocation(mesh, programs.layouts());
       mesh.store(new Slot(FIRST_SLOT, Slot.deadline(confirmWithin, SystemCalls.bootNanos())));
       loaded.attachCgroups(places.cgroupRoot(), proxy);
       loaded.pin(pins.staged());
@@ -171,10 +184,11 @@ public final class KernelNode implements AutoCloseable {
       files.writePrograms(programs.hash());
       Duration took = took(started);
       List<String> remarks = remarks(enrollment, declared, plan);
+      List<Revoked> revoked = revoke(revocation, 1 - FIRST_SLOT, numbers, remarks);
       if (confirmWithin.isZero()) {
         keepLastGood(plan, keyPairs, remarks);
       }
-      return new Applied(number, true, false, confirmWithin, took, remarks);
+      return new Applied(number, true, false, confirmWithin, took, revoked, remarks);
     } catch (RuntimeException e) {
       pins.staged().remove();
       throw e;
@@ -188,6 +202,74 @@ public final class KernelNode implements AutoCloseable {
     } catch (NodeException e) {
       remarks.add("in force, but not kept for the next boot: " + e.getMessage());
     }
+  }
+
+  private long rootId() {
+    return Enrollment.Hierarchy.id(places.cgroupRoot())
+        .orElseThrow(
+            () -> new NodeException("cgroup root " + places.cgroupRoot() + " does not exist"));
+  }
+
+  /** What ends open connections, made before the generation is in force, to lose no time then. */
+  private Revocation revocation(Mesh mesh, Layouts layouts) {
+    return Revocation.prepare(mesh, layouts, pins, places.netns());
+  }
+
+  /**
+   * Ends the open connections that the generation in force does not allow. It is in force by now,
+   * so what fails here is something to tell.
+   *
+   * @param before the slot that was in force
+   */
+  private static List<Revoked> revoke(
+      Revocation revocation, int before, Numbers numbers, List<String> remarks) {
+    Revocation.Outcome outcome = revocation.run(before);
+    remarks.addAll(outcome.failures());
+    remarks.addAll(describe(outcome.revoked(), numbers));
+    return outcome.revoked();
+  }
+
+  /** The pairs with the most connections, one line each. */
+  private static List<String> describe(List<Revoked> revoked, Numbers numbers) {
+    Map<String, Long> pairs =
+        revoked.stream()
+            .collect(
+                Collectors.groupingBy(
+                    one ->
+                        name(one.source(), numbers)
+                            + " to "
+                            + name(one.destination(), numbers)
+                            + ", "
+                            + one.protocol()
+                            + " port "
+                            + one.port(),
+                    Collectors.counting()));
+    List<String> lines =
+        new ArrayList<>(
+            pairs.entrySet().stream()
+                .sorted(
+                    Map.Entry.<String, Long>comparingByValue()
+                        .reversed()
+                        .thenComparing(Map.Entry.comparingByKey()))
+                .limit(REVOKED_PAIRS)
+                .map(
+                    pair ->
+                        pair.getValue()
+                            + (pair.getValue() == 1 ? " open connection" : " open connections")
+                            + " ended that this generation does not allow: "
+                            + pair.getKey())
+                .toList());
+    if (pairs.size() > REVOKED_PAIRS) {
+      lines.add(
+          "and connections of " + (pairs.size() - REVOKED_PAIRS) + " other pairs; see the events");
+    }
+    return lines;
+  }
+
+  private static String name(int workload, Numbers numbers) {
+    return workload < Reserved.values().length
+        ? Reserved.values()[workload].name().toLowerCase(java.util.Locale.ROOT)
+        : numbers.workloadKey(workload).orElse("workload " + workload);
   }
 
   private static Duration took(long started) {
@@ -254,7 +336,8 @@ public final class KernelNode implements AutoCloseable {
             pins,
             differs,
             places.cgroupRoot(),
-            existing(enrollment.proxyCgroup(mesh.map(Mesh.PATHS), before.slot())));
+            existing(enrollment.proxyCgroup(mesh.map(Mesh.PATHS), before.slot())),
+            way);
     if (differs) {
       files.writePrograms(programs.hash());
     }
@@ -268,21 +351,28 @@ public final class KernelNode implements AutoCloseable {
     mesh.write(
         before.other(),
         new Generation.Writer(
-                programs.layouts(), plan, workloads, rules, SystemCalls.netnsCookie(places.netns()))
+                programs.layouts(),
+                plan,
+                workloads,
+                rules,
+                SystemCalls.netnsCookie(places.netns()),
+                rootId())
             .write(number));
     Optional<Path> proxy = makeProxyCgroup(plan);
     enrol(mesh, enrollment);
     if (proxy.isPresent()) {
-      mesh.repair(programs, pins, false, places.cgroupRoot(), proxy);
+      mesh.repair(programs, pins, false, places.cgroupRoot(), proxy, way);
     }
+    Revocation revocation = revocation(mesh, programs.layouts());
     mesh.store(new Slot(before.other(), Slot.deadline(confirmWithin, SystemCalls.bootNanos())));
     final Duration took = took(started);
+    final List<Revoked> revoked = revoke(revocation, before.slot(), numbers, remarks);
     if (confirmWithin.isZero()) {
       keepLastGood(plan, keyPairs, remarks);
     }
     keepFiles(mesh);
     remarks.addAll(remarks(enrollment, declared, plan));
-    return new Applied(number, false, upgraded, confirmWithin, took, remarks);
+    return new Applied(number, false, upgraded, confirmWithin, took, revoked, remarks);
   }
 
   private static Optional<Path> existing(Optional<Path> directory) {
@@ -410,7 +500,18 @@ public final class KernelNode implements AutoCloseable {
         || !pinned((mesh, layouts) -> mesh.slot().expired(SystemCalls.bootNanos()))) {
       return false;
     }
-    return locked(() -> pinned((mesh, layouts) -> settle(mesh)));
+    return locked(
+        () ->
+            pinned(
+                (mesh, layouts) -> {
+                  Revocation revocation = revocation(mesh, layouts);
+                  if (!settle(mesh)) {
+                    return false;
+                  }
+                  revoke(
+                      revocation, 1 - mesh.slot().slot(), requireNumbers(), new ArrayList<>());
+                  return true;
+                }));
   }
 
   /**
@@ -571,6 +672,27 @@ public final class KernelNode implements AutoCloseable {
                               return enrol(mesh, enrollment);
                             })
                         .orElse(0)));
+  }
+
+  /**
+   * Ends the open connections that the generation in force does not allow. {@link #apply} and {@link
+   * #rollBackIfExpired} do so by themselves; this is for whoever comes after one that was killed.
+   *
+   * @return one sentence for each pair whose connections were ended, and each failure
+   */
+  public List<String> endOpenConnections() {
+    return locked(
+        () ->
+            pinned(
+                (mesh, layouts) -> {
+                  List<String> remarks = new ArrayList<>();
+                  revoke(
+                      revocation(mesh, layouts),
+                      1 - mesh.slot().inForce(SystemCalls.bootNanos()),
+                      requireNumbers(),
+                      remarks);
+                  return List.copyOf(remarks);
+                }));
   }
 
   /**

@@ -38,6 +38,7 @@ final class Layouts {
   final Pair pair;
   final RefusalKey refusalKey;
   final Event event;
+  final Revoked revoked;
   private final String form;
 
   Layouts(Btf btf) {
@@ -62,6 +63,7 @@ final class Layouts {
     pair = new Pair(btf.structure("weir_pair"));
     refusalKey = new RefusalKey(btf.structure("weir_refusal_key"));
     event = new Event(btf.structure("weir_event"));
+    revoked = new Revoked(btf.structure("weir_revoked"));
     form = form(btf);
   }
 
@@ -155,6 +157,7 @@ final class Layouts {
       StructLayout layout,
       Field number,
       Field verdictSeed,
+      Field root,
       Field verdictMask,
       Field flags,
       Field proxyPort,
@@ -164,6 +167,7 @@ final class Layouts {
           of,
           of.field("number", 8),
           of.field("verdict_seed", 8),
+          of.field("root", 8),
           of.field("verdict_mask", 4),
           of.field("flags", 4),
           of.field("proxy_port", 2),
@@ -358,6 +362,42 @@ final class Layouts {
           of.field("hook", 1),
           of.field("reason", 1),
           of.field("comm", COMMAND));
+    }
+  }
+
+  record Revoked(
+      StructLayout layout,
+      Field local,
+      Field remote,
+      Field cookie,
+      Field source,
+      Field destination,
+      Field rule,
+      Field networkInterface,
+      Field localPort,
+      Field remotePort,
+      Field port,
+      Field family,
+      Field protocol,
+      Field reason,
+      Field flags) {
+    Revoked(StructLayout of) {
+      this(
+          of,
+          of.field("local", ADDRESS),
+          of.field("remote", ADDRESS),
+          of.field("cookie", 8),
+          of.field("source", 4),
+          of.field("destination", 4),
+          of.field("rule", 4),
+          of.field("interface", 4),
+          of.field("local_port", 2),
+          of.field("remote_port", 2),
+          of.field("port", 2),
+          of.field("family", 2),
+          of.field("protocol", 1),
+          of.field("reason", 1),
+          of.field("flags", 1));
     }
   }
 }

@@ -12,6 +12,7 @@ import java.nio.ByteBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Collection;
 import java.util.Comparator;
 import java.util.EnumMap;
 import java.util.HashMap;
@@ -32,7 +33,9 @@ final class Mesh implements AutoCloseable {
   private enum Target {
     TRACEPOINT,
     ROOT,
-    PROXY
+    PROXY,
+    /** Nowhere: it is run when something is to be walked over. */
+    ITERATOR
   }
 
   private record Place(Target target, int order) {}
@@ -42,6 +45,7 @@ final class Mesh implements AutoCloseable {
   private static final int CGROUP_SOCK_ADDR = 18;
   private static final int CGROUP_SOCKOPT = 25;
   private static final int TRACING = 26;
+  private static final int TRACE_ITER = 28;
 
   /**
    * {@code enum bpf_attach_type}, in the order of attaching: who lives where first, then what
@@ -50,6 +54,7 @@ final class Mesh implements AutoCloseable {
    */
   private static final List<Integer> ORDER =
       List.of(
+          28, // BPF_TRACE_ITER, attached to nothing
           23, // BPF_TRACE_RAW_TP
           2, // BPF_CGROUP_INET_SOCK_CREATE
           34, // BPF_CGROUP_INET_SOCK_RELEASE
@@ -68,6 +73,16 @@ final class Mesh implements AutoCloseable {
           10, // BPF_CGROUP_INET4_CONNECT
           11); // BPF_CGROUP_INET6_CONNECT
 
+  /**
+   * Programs that not every kernel takes, each with the one that is loaded in its place. Their
+   * sections begin with a question mark: libbpf loads neither unless told.
+   */
+  private static final Map<String, String> SUBSTITUTES =
+      Map.of(
+          Revocation.DESTROY_TCP, Revocation.LIST_TCP,
+          Revocation.DESTROY_UDP, Revocation.LIST_UDP);
+
+  static final String ADDRESSES = "addresses";
   static final String CURRENT = "current";
   static final String PATHS = "paths";
   static final String CGROUPS = "cgroups";
@@ -91,7 +106,10 @@ final class Mesh implements AutoCloseable {
       return Optional.empty();
     }
     return switch (program.type()) {
-      case TRACING -> Optional.of(new Place(Target.TRACEPOINT, order));
+      case TRACING ->
+          Optional.of(
+              new Place(
+                  program.attachType() == TRACE_ITER ? Target.ITERATOR : Target.TRACEPOINT, order));
       case CGROUP_SOCKOPT -> Optional.of(new Place(Target.PROXY, order));
       case CGROUP_SOCK, SOCK_OPS, CGROUP_SOCK_ADDR -> Optional.of(new Place(Target.ROOT, order));
       default -> Optional.empty();
@@ -101,7 +119,7 @@ final class Mesh implements AutoCloseable {
   /** Those that are attached, in order. */
   private static List<BpfObject.Program> attachable(BpfObject object) {
     return object.programs().values().stream()
-        .filter(program -> place(program).isPresent())
+        .filter(program -> program.loads() && place(program).isPresent())
         .sorted(
             Comparator.comparing((BpfObject.Program p) -> place(p).map(Place::order).orElse(0))
                 .thenComparing(BpfObject.Program::name))
@@ -126,10 +144,16 @@ final class Mesh implements AutoCloseable {
     private final BpfObject object;
 
     private Loaded(
-        CompiledPrograms compiled, Map<String, Integer> sizes, Map<String, BpfMap> reuse) {
+        CompiledPrograms compiled,
+        Map<String, Integer> sizes,
+        Map<String, BpfMap> reuse,
+        Collection<String> optional) {
       object = compiled.open();
       Map<String, BpfMap> opened = new HashMap<>();
       try {
+        object.programs().values().stream()
+            .filter(program -> optional.contains(program.name()))
+            .forEach(program -> program.load(true));
         skipOthers(object);
         sizes.forEach(
             (name, entries) ->
@@ -174,7 +198,7 @@ final class Mesh implements AutoCloseable {
       for (BpfObject.Program program : declared) {
         Optional<Path> directory =
             switch (targetOf(program)) {
-              case TRACEPOINT -> Optional.empty();
+              case TRACEPOINT, ITERATOR -> Optional.empty();
               case ROOT -> Optional.of(root);
               case PROXY -> proxy;
             };
@@ -220,8 +244,25 @@ final class Mesh implements AutoCloseable {
    *
    * @param sizes capacity by name: of maps for telemetry exactly, of others at least
    */
-  static Loaded load(CompiledPrograms compiled, Map<String, Integer> sizes) {
-    return new Loaded(compiled, sizes, Map.of());
+  static Loaded load(CompiledPrograms compiled, Map<String, Integer> sizes, RevocationWay way) {
+    return load(compiled, sizes, Map.of(), way);
+  }
+
+  /** Whether this kernel takes the programs that have substitutes is asked by loading them. */
+  private static Loaded load(
+      CompiledPrograms compiled,
+      Map<String, Integer> sizes,
+      Map<String, BpfMap> reuse,
+      RevocationWay way) {
+    if (way == RevocationWay.BEST) {
+      try {
+        return new Loaded(compiled, sizes, reuse, SUBSTITUTES.keySet());
+      } catch (BpfException e) {
+        // If it was not for these, the same is said once more.
+        return new Loaded(compiled, sizes, reuse, SUBSTITUTES.values());
+      }
+    }
+    return new Loaded(compiled, sizes, reuse, SUBSTITUTES.values());
   }
 
   /** Opens the pinned maps; empty when {@code current} is not pinned. */
@@ -253,12 +294,17 @@ final class Mesh implements AutoCloseable {
    * @return whether a program was replaced
    */
   boolean repair(
-      CompiledPrograms compiled, Pins pins, boolean upgrade, Path root, Optional<Path> proxy) {
+      CompiledPrograms compiled,
+      Pins pins,
+      boolean upgrade,
+      Path root,
+      Optional<Path> proxy,
+      RevocationWay way) {
     pins.make();
     checkLayout(compiled);
     boolean replaced = false;
     if (upgrade || programsMissing(compiled, pins)) {
-      try (Loaded loaded = new Loaded(compiled, Map.of(), maps)) {
+      try (Loaded loaded = load(compiled, Map.of(), maps, way)) {
         loaded.mesh.maps.forEach(
             (name, map) -> {
               if (!maps.containsKey(name)) {
@@ -282,7 +328,12 @@ final class Mesh implements AutoCloseable {
   private static boolean programsMissing(CompiledPrograms compiled, Pins pins) {
     try (BpfObject object = compiled.open()) {
       return attachable(object).stream()
-          .anyMatch(program -> !Files.exists(pins.program(program.name())));
+              .anyMatch(program -> !Files.exists(pins.program(program.name())))
+          || SUBSTITUTES.entrySet().stream()
+              .anyMatch(
+                  pair ->
+                      !Files.exists(pins.program(pair.getKey()))
+                          && !Files.exists(pins.program(pair.getValue())));
     }
   }
 
@@ -352,6 +403,9 @@ final class Mesh implements AutoCloseable {
   private static void repairLink(
       BpfObject.Program program, Pins pins, Path root, Optional<Path> proxy) {
     Target target = targetOf(program);
+    if (target == Target.ITERATOR) {
+      return;
+    }
     Path pin = pins.link(program.name());
     Optional<Path> directory = target == Target.ROOT ? Optional.of(root) : proxy;
     if (target != Target.TRACEPOINT && directory.isEmpty()) {

@@ -49,7 +49,7 @@ final class Probe {
       missing.add("a bpf file system for " + places.pinDir() + ": mount -t bpf bpf /sys/fs/bpf");
     }
     if (missing.isEmpty()) {
-      try (Mesh.Loaded loaded = Mesh.load(CompiledPrograms.read(), Map.of())) {
+      try (Mesh.Loaded loaded = Mesh.load(CompiledPrograms.read(), Map.of(), RevocationWay.BEST)) {
         loaded.mesh(); // it loads: nothing is missing
       } catch (BpfException | NodeException e) {
         missing.add(String.valueOf(e.getMessage()));

@@ -120,7 +120,7 @@ public final class RefusalLog {
         switch (event.hook()) {
           case BIND -> " bind ";
           case CREATE -> " socket ";
-          case NONE, CONNECT, SENDMSG, MOVED -> " -> ";
+          case NONE, CONNECT, SENDMSG, MOVED, REVOKE -> " -> ";
         };
     String text =
         word(event)
@@ -136,7 +136,7 @@ public final class RefusalLog {
             + rule
             + why(event)
             + " ["
-            + process
+            + (event.hook() == Hook.REVOKE ? "open" : process)
             + " to "
             + event.address()
             + "]"
@@ -147,6 +147,9 @@ public final class RefusalLog {
   private static String word(Event event) {
     if (event.hook() == Hook.MOVED) {
       return "moved";
+    }
+    if (event.hook() == Hook.REVOKE) {
+      return "ended";
     }
     return event.audited() ? "audited" : "refused";
   }
