@@ -33,7 +33,7 @@ extern int bpf_sock_destroy(struct sock_common *sk) __ksym __weak;
 
 /* A connection that is asked for again; what its storage says is 0 where it has none. */
 struct weir_open {
-	struct weir_revoked out;      /* what is written of it; addresses, ports, protocol are set */
+	struct weir_revoked out; /* what is written of it; addresses, ports, protocol are set */
 	struct weir_address original; /* as the application asked for it */
 	__u32 owner;                  /* workload of the socket's cgroup; 0: outside the mesh */
 	__u16 original_port;
@@ -400,7 +400,8 @@ WEIR_INLINE int weir_visit_tcp(struct bpf_iter__tcp *ctx, _Bool destroy)
 	if (!sk)
 		return 0;
 	state = sk->skc_state;
-	if (state == WEIR_STATE_TIME_WAIT || state == WEIR_STATE_CLOSE || state == WEIR_STATE_LISTEN)
+	if (state == WEIR_STATE_TIME_WAIT || state == WEIR_STATE_CLOSE ||
+	    state == WEIR_STATE_LISTEN)
 		return 0;
 	weir_look(&view);
 	if (!view.generation)

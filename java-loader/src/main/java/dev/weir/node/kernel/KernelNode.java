@@ -508,8 +508,7 @@ public final class KernelNode implements AutoCloseable {
                   if (!settle(mesh)) {
                     return false;
                   }
-                  revoke(
-                      revocation, 1 - mesh.slot().slot(), requireNumbers(), new ArrayList<>());
+                  revoke(revocation, 1 - mesh.slot().slot(), requireNumbers(), new ArrayList<>());
                   return true;
                 }));
   }
@@ -675,8 +674,9 @@ public final class KernelNode implements AutoCloseable {
   }
 
   /**
-   * Ends the open connections that the generation in force does not allow. {@link #apply} and {@link
-   * #rollBackIfExpired} do so by themselves; this is for whoever comes after one that was killed.
+   * Ends the open connections that the generation in force does not allow. {@link #apply} and
+   * {@link #rollBackIfExpired} do so by themselves; this is for whoever comes after one that was
+   * killed.
    *
    * @return one sentence for each pair whose connections were ended, and each failure
    */

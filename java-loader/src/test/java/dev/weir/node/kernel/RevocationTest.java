@@ -501,7 +501,7 @@ final class RevocationTest {
     kernel.serve("server", "listen", LOOPBACK, "8080", "--echo");
     hold("client", LOOPBACK, "8080", "1");
     var events = new java.util.concurrent.LinkedBlockingQueue<Event>();
-    try (KernelNode.Subscription subscription = kernel.node().events(events::add)) {
+    try (KernelNode.Subscription _ = kernel.node().events(events::add)) {
       Applied applied = kernel.apply(plan());
       Event event =
           Optional.ofNullable(events.poll(5, java.util.concurrent.TimeUnit.SECONDS)).orElseThrow();
