@@ -156,6 +156,7 @@ public record NodeHealth(Map<String, Object> json, String text, List<String> pro
       }
       Set<String> loose = new TreeSet<>(programs);
       loose.removeAll(links);
+      loose.removeAll(KernelNode.walkers());
       if (inForce && !loose.isEmpty()) {
         problems.add(
             "not attached: " + String.join(", ", loose) + "; weir apply attaches them again");

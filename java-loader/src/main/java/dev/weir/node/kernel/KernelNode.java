@@ -71,6 +71,11 @@ public final class KernelNode implements AutoCloseable {
     return Probe.missing(places);
   }
 
+  /** Programs that are pinned and attached to nothing: they are run to walk over open sockets. */
+  public static Set<String> walkers() {
+    return Mesh.WALKERS;
+  }
+
   /** Where this mesh lives. */
   public Places places() {
     return places;

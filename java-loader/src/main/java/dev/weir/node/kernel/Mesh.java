@@ -21,6 +21,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalLong;
+import java.util.Set;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
@@ -81,6 +82,11 @@ final class Mesh implements AutoCloseable {
       Map.of(
           Revocation.DESTROY_TCP, Revocation.LIST_TCP,
           Revocation.DESTROY_UDP, Revocation.LIST_UDP);
+
+  /** What is pinned and has no link. */
+  static final Set<String> WALKERS =
+      Set.of(
+          Revocation.DESTROY_TCP, Revocation.DESTROY_UDP, Revocation.LIST_TCP, Revocation.LIST_UDP);
 
   static final String ADDRESSES = "addresses";
   static final String CURRENT = "current";
