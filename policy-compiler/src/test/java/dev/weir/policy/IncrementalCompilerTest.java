@@ -93,6 +93,72 @@ class IncrementalCompilerTest {
     }
   }
 
+  @Property(tries = 200)
+  void whereNothingButServicesSteersThePlanIsThatOfAFullCompile(@ForAll long seed) {
+    Random random = new Random(seed);
+    Map<String, String> texts = new TreeMap<>();
+    for (int i = 0; i < 5; i++) {
+      texts.put("w" + i + ".yaml", workload(i, random, true));
+      texts.put("s" + i + ".yaml", service(i, random, true));
+    }
+    for (String document : RandomClusters.documents(seed, EnumSet.noneOf(Feature.class))) {
+      if (first(KIND, document).equals("NetworkPolicy")) {
+        texts.put(file(document), document);
+      }
+    }
+    IncrementalCompiler incremental = new IncrementalCompiler();
+    for (int edit = 0; edit < 12; edit++) {
+      SourceTree tree = tree(texts);
+      assertSame(incremental.compile(tree), PolicyCompiler.compile(tree));
+      int i = random.nextInt(5);
+      boolean careful = random.nextInt(4) > 0;
+      if (random.nextBoolean()) {
+        texts.put("w" + i + ".yaml", workload(i, random, careful));
+      } else {
+        texts.put("s" + i + ".yaml", service(i, random, careful));
+      }
+    }
+  }
+
+  /** One whose cgroup and address are nobody else's, if it is made with care. */
+  private static String workload(int i, Random random, boolean careful) {
+    int at = careful ? 10 * i + random.nextInt(2) : random.nextInt(40);
+    return """
+    apiVersion: weir.dev/v1alpha1
+    kind: Workload
+    metadata: {name: w%d, namespace: red, labels: {app: %s, tier: %s}}
+    spec: {%s%s ports: [{name: http, port: %d}]}
+    """
+        .formatted(
+            i,
+            random.nextBoolean() ? "a" : "b",
+            random.nextBoolean() ? "x" : "y",
+            careful || random.nextBoolean() ? "cgroup: /w" + at + "," : "",
+            random.nextInt(4) > 0 ? " address: 10.0.0." + at + "," : "",
+            random.nextBoolean() ? 80 : 8000 + i);
+  }
+
+  private static String service(int i, Random random, boolean careful) {
+    int at = careful ? 10 * i + 5 + random.nextInt(2) : random.nextInt(40);
+    return """
+    apiVersion: v1
+    kind: Service
+    metadata: {name: s%d, namespace: red, labels: {app: %s}}
+    spec: {%s%s ports: [{name: p, port: %d, targetPort: %s}]}
+    """
+        .formatted(
+            i,
+            random.nextBoolean() ? "a" : "b",
+            random.nextInt(5) > 0 ? "clusterIP: 10.0.0." + at + "," : "",
+            switch (random.nextInt(4)) {
+              case 0 -> "";
+              case 1 -> " selector: {app: a, tier: y},";
+              default -> " selector: {app: " + (random.nextBoolean() ? "a" : "b") + "},";
+            },
+            80 + random.nextInt(2),
+            random.nextBoolean() ? "http" : "8080");
+  }
+
   private static void edit(Map<String, String> texts, Random random, EnumSet<Feature> features) {
     List<String> names = List.copyOf(texts.keySet());
     String name = names.isEmpty() ? "none" : names.get(random.nextInt(names.size()));

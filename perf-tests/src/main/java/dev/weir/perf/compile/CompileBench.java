@@ -47,6 +47,7 @@ public final class CompileBench implements Benchmark {
         measure(context, "compileAndEncode", context.rounds(1, 3), context.rounds(2, 7), 1);
     context.say("compile: now after one file has changed");
     Samples policy = changed(context, "policyChanged");
+    Samples written = changed(context, "policyWritten");
     Samples workloads = changed(context, "workloadsChanged");
     Samples services = changed(context, "servicesChanged");
     return new Section(
@@ -67,6 +68,7 @@ public final class CompileBench implements Benchmark {
             row("later compiles", later),
             row("later compiles, and the plan's bytes", encoded),
             row("after the file of one policy has changed", policy),
+            row("after the file of one policy was written, in a directory", written),
             row("after a file of ten workloads has changed", workloads),
             row("after a file of five services has changed", services)),
         List.of(
@@ -76,6 +78,12 @@ public final class CompileBench implements Benchmark {
                 "compile.policy",
                 "compile after one policy file changed",
                 policy,
+                "ms",
+                CHANGE_AIM_MILLIS),
+            Figure.of(
+                "compile.written",
+                "compile of a directory after one policy file was written",
+                written,
                 "ms",
                 CHANGE_AIM_MILLIS),
             Figure.of(

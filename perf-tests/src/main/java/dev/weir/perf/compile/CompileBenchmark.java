@@ -6,14 +6,23 @@ import dev.weir.policy.IncrementalCompiler;
 import dev.weir.policy.PolicyCompiler;
 import dev.weir.policy.plan.Plan;
 import dev.weir.policy.plan.PlanCodec;
+import dev.weir.policy.source.SourceFile;
 import dev.weir.policy.source.SourceTree;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Comparator;
 import java.util.concurrent.TimeUnit;
+import java.util.stream.Stream;
 import org.openjdk.jmh.annotations.Benchmark;
 import org.openjdk.jmh.annotations.BenchmarkMode;
+import org.openjdk.jmh.annotations.Level;
 import org.openjdk.jmh.annotations.Mode;
 import org.openjdk.jmh.annotations.OutputTimeUnit;
 import org.openjdk.jmh.annotations.Scope;
+import org.openjdk.jmh.annotations.Setup;
 import org.openjdk.jmh.annotations.State;
+import org.openjdk.jmh.annotations.TearDown;
 
 /** The compiler on {@link LargePolicy}. */
 @State(Scope.Benchmark)
@@ -55,6 +64,58 @@ public class CompileBenchmark {
   @Benchmark
   public Plan servicesChanged() {
     return change(otherServices);
+  }
+
+  /** The same files in a directory, one of them written before each call. */
+  @State(Scope.Benchmark)
+  public static class Written {
+
+    /** Files that are younger may change once more without looking any different. */
+    private static final long SETTLE_MILLIS = 300;
+
+    private final IncrementalCompiler compiler = new IncrementalCompiler();
+    private Path directory = Path.of("");
+    private boolean changed;
+
+    /** Writes them, and compiles them for the first time. */
+    @Setup
+    public void writeAll() throws IOException, InterruptedException {
+      directory = Files.createTempDirectory("weir-bench");
+      for (SourceFile file : LargePolicy.files().files()) {
+        write(file);
+      }
+      Thread.sleep(SETTLE_MILLIS);
+      plan(compiler.compileDirectory(directory));
+    }
+
+    /** Writes another policy for one of the groups. */
+    @Setup(Level.Invocation)
+    public void writeOne() throws IOException {
+      changed = !changed;
+      write(LargePolicy.policy(LargePolicy.GROUPS / 2, changed ? 2048 : 1024));
+    }
+
+    private void write(SourceFile file) throws IOException {
+      Path path = directory.resolve(file.name());
+      Files.createDirectories(path.getParent());
+      Files.write(path, file.content());
+    }
+
+    /** Leaves nothing behind. */
+    @TearDown
+    public void remove() throws IOException {
+      try (Stream<Path> all = Files.walk(directory)) {
+        for (Path path : all.sorted(Comparator.reverseOrder()).toList()) {
+          Files.delete(path);
+        }
+      }
+    }
+  }
+
+  /** From a directory in which a policy's file was written, with the search for that file. */
+  @Benchmark
+  public Plan policyWritten(Written files) {
+    return plan(files.compiler.compileDirectory(files.directory));
   }
 
   private Plan change(SourceTree other) {

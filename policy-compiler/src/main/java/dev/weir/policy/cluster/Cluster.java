@@ -128,7 +128,13 @@ public final class Cluster {
       relabelled.forEach(
           w -> relabel(w, before.workloads.get(w).meta().labels(), workloads.get(w)));
       Map<Question, int[]> still = new HashMap<>(before.selected);
-      still.keySet().removeIf(question -> isAnsweredAnew(question, before, relabelled));
+      Set<Relabelling> relabellings = new HashSet<>();
+      for (int w : relabelled) {
+        Meta meta = workloads.get(w).meta();
+        Map<String, String> old = before.workloads.get(w).meta().labels();
+        relabellings.add(new Relabelling(meta.namespace(), old, meta.labels()));
+      }
+      still.keySet().removeIf(question -> isAnsweredAnew(question, relabellings));
       boolean all = still.size() == before.selected.size();
       // Not shared: what is asked from now on has other answers than before.
       this.selected = still;
@@ -136,16 +142,16 @@ public final class Cluster {
     }
   }
 
-  private boolean isAnsweredAnew(Question question, Cluster before, List<Integer> relabelled) {
-    for (int w : relabelled) {
-      Meta now = workloads.get(w).meta();
-      if (question.namespaces().contains(now.namespace())) {
-        LabelSelector selector =
-            new LabelSelector(question.labels(), question.requirements(), new Position("", 0, 0));
-        if (Selectors.matches(selector, now.labels())
-            != Selectors.matches(selector, before.workloads.get(w).meta().labels())) {
-          return true;
-        }
+  private record Relabelling(String namespace, Map<String, String> old, Map<String, String> now) {}
+
+  private static boolean isAnsweredAnew(Question question, Set<Relabelling> relabellings) {
+    LabelSelector selector =
+        new LabelSelector(question.labels(), question.requirements(), new Position("", 0, 0));
+    for (Relabelling labels : relabellings) {
+      if (question.namespaces().contains(labels.namespace())
+          && Selectors.matches(selector, labels.now())
+              != Selectors.matches(selector, labels.old())) {
+        return true;
       }
     }
     return false;

@@ -108,7 +108,8 @@ public final class Resteerer {
 
   /** Adds the services that select a workload that has changed; false when it is too much. */
   private boolean selectors(List<Service> services, BitSet changed) {
-    List<Workload> touched = new ArrayList<>();
+    // Workloads that are labelled alike are selected alike.
+    Set<Labels> touched = new HashSet<>();
     for (int w = 0; w < now.workloads().size(); w++) {
       Workload old = before.workloads().get(w);
       Workload workload = now.workloads().get(w);
@@ -119,8 +120,8 @@ public final class Resteerer {
         // Whether a service needs an address depends on whether anybody is here.
         return false;
       }
-      touched.add(old);
-      touched.add(workload);
+      touched.add(Labels.of(old));
+      touched.add(Labels.of(workload));
       if (!Cluster.livesAs(old, workload)) {
         for (Service service : services) {
           for (Located<Address> address : service.addresses()) {
@@ -133,9 +134,9 @@ public final class Resteerer {
     }
     for (int s = 0; s < services.size() && !touched.isEmpty(); s++) {
       Service service = services.get(s);
-      for (Workload workload : touched) {
+      for (Labels workload : touched) {
         if (hasAll(workload, service.selector())
-            && service.meta().namespace().equals(workload.meta().namespace())) {
+            && service.meta().namespace().equals(workload.namespace())) {
           changed.set(s);
           break;
         }
@@ -144,9 +145,15 @@ public final class Resteerer {
     return true;
   }
 
-  private static boolean hasAll(Workload workload, Map<String, String> selector) {
+  private record Labels(String namespace, Map<String, String> labels) {
+    static Labels of(Workload workload) {
+      return new Labels(workload.meta().namespace(), workload.meta().labels());
+    }
+  }
+
+  private static boolean hasAll(Labels workload, Map<String, String> selector) {
     for (Map.Entry<String, String> label : selector.entrySet()) {
-      if (!label.getValue().equals(workload.meta().labels().get(label.getKey()))) {
+      if (!label.getValue().equals(workload.labels().get(label.getKey()))) {
         return false;
       }
     }
