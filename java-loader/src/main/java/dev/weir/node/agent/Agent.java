@@ -65,6 +65,7 @@ public final class Agent implements AutoCloseable {
       Executors.newSingleThreadScheduledExecutor(Thread.ofPlatform().name("weir-mesh").factory());
   private final ProxySupervisor proxy;
   private final ScrapeServer scrape;
+  private final Optional<FlowRecorder> flows;
   private final RefusalLog refusals = new RefusalLog(System::nanoTime);
   private final CountDownLatch ended = new CountDownLatch(1);
   private final AtomicLong policyErrors = new AtomicLong();
@@ -91,6 +92,10 @@ public final class Agent implements AutoCloseable {
     directory = settings.directory();
     node = KernelNode.open(settings.places());
     proxy = new ProxySupervisor(settings.places().runDir(), settings.proxy(), mesh, log);
+    flows =
+        Optional.of(settings.telemetry())
+            .filter(telemetry -> telemetry.flowLogBytes() > 0)
+            .map(telemetry -> new FlowRecorder(node, telemetry, log));
     scrape = new ScrapeServer(settings.scrapeAddress(), this::metrics, this::problems, log);
   }
 
@@ -175,6 +180,7 @@ public final class Agent implements AutoCloseable {
         current -> {
           scrape.listen(
               current.plan().settings().metricsPort(), current.plan().settings().healthPort());
+          flows.ifPresent(log -> names.ifPresent(known -> log.follow(current, known)));
           if (events == null) {
             events = node.events(this::event);
           }
@@ -486,6 +492,7 @@ public final class Agent implements AutoCloseable {
   private void down() {
     proxy.stop(DRAIN);
     closeEvents();
+    flows.ifPresent(FlowRecorder::close);
     inForce = Optional.empty();
     names = Optional.empty();
     node.down();
@@ -527,7 +534,8 @@ public final class Agent implements AutoCloseable {
   private String metrics() {
     Exposition all = new Exposition().add(Exposition.text(ownFamilies()));
     try {
-      names.ifPresent(known -> all.add(NodeHealth.kernelMetrics(node, known)));
+      names.ifPresent(
+          known -> all.add(NodeHealth.kernelMetrics(node, known, settings.telemetry().series())));
     } catch (NodeException | BpfException e) {
       log.error("cannot read the kernel's counters: " + e.getMessage());
     }
@@ -555,8 +563,15 @@ public final class Agent implements AutoCloseable {
             policyErrors.get()),
         gauge(
             "weir_proxy_up", "Whether the proxy is there and has its plan.", proxy.ready() ? 1 : 0),
+        counter("weir_proxy_restarts", "Times the proxy had to be started anew.", proxy.restarts()),
         counter(
-            "weir_proxy_restarts", "Times the proxy had to be started anew.", proxy.restarts()));
+            "weir_flow_log_lines",
+            "Lines written to the flow log by this agent.",
+            flows.map(FlowRecorder::lines).orElse(0L)),
+        counter(
+            "weir_flow_log_lost",
+            "Lines of the flow log that could not be written.",
+            flows.map(FlowRecorder::lost).orElse(0L)));
   }
 
   private static MetricFamilySamples gauge(String name, String help, long value) {
@@ -574,6 +589,7 @@ public final class Agent implements AutoCloseable {
 
   /** An event that cannot be told must not end the telling of all others. */
   private void event(Event event) {
+    flows.ifPresent(log -> log.event(event));
     try {
       names
           .flatMap(known -> refusals.line(event, known))
@@ -628,6 +644,7 @@ public final class Agent implements AutoCloseable {
       Thread.currentThread().interrupt();
     }
     closeEvents();
+    flows.ifPresent(FlowRecorder::close);
     scrape.close();
     node.close();
     ended.countDown();

@@ -2,6 +2,7 @@
 package dev.weir.node.agent;
 
 import dev.weir.node.kernel.Places;
+import dev.weir.node.telemetry.KernelMetrics;
 import java.net.InetAddress;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -16,6 +17,7 @@ import java.time.Duration;
  * @param downOnExit whether everything is removed when the agent is told to end, instead of left in
  *     force
  * @param quiet how long no file may have changed before the files are read again
+ * @param telemetry what is told
  */
 public record AgentSettings(
     Places places,
@@ -23,8 +25,34 @@ public record AgentSettings(
     ProxyCommand proxy,
     InetAddress scrapeAddress,
     boolean downOnExit,
-    Duration quiet) {
+    Duration quiet,
+    Telemetry telemetry) {
 
   /** Long enough for an editor to write a file in several steps. */
   public static final Duration DEFAULT_QUIET = Duration.ofMillis(30);
+
+  /** With what is told unless somebody says otherwise. */
+  public AgentSettings(
+      Places places,
+      Path directory,
+      ProxyCommand proxy,
+      InetAddress scrapeAddress,
+      boolean downOnExit,
+      Duration quiet) {
+    this(places, directory, proxy, scrapeAddress, downOnExit, quiet, Telemetry.DEFAULT);
+  }
+
+  /**
+   * How much is told.
+   *
+   * @param series pairs, and kinds of refusals, with series of their own
+   * @param flowLogBytes that the flow log may take in the state directory; 0 for none
+   * @param flowInterval how often it is written
+   */
+  public record Telemetry(int series, long flowLogBytes, Duration flowInterval) {
+
+    /** 500 series, 16 MiB, each ten seconds. */
+    public static final Telemetry DEFAULT =
+        new Telemetry(KernelMetrics.DEFAULT_SERIES, 16L << 20, Duration.ofSeconds(10));
+  }
 }

@@ -55,21 +55,22 @@ public record NodeHealth(Map<String, Object> json, String text, List<String> pro
   /**
    * The kernel's counters and the proxy's, with no agent to ask.
    *
+   * @param series how many pairs, and kinds of refusals, have series of their own
    * @throws NodeException when nothing is in force
    */
-  public static String metrics(KernelNode node) {
+  public static String metrics(KernelNode node, int series) {
     Current current =
         node.current().orElseThrow(() -> new NodeException("nothing is in force: weir apply DIR"));
     Exposition all =
         new Exposition()
-            .add(kernelMetrics(node, new Names(current, node::workloadKey, node::ruleKey)));
+            .add(kernelMetrics(node, new Names(current, node::workloadKey, node::ruleKey), series));
     ProxySupervisor.ask(ProxySupervisor.socket(node.places().runDir()), FrameType.METRICS)
         .ifPresent(frame -> all.add(frame.text()));
     return all.text();
   }
 
-  static String kernelMetrics(KernelNode node, Names names) {
-    return Exposition.text(new KernelMetrics(names).families(node.telemetry()));
+  static String kernelMetrics(KernelNode node, Names names, int series) {
+    return Exposition.text(new KernelMetrics(names, series).families(node.telemetry()));
   }
 
   /** Gathers lines, members and problems side by side. */

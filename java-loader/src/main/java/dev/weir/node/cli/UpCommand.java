@@ -6,6 +6,7 @@ import dev.weir.node.agent.AgentSettings;
 import dev.weir.node.agent.Log;
 import dev.weir.node.agent.ProxyCommand;
 import dev.weir.node.kernel.Places;
+import dev.weir.node.telemetry.KernelMetrics;
 import java.io.IOException;
 import java.net.InetAddress;
 import java.nio.file.Path;
@@ -17,11 +18,14 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
+import picocli.CommandLine;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
 import picocli.CommandLine.ParentCommand;
+import picocli.CommandLine.Spec;
 
 /** {@code weir up DIR}. */
 @Command(
@@ -42,6 +46,10 @@ final class UpCommand implements Callable<Integer> {
   @ParentCommand
   @SuppressWarnings("NullAway.Init") // picocli sets it before anything is called
   private Weir weir;
+
+  @Spec
+  @SuppressWarnings("NullAway.Init") // picocli sets it before anything is called
+  private CommandSpec command;
 
   @Parameters(paramLabel = "DIR", description = "With the policy files.")
   @SuppressWarnings("NullAway.Init")
@@ -70,12 +78,34 @@ final class UpCommand implements Callable<Integer> {
   private Optional<Path> home = Optional.empty();
 
   @Option(
+      names = "--max-series",
+      paramLabel = "N",
+      description =
+          "Pairs, and kinds of refusals, with metric series of their own (WEIR_MAX_SERIES;"
+              + " ${DEFAULT-VALUE}). The rest is added up in a series called overflow.",
+      defaultValue = "${env:WEIR_MAX_SERIES:-" + KernelMetrics.DEFAULT_SERIES + "}")
+  private int maxSeries;
+
+  @Option(
+      names = "--flow-log-size",
+      paramLabel = "MIB",
+      description =
+          "What the flow log may take in the state directory, in MiB (WEIR_FLOW_LOG_SIZE;"
+              + " ${DEFAULT-VALUE}); 0 for none.",
+      defaultValue = "${env:WEIR_FLOW_LOG_SIZE:-16}")
+  private int flowLogSize;
+
+  @Option(
       names = "--down-on-exit",
       description = "Remove everything when told to end, instead of leaving it in force.")
   private boolean downOnExit;
 
   @Override
   public Integer call() throws IOException, InterruptedException {
+    if (maxSeries < 0 || flowLogSize < 0) {
+      throw new CommandLine.ParameterException(
+          command.commandLine(), "--max-series and --flow-log-size: expected 0 or more");
+    }
     Places places = options.places();
     options.requirePrivileges(places);
     Log log = new Log(System.err, options.json(), weir.verbose(), Clock.systemUTC());
@@ -87,7 +117,11 @@ final class UpCommand implements Callable<Integer> {
                 java(), home.orElse(Path.of("target/dist")).toAbsolutePath(), proxyUser),
             InetAddress.getByName(scrapeAddress),
             downOnExit,
-            AgentSettings.DEFAULT_QUIET);
+            AgentSettings.DEFAULT_QUIET,
+            new AgentSettings.Telemetry(
+                maxSeries,
+                (long) flowLogSize << 20,
+                AgentSettings.Telemetry.DEFAULT.flowInterval()));
     CompletableFuture<Agent> started = new CompletableFuture<>();
     Runtime.getRuntime().addShutdownHook(new Thread(() -> end(started)));
     try {

@@ -42,7 +42,9 @@ import picocli.CommandLine.Spec;
       ConfirmCommand.class,
       DownCommand.class,
       StatusCommand.class,
-      MetricsCommand.class
+      MetricsCommand.class,
+      FlowsCommand.class,
+      TopCommand.class
     })
 public final class Weir implements Runnable {
 

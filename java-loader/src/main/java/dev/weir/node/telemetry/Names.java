@@ -88,6 +88,11 @@ public final class Names {
         .orElse("");
   }
 
+  /** As {@link #workloadText}, with {@code service/} before one that stands for a service. */
+  public String destinationText(int number) {
+    return (workload(number).kind().equals("Service") ? "service/" : "") + workloadText(number);
+  }
+
   /** {@code namespace/name}, or only the name for one without a namespace. */
   public String workloadText(int number) {
     Workload workload = workload(number);

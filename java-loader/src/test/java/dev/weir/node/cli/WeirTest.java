@@ -48,7 +48,8 @@ final class WeirTest {
   @ParameterizedTest
   @ValueSource(
       strings = {
-        "up", "apply", "confirm", "down", "status", "metrics", "check", "explain", "compile"
+        "up", "apply", "confirm", "down", "status", "metrics", "flows", "top", "check", "explain",
+        "compile"
       })
   void everyCommandHasHelpAndAFormatForPrograms(String command) {
     assertThat(run(command, "--help")).isZero();
