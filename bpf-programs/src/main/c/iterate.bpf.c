@@ -506,3 +506,59 @@ int weir_list_udp(struct bpf_iter__udp *ctx)
 {
 	return weir_visit_udp(ctx, 0);
 }
+
+/* -- what open connections have carried --------------------------------------- */
+
+/* The coarse clock, which iterators cannot read, is never further behind than this (HZ=100). */
+#define WEIR_TICK_NS 10000000ULL
+
+/*
+ * Moves one count on from what is in `pairs` to what it is now, and returns the difference; 0 if
+ * the connection was closed or scraped by somebody else meanwhile, who has then counted it.
+ */
+WEIR_INLINE __u64 weir_advance(__u64 *counted, __u64 now)
+{
+	__u64 before = *(volatile __u64 *)counted;
+
+	if ((__s64)(now - before) <= 0 ||
+	    __sync_val_compare_and_swap(counted, before, now) != before)
+		return 0;
+	return now - before;
+}
+
+/*
+ * Before the counters are read: adds to each pair what its open connections have carried since they
+ * were counted the last time. Its counters only grow, whoever reads them and how often.
+ */
+SEC("iter/bpf_sk_storage_map")
+int weir_count_open(struct bpf_iter__bpf_sk_storage_map *ctx)
+{
+	struct weir_socket *socket = ctx->value;
+	struct sock *sk = ctx->sk;
+	struct weir_pair *pair;
+	struct tcp_sock *tcp;
+	__u64 sent, received, until;
+
+	if (!sk || !socket)
+		return 0;
+	if (!(socket->flags & WEIR_SOCKET_JUDGED) || !(socket->flags & WEIR_SOCKET_COUNTED))
+		return 0;
+	tcp = bpf_skc_to_tcp_sock(sk);
+	until = socket->counted_until;
+	if (!tcp || !until)
+		return 0;
+	pair = weir_pair_of(socket);
+	if (!pair)
+		return 0;
+	sent = tcp->bytes_acked;
+	received = tcp->bytes_received;
+	weir_carried(sk->__sk_common.skc_state, &sent, &received);
+	weir_add(&pair->sent_bytes, weir_advance(&socket->sent_bytes, sent));
+	weir_add(&pair->received_bytes, weir_advance(&socket->received_bytes, received));
+	weir_add(&pair->retransmits, weir_advance(&socket->retransmits, tcp->total_retrans));
+	weir_add(&pair->duration_us_sum,
+		 weir_advance(&socket->counted_until, bpf_ktime_get_ns() - WEIR_TICK_NS) / 1000);
+	weir_add(&pair->srtt_us_sum, tcp->srtt_us >> 3);
+	weir_add(&pair->srtt_samples, 1);
+	return 0;
+}

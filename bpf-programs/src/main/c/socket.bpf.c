@@ -188,7 +188,7 @@ WEIR_FUNCTION int weir_connecting(struct bpf_sock_ops *ctx)
 	if (!socket || !(socket->flags & WEIR_SOCKET_JUDGED))
 		return 0;
 	socket->connect_started = bpf_ktime_get_ns();
-	socket->established = 0;
+	socket->counted_until = 0;
 	bpf_sock_ops_cb_flags_set(ctx, WEIR_CONTEXT_U32(ctx, bpf_sock_ops_cb_flags) |
 					       BPF_SOCK_OPS_STATE_CB_FLAG);
 	if (!(socket->flags & WEIR_SOCKET_HANDOVER))
@@ -220,7 +220,10 @@ WEIR_FUNCTION int weir_connected(struct bpf_sock_ops *ctx)
 	if (!socket || !(socket->flags & WEIR_SOCKET_JUDGED))
 		return 0;
 	/* The coarse clock costs a fifth; a sum of durations does not need better. */
-	socket->established = bpf_ktime_get_coarse_ns();
+	socket->counted_until = bpf_ktime_get_coarse_ns();
+	socket->sent_bytes = 0;
+	socket->received_bytes = 0;
+	socket->retransmits = 0;
 	socket->flags |= WEIR_SOCKET_COUNTED;
 	pair = weir_pair_of(socket);
 	if (!pair)
@@ -282,7 +285,7 @@ WEIR_FUNCTION int weir_closed(struct bpf_sock_ops *ctx, __u32 old)
 	struct weir_socket *socket;
 	struct bpf_sock *sk = ctx->sk;
 	struct weir_pair *pair;
-	__u64 sent, received;
+	__u64 sent, received, retransmits, until;
 
 	if (!sk)
 		return 0;
@@ -301,21 +304,22 @@ WEIR_FUNCTION int weir_closed(struct bpf_sock_ops *ctx, __u32 old)
 		return 0;
 	}
 	socket->flags &= ~WEIR_SOCKET_COUNTED;
-	/* The kernel counts SYN and FIN as a byte each. Whether a FIN came before the socket went
-	 * into FIN_WAIT2's time-wait cannot be told: one byte more at most. */
-	sent = ctx->bytes_acked - 1;
+	sent = ctx->bytes_acked;
 	received = ctx->bytes_received;
-	if (old == BPF_TCP_FIN_WAIT2 || old == BPF_TCP_CLOSING || old == BPF_TCP_LAST_ACK)
-		sent--;
-	if (old == BPF_TCP_CLOSE_WAIT || old == BPF_TCP_CLOSING || old == BPF_TCP_LAST_ACK)
-		received--;
+	retransmits = ctx->total_retrans;
+	weir_carried(old, &sent, &received);
 	weir_add(&pair->closed, 1);
-	weir_add(&pair->sent_bytes, sent);
-	weir_add(&pair->received_bytes, received);
-	if (ctx->total_retrans)
-		weir_add(&pair->retransmits, ctx->total_retrans);
+	/* Less what a scrape has counted before (iterate.bpf.c), which may be running now. */
+	weir_add(&pair->sent_bytes, sent - __sync_lock_test_and_set(&socket->sent_bytes, sent));
+	weir_add(&pair->received_bytes,
+		 received - __sync_lock_test_and_set(&socket->received_bytes, received));
+	if (retransmits)
+		weir_add(&pair->retransmits,
+			 retransmits - __sync_lock_test_and_set(&socket->retransmits, retransmits));
 	weir_add(&pair->srtt_us_sum, ctx->srtt_us >> 3);
-	weir_add(&pair->duration_us_sum, (bpf_ktime_get_coarse_ns() - socket->established) / 1000);
+	weir_add(&pair->srtt_samples, 1);
+	until = __sync_lock_test_and_set(&socket->counted_until, 0);
+	weir_add(&pair->duration_us_sum, (bpf_ktime_get_coarse_ns() - until) / 1000);
 	return 0;
 }
 

@@ -94,6 +94,10 @@ struct inet_connection_sock {
 
 struct tcp_sock {
 	struct inet_connection_sock inet_conn;
+	__u64 bytes_acked;
+	__u64 bytes_received;
+	__u32 total_retrans;
+	__u32 srtt_us; /* eight times that */
 };
 
 struct udp_sock {
@@ -123,6 +127,13 @@ struct bpf_iter__tcp {
 	struct bpf_iter_meta *meta;
 	struct sock_common *sk_common; /* NULL: the walk is over */
 	__u32 uid;
+};
+
+struct bpf_iter__bpf_sk_storage_map {
+	struct bpf_iter_meta *meta;
+	struct bpf_map *map;
+	struct sock *sk __attribute__((aligned(8))); /* NULL: the walk is over */
+	void *value;
 };
 
 struct bpf_iter__udp {

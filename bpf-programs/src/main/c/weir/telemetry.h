@@ -18,6 +18,22 @@ WEIR_INLINE __u32 weir_latency_bucket(__u64 microseconds)
 	return bucket;
 }
 
+/*
+ * What a connection has carried of the application's bytes, in a TCP state. The kernel counts SYN
+ * and FIN as a byte each. Whether a FIN came before the socket went into FIN_WAIT2's time-wait
+ * cannot be told: one byte more at most.
+ */
+WEIR_INLINE void weir_carried(__u32 state, __u64 *sent, __u64 *received)
+{
+	_Bool last_ack = state == 9, closing = state == 11;
+
+	*sent -= 1;
+	if (state == 5 || closing || last_ack) /* FIN_WAIT2: our FIN was acknowledged */
+		*sent -= 1;
+	if (state == 8 || closing || last_ack) /* CLOSE_WAIT: theirs came */
+		*received -= 1;
+}
+
 /* Events of one source: EVENT_BURST at once, then one each EVENT_INTERVAL. */
 #define WEIR_EVENT_INTERVAL 10000000ULL /* ns */
 #define WEIR_EVENT_BURST    64

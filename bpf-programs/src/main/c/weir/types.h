@@ -221,8 +221,10 @@ struct weir_port_classes {
  * but its number for the log. */
 struct weir_socket {
 	__u64 birth_cgroup;
-	__u64 connect_started;        /* CLOCK_MONOTONIC ns */
-	__u64 established;            /* CLOCK_MONOTONIC_COARSE ns, 0: not yet */
+	__u64 connect_started; /* CLOCK_MONOTONIC ns */
+	__u64 counted_until;   /* of its duration; CLOCK_MONOTONIC_COARSE ns, 0: not established */
+	__u64 sent_bytes;      /* of these so many are in `pairs` already */
+	__u64 received_bytes;
 	struct weir_address original; /* as the application asked for it */
 	struct weir_address steered;  /* where we led it: what an answer comes from */
 	__u32 birth_workload;
@@ -234,7 +236,8 @@ struct weir_socket {
 	__u8 protocol;
 	__u8 flags;   /* enum weir_socket_flags */
 	__u8 verdict; /* enum weir_verdict: as what it was let pass */
-	__u8 pad[3];
+	__u8 pad[7];
+	__u64 retransmits; /* in `pairs` already */
 };
 
 enum weir_socket_flags {
@@ -283,8 +286,9 @@ struct weir_pair {
 	__u64 sent_bytes;
 	__u64 received_bytes;
 	__u64 retransmits;
-	__u64 srtt_us_sum;     /* of closed connections */
-	__u64 duration_us_sum; /* of closed connections */
+	__u64 srtt_us_sum; /* of samples: one of each connection at each scrape and at its close */
+	__u64 srtt_samples;
+	__u64 duration_us_sum; /* up to the latest scrape, or to the close */
 	__u64 connect_us_sum;
 	__u64 failed; /* allowed, and then refused or timed out by the peer */
 	__u32 connect[WEIR_LATENCY_BUCKETS];

@@ -11,7 +11,7 @@
  *   {"alive":N,"ended":N,"first_ns":T,"last_ns":T,"outcomes":{NAME:N},"rounds":N,"wrong":N}
  * about what happened since the start: how many go on, when (CLOCK_MONOTONIC) the first and the
  * last one ended, how (errno, or "eof"), how many numbers came back, how many of them otherwise.
- * The end of standard input ends it.
+ * After one that begins with an s, and at the end of standard input, it ends.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -157,7 +157,7 @@ int main(int argc, char **argv)
 	struct connection *connections;
 	struct sockaddr *to;
 	socklen_t size;
-	int i, ready, poll;
+	int i, ready, poll, stop;
 	long n, wanted;
 
 	for (i = 1; i < argc && argv[i][0] == '-'; i++) {
@@ -237,14 +237,18 @@ int main(int argc, char **argv)
 				hear(&connections[events[i].data.u64]);
 				continue;
 			}
-			if (read(0, line, sizeof(line)) <= 0)
+			n = read(0, line, sizeof(line));
+			if (n <= 0)
 				return 0;
+			stop = line[0] == 's';
 			printf("{\"alive\":%ld,\"ended\":%ld,\"first_ns\":%llu,\"last_ns\":%llu,",
 			       alive, ended, (unsigned long long)first_ns,
 			       (unsigned long long)last_ns);
 			print_outcomes();
 			printf(",\"rounds\":%ld,\"wrong\":%ld}\n", rounds, wrong);
 			fflush(stdout);
+			if (stop)
+				return 0;
 		}
 	}
 	fail("epoll_wait");

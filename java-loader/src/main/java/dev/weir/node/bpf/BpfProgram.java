@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.weir.node.bpf;
 
+import java.lang.ref.Reference;
 import java.nio.ByteBuffer;
 import java.nio.file.Path;
 import java.util.HexFormat;
@@ -18,6 +19,15 @@ public final class BpfProgram implements AutoCloseable {
 
   private static final int BPF_TRACE_ITER = 28;
   private static final int CHUNK = 64 * 1024;
+
+  /** {@code struct bpf_link_create_opts} of libbpf 1.0, up to the union of its kinds. */
+  private static final int LINK_OPTIONS = 32;
+
+  private static final int LINK_ITERATOR = 16;
+  private static final int LINK_ITERATOR_LENGTH = 24;
+
+  /** {@code union bpf_iter_link_info}, of which only {@code map.map_fd} is set. */
+  private static final int ITERATOR_INFO = 16;
 
   /** {@code sizeof(struct bpf_test_run_opts)} of libbpf 1.0. */
   private static final int TEST_RUN_OPTIONS = 80;
@@ -107,14 +117,39 @@ public final class BpfProgram implements AutoCloseable {
    * @param record called with each, of native order; valid only during the call
    */
   public void iterate(int recordSize, Consumer<ByteBuffer> record) {
-    Native lib = Native.get();
     try (Descriptor link =
-            new Descriptor(
-                Native.check(
-                    "bpf_link_create(iterator)",
-                    lib.bpf.bpf_link_create(fd(), 0, BPF_TRACE_ITER, null)));
-        Descriptor walk =
-            new Descriptor(Native.check("bpf_iter_create()", lib.bpf.bpf_iter_create(link.fd())))) {
+        new Descriptor(
+            Native.check(
+                "bpf_link_create(iterator)",
+                Native.get().bpf.bpf_link_create(fd(), 0, BPF_TRACE_ITER, null)))) {
+      iterate(link, recordSize, record);
+    }
+  }
+
+  /** Runs an iterator program that writes nothing over all there is in a map. */
+  public void iterate(BpfMap map) {
+    Native lib = Native.get();
+    ByteBuffer info = Native.buffer(ITERATOR_INFO).putInt(0, map.fd());
+    ByteBuffer options =
+        Native.buffer(LINK_OPTIONS)
+            .putLong(0, LINK_OPTIONS)
+            .putLong(LINK_ITERATOR, jnr.ffi.Pointer.wrap(lib.runtime(), info).address())
+            .putInt(LINK_ITERATOR_LENGTH, ITERATOR_INFO);
+    try (Descriptor link =
+        new Descriptor(
+            Native.check(
+                "bpf_link_create(map iterator)",
+                lib.bpf.bpf_link_create(
+                    fd(), 0, BPF_TRACE_ITER, jnr.ffi.Pointer.wrap(lib.runtime(), options))))) {
+      iterate(link, 1, record -> {});
+    }
+    Reference.reachabilityFence(info);
+  }
+
+  private static void iterate(Descriptor link, int recordSize, Consumer<ByteBuffer> record) {
+    Native lib = Native.get();
+    try (Descriptor walk =
+        new Descriptor(Native.check("bpf_iter_create()", lib.bpf.bpf_iter_create(link.fd())))) {
       // A read ends where it likes, also within a record.
       ByteBuffer chunk = Native.buffer(CHUNK);
       ByteBuffer one = Native.buffer(recordSize);

@@ -77,6 +77,7 @@ final class Counters {
                   sum(pair.receivedBytes(), v, stride, cpus),
                   sum(pair.retransmits(), v, stride, cpus),
                   sum(pair.roundTripSum(), v, stride, cpus),
+                  sum(pair.roundTripSamples(), v, stride, cpus),
                   sum(pair.durationSum(), v, stride, cpus),
                   sum(pair.connectSum(), v, stride, cpus),
                   sum(pair.failed(), v, stride, cpus),

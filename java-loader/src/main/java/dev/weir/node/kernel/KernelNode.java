@@ -701,12 +701,16 @@ public final class KernelNode implements AutoCloseable {
   }
 
   /**
-   * The kernel's counters.
+   * The kernel's counters, with what open connections have carried until now.
    *
    * @throws NodeException when nothing is in force
    */
   public Snapshot telemetry() {
-    return pinned(Counters::read);
+    return pinned(
+        (mesh, layouts) -> {
+          OpenConnections.count(mesh, pins);
+          return Counters.read(mesh, layouts);
+        });
   }
 
   /**

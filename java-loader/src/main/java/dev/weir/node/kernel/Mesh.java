@@ -86,7 +86,11 @@ final class Mesh implements AutoCloseable {
   /** What is pinned and has no link. */
   static final Set<String> WALKERS =
       Set.of(
-          Revocation.DESTROY_TCP, Revocation.DESTROY_UDP, Revocation.LIST_TCP, Revocation.LIST_UDP);
+          Revocation.DESTROY_TCP,
+          Revocation.DESTROY_UDP,
+          Revocation.LIST_TCP,
+          Revocation.LIST_UDP,
+          OpenConnections.PROGRAM);
 
   static final String ADDRESSES = "addresses";
   static final String CURRENT = "current";
@@ -96,6 +100,7 @@ final class Mesh implements AutoCloseable {
   static final String REFUSALS = "refusals";
   static final String COUNTERS = "counters";
   static final String EVENTS = "events";
+  static final String SOCKETS = "sockets";
 
   private final Layouts layouts;
   private final Map<String, BpfMap> maps;

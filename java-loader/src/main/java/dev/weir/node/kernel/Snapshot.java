@@ -33,11 +33,13 @@ public record Snapshot(List<Pair> pairs, List<Refusal> refusals, Map<String, Lon
    * @param verdict as what they were let pass; {@code REFUSE} only in the overflow row
    * @param opened connections established
    * @param closed connections closed
-   * @param sentBytes of closed connections
-   * @param receivedBytes of closed connections
-   * @param retransmits of closed connections
-   * @param roundTripMicrosSum smoothed round-trip time at close, summed
-   * @param durationMicrosSum from established to closed, summed
+   * @param sentBytes so far, of open connections too
+   * @param receivedBytes so far, of open connections too
+   * @param retransmits so far, of open connections too
+   * @param roundTripMicrosSum smoothed round-trip times, summed: of each connection at each reading
+   *     of these counters while it is open, and at its close
+   * @param roundTripSamples how many were summed
+   * @param durationMicrosSum from established to closed, or until now, summed
    * @param connectMicrosSum from connect() to established, summed
    * @param failed allowed, and then refused or timed out by the peer
    * @param connectHistogram element i counts connects that took less than 2^i microseconds (and not
@@ -55,6 +57,7 @@ public record Snapshot(List<Pair> pairs, List<Refusal> refusals, Map<String, Lon
       long receivedBytes,
       long retransmits,
       long roundTripMicrosSum,
+      long roundTripSamples,
       long durationMicrosSum,
       long connectMicrosSum,
       long failed,

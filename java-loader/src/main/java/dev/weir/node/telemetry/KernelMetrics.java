@@ -140,6 +140,7 @@ public final class KernelMetrics {
     private long retransmits;
     private long failed;
     private long roundTripMicros;
+    private long roundTripSamples;
     private long durationMicros;
     private long connectMicros;
     private List<Long> histogram = List.of();
@@ -153,6 +154,7 @@ public final class KernelMetrics {
       retransmits += pair.retransmits();
       failed += pair.failed();
       roundTripMicros += pair.roundTripMicrosSum();
+      roundTripSamples += pair.roundTripSamples();
       durationMicros += pair.durationMicrosSum();
       connectMicros += pair.connectMicrosSum();
       histogram = sum(histogram, pair.connectHistogram());
@@ -385,7 +387,7 @@ public final class KernelMetrics {
     families.add(
         counters(
             "weir_tcp_retransmits",
-            "Segments sent again, counted when a connection closes.",
+            "Segments sent again.",
             PAIR_LABELS,
             sums,
             sum -> sum.retransmits));
@@ -399,15 +401,18 @@ public final class KernelMetrics {
     families.add(
         seconds(
             "weir_connection_duration_seconds",
-            "Time from established to closed of connections that have closed.",
+            "Time since they were established, of all connections: until they closed, or until"
+                + " now.",
             sums,
-            sum -> sum.durationMicros));
+            sum -> sum.durationMicros,
+            sum -> sum.opened));
     families.add(
         seconds(
             "weir_tcp_round_trip_seconds",
-            "Smoothed round-trip time, at close, of connections that have closed.",
+            "Smoothed round-trip times: of each connection at every scrape, and at its close.",
             sums,
-            sum -> sum.roundTripMicros));
+            sum -> sum.roundTripMicros,
+            sum -> sum.roundTripSamples));
   }
 
   private static MetricFamilySamples latency(Map<List<String>, Sum> sums) {
@@ -450,15 +455,19 @@ public final class KernelMetrics {
     return longer;
   }
 
-  /** A sum of seconds and of how many connections it is. */
+  /** A sum of seconds and of how many it is. */
   private static MetricFamilySamples seconds(
-      String name, String help, Map<List<String>, Sum> sums, ToLongFunction<Sum> micros) {
+      String name,
+      String help,
+      Map<List<String>, Sum> sums,
+      ToLongFunction<Sum> micros,
+      ToLongFunction<Sum> count) {
     List<Sample> samples = new ArrayList<>();
     sums.forEach(
         (labels, sum) -> {
           samples.add(
               new Sample(name + "_sum", PAIR_LABELS, labels, micros.applyAsLong(sum) * MICRO));
-          samples.add(new Sample(name + "_count", PAIR_LABELS, labels, sum.closed));
+          samples.add(new Sample(name + "_count", PAIR_LABELS, labels, count.applyAsLong(sum)));
         });
     return new MetricFamilySamples(name, Collector.Type.SUMMARY, help, samples);
   }

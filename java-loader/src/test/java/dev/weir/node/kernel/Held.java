@@ -70,6 +70,10 @@ final class Held implements AutoCloseable {
     } catch (IOException e) {
       throw new UncheckedIOException(e);
     }
+    return read();
+  }
+
+  private Status read() {
     Map<String, Object> line = next();
     return new Status(
         number(line, "alive"),
@@ -78,6 +82,19 @@ final class Held implements AutoCloseable {
         outcomes(line),
         number(line, "rounds"),
         number(line, "wrong"));
+  }
+
+  /** Has them closed in order, and says what they were until then. */
+  Status stop() {
+    try {
+      input.write("stop\n");
+      input.flush();
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+    Status last = read();
+    close();
+    return last;
   }
 
   private static long number(Map<String, Object> line, String field) {

@@ -98,6 +98,7 @@ final class KernelMetricsTest {
         2000,
         1,
         60,
+        3,
         5_000_000,
         150,
         4,
