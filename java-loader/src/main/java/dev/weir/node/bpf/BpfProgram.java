@@ -142,8 +142,9 @@ public final class BpfProgram implements AutoCloseable {
                 lib.bpf.bpf_link_create(
                     fd(), 0, BPF_TRACE_ITER, jnr.ffi.Pointer.wrap(lib.runtime(), options))))) {
       iterate(link, 1, record -> {});
+    } finally {
+      Reference.reachabilityFence(info);
     }
-    Reference.reachabilityFence(info);
   }
 
   private static void iterate(Descriptor link, int recordSize, Consumer<ByteBuffer> record) {
