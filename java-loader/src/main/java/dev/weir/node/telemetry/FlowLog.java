@@ -246,9 +246,12 @@ public final class FlowLog {
       to.put("bytes_sent", pair.sentBytes() - before.map(Pair::sentBytes).orElse(0L));
       to.put("bytes_received", pair.receivedBytes() - before.map(Pair::receivedBytes).orElse(0L));
       to.put("retransmits", pair.retransmits() - before.map(Pair::retransmits).orElse(0L));
+      // At least one: every close takes a sample.
+      long samples = pair.roundTripSamples() - before.map(Pair::roundTripSamples).orElse(0L);
       to.put(
           "rtt_us",
-          (pair.roundTripMicrosSum() - before.map(Pair::roundTripMicrosSum).orElse(0L)) / closed);
+          (pair.roundTripMicrosSum() - before.map(Pair::roundTripMicrosSum).orElse(0L))
+              / Math.max(1, samples));
       to.put(
           "duration_ms",
           (pair.durationMicrosSum() - before.map(Pair::durationMicrosSum).orElse(0L))

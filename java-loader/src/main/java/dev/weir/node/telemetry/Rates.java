@@ -40,10 +40,10 @@ public record Rates(double seconds, List<Row> rows) {
    * @param refused since the pins are there
    * @param openedPerSecond in between
    * @param refusedPerSecond in between
-   * @param sentPerSecond bytes of connections closed in between
-   * @param receivedPerSecond bytes of connections closed in between
+   * @param sentPerSecond bytes in between
+   * @param receivedPerSecond bytes in between
    * @param connectMicros mean time to connect of those opened in between
-   * @param roundTripMicros mean smoothed round trip of those closed in between
+   * @param roundTripMicros mean smoothed round trip of those open or closed in between
    * @param retransmits since the pins are there
    */
   public record Row(
@@ -147,12 +147,13 @@ public record Rates(double seconds, List<Row> rows) {
         0,
         0,
         0,
+        0,
         List.of());
   }
 
   private static Row row(Pair pair, Pair before, double seconds, Names names) {
     long opened = pair.opened() - before.opened();
-    long closed = pair.closed() - before.closed();
+    long samples = pair.roundTripSamples() - before.roundTripSamples();
     return new Row(
         source(pair.source(), pair.destination(), names),
         destination(pair.source(), pair.destination(), names),
@@ -169,8 +170,8 @@ public record Rates(double seconds, List<Row> rows) {
         opened > 0 && pair.protocol() == Protocol.TCP
             ? OptionalLong.of((pair.connectMicrosSum() - before.connectMicrosSum()) / opened)
             : OptionalLong.empty(),
-        closed > 0
-            ? OptionalLong.of((pair.roundTripMicrosSum() - before.roundTripMicrosSum()) / closed)
+        samples > 0
+            ? OptionalLong.of((pair.roundTripMicrosSum() - before.roundTripMicrosSum()) / samples)
             : OptionalLong.empty(),
         pair.retransmits());
   }

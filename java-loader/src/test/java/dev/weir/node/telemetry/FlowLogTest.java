@@ -49,6 +49,7 @@ final class FlowLogTest {
         closed * 2000,
         closed,
         closed * 60,
+        closed,
         closed * 5_000_000,
         opened * 150,
         0,
@@ -154,7 +155,7 @@ final class FlowLogTest {
   @Test
   void theOverflowRowIsALineThatReplayPassesOver() {
     Pair overflow =
-        new Pair(0, 0, 0, Protocol.ANY, Decision.REFUSE, 3, 0, 0, 0, 0, 0, 0, 0, 0, List.of(0L));
+        new Pair(0, 0, 0, Protocol.ANY, Decision.REFUSE, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, List.of(0L));
     List<String> lines = lines(List.of(overflow), List.of());
     assertThat(lines).singleElement().asString().contains("\"source\":\"overflow\"");
     assertThat(Flow.read(JsonObject.parse(lines.getFirst(), "flow"))).isEmpty();
