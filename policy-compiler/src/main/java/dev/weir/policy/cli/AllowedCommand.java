@@ -7,6 +7,7 @@ import dev.weir.policy.PolicyCompiler;
 import dev.weir.policy.connectivity.Connectivity;
 import dev.weir.policy.json.JsonRows;
 import dev.weir.policy.source.SourceTree;
+import java.io.BufferedWriter;
 import java.io.PrintWriter;
 import java.util.LinkedHashMap;
 import java.util.Map;
@@ -34,7 +35,8 @@ public final class AllowedCommand implements Callable<Integer> {
       return input.refuse(refused);
     }
     Connectivity connectivity = Connectivity.of(analysis.cluster());
-    PrintWriter out = input.out();
+    // Rows by the million: the terminal's own writer would flush each line.
+    PrintWriter out = new PrintWriter(new BufferedWriter(input.out(), 1 << 16));
     if (input.json()) {
       try (JsonRows rows = new JsonRows(out)) {
         connectivity.forEach(row -> rows.add(fields(row)));

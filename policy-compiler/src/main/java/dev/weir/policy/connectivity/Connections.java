@@ -29,6 +29,9 @@ public final class Connections {
   /** First and last of each interval. */
   private final int[] bounds;
 
+  /** As it is written, once somebody has asked; rows by the million share one. */
+  private String text = "";
+
   private Connections(int[] bounds) {
     this.bounds = bounds;
   }
@@ -141,28 +144,35 @@ public final class Connections {
    */
   @Override
   public String toString() {
+    if (text.isEmpty()) {
+      text = written();
+    }
+    return text;
+  }
+
+  private String written() {
     if (isEmpty()) {
       return "No Connections";
     }
     if (equals(ALL)) {
       return "All Connections";
     }
-    StringBuilder text = new StringBuilder();
+    StringBuilder result = new StringBuilder();
     int written = -1;
     for (int i = 0; i < bounds.length; i += 2) {
       int protocol = bounds[i] >>> 16;
-      text.append(text.isEmpty() ? "" : ",");
+      result.append(result.isEmpty() ? "" : ",");
       if (protocol != written) {
         written = protocol;
-        text.append(PROTOCOLS[protocol]).append(' ');
+        result.append(PROTOCOLS[protocol]).append(' ');
       }
       int first = bounds[i] & 0xffff;
       int last = bounds[i + 1] & 0xffff;
-      text.append(first);
+      result.append(first);
       if (last != first) {
-        text.append('-').append(last);
+        result.append('-').append(last);
       }
     }
-    return text.toString();
+    return result.toString();
   }
 }

@@ -16,11 +16,13 @@ import dev.weir.policy.model.Service;
 import dev.weir.policy.model.Workload;
 import dev.weir.policy.plan.Protocol;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.BitSet;
 import java.util.Collection;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.IdentityHashMap;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -46,6 +48,9 @@ public final class Connectivity {
 
   /** Sources whose connections are kept at a time. */
   private static final int KEPT = 64;
+
+  /** Groups of destinations that are kept, of all sources together: 16 MB. */
+  private static final int KEPT_TARGETS = 2_000_000;
 
   private final Cluster cluster;
   private final AccessReach reach;
@@ -441,17 +446,90 @@ public final class Connectivity {
     for (String destination : names) {
       joined(inwards(destination), (range, c) -> give(rows, range, destination, c));
     }
+    Alike alike = new Alike(names, peers);
+    Map<BitSet, Reached> reached = new HashMap<>();
+    int keptTargets = 0;
     for (String source : names) {
       joined(outwards(source), (range, c) -> give(rows, source, range, c));
       BitSet from = peers.getOrDefault(source, new BitSet());
-      peers.forEach(
-          (destination, to) -> {
-            if (!source.equals(destination)) {
-              give(rows, source, destination, between(from, to));
-            }
-          });
+      Reached targets = reached.get(from);
+      if (targets == null) {
+        targets = reached(from, alike);
+        if (keptTargets + targets.groups().length > KEPT_TARGETS) {
+          reached.clear();
+          keptTargets = 0;
+        }
+        keptTargets += targets.groups().length;
+        reached.put(from, targets);
+      }
+      alike.give(rows, source, targets);
     }
     fromController.forEach((name, c) -> give(rows, INGRESS_CONTROLLER, name, c));
+  }
+
+  /** Peers of the same classes, which may be reached by the same: computed once for all of them. */
+  private static final class Alike {
+    private final String[] names;
+    private final List<BitSet> classes = new ArrayList<>();
+    private final List<int[]> members = new ArrayList<>();
+
+    Alike(SortedSet<String> names, Map<String, BitSet> peers) {
+      this.names = names.toArray(String[]::new);
+      Map<BitSet, List<Integer>> groups = new LinkedHashMap<>();
+      for (int n = 0; n < this.names.length; n++) {
+        groups
+            .computeIfAbsent(
+                peers.getOrDefault(this.names[n], new BitSet()), k -> new ArrayList<>())
+            .add(n);
+      }
+      groups.forEach(
+          (key, of) -> {
+            classes.add(key);
+            members.add(of.stream().mapToInt(Integer::intValue).toArray());
+          });
+    }
+
+    /** The rows of one source, destinations by name. */
+    void give(Consumer<Row> rows, String source, Reached reached) {
+      int size = 0;
+      for (int group : reached.groups()) {
+        size += members.get(group).length;
+      }
+      long[] places = new long[size];
+      int next = 0;
+      for (int i = 0; i < reached.groups().length; i++) {
+        for (int name : members.get(reached.groups()[i])) {
+          places[next++] = (long) name << 32 | i;
+        }
+      }
+      Arrays.sort(places);
+      for (long place : places) {
+        String destination = names[(int) (place >> 32)];
+        if (!destination.equals(source)) {
+          rows.accept(new Row(source, destination, reached.connections()[(int) place]));
+        }
+      }
+    }
+  }
+
+  /**
+   * What some sources reach: the groups of {@link Alike}, and by which connections; none is empty.
+   */
+  @SuppressWarnings("ArrayRecordComponent") // compared by nobody
+  private record Reached(int[] groups, Connections[] connections) {}
+
+  private Reached reached(BitSet from, Alike alike) {
+    int[] groups = new int[alike.classes.size()];
+    Connections[] connections = new Connections[groups.length];
+    int size = 0;
+    for (int group = 0; group < groups.length; group++) {
+      Connections found = between(from, alike.classes.get(group));
+      if (!found.isEmpty()) {
+        groups[size] = group;
+        connections[size++] = found;
+      }
+    }
+    return new Reached(Arrays.copyOf(groups, size), Arrays.copyOf(connections, size));
   }
 
   private static void give(
