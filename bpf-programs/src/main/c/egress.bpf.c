@@ -6,6 +6,7 @@
  * Every path that cannot answer refuses a governed workload; only the host, which nobody governs,
  * passes. See bpf-programs/README.md for the order of questions.
  */
+#include "weir/eject.h"
 #include "weir/socket.h"
 #include "weir/steer.h"
 #include "weir/verdict.h"
@@ -41,6 +42,7 @@ struct weir_finding {
 	__u8 inspect;   /* allowed as far as the proxy */
 	__u8 audited;   /* let pass, and reported as what would have been refused */
 	__u8 steered;
+	__u8 ejects; /* the service passes over backends that do not answer */
 };
 
 /*
@@ -225,6 +227,7 @@ WEIR_INLINE struct weir_backend *weir_choose(struct bpf_sock_addr *ctx,
 					     const struct weir_finding *f,
 					     const struct weir_service *service, __u8 protocol)
 {
+	struct weir_backend *backend, *instead;
 	__u32 random;
 
 	if (service->slots == 0)
@@ -235,8 +238,15 @@ WEIR_INLINE struct weir_backend *weir_choose(struct bpf_sock_addr *ctx,
 		random = weir_mix(bpf_get_socket_cookie(ctx));
 	else
 		random = bpf_get_prandom_u32();
-	return weir_backend_in(WEIR_TABLE_OF(slots, &f->view), WEIR_TABLE_OF(backends, &f->view),
-			       service, weir_pick(random, service->slots));
+	backend = weir_backend_in(WEIR_TABLE_OF(slots, &f->view), WEIR_TABLE_OF(backends, &f->view),
+				  service, weir_pick(random, service->slots));
+	if (service->ejection_failures && protocol == WEIR_TCP &&
+	    weir_is_ejected(f->source, backend)) {
+		instead = weir_instead(&f->view, service, f->source);
+		if (instead)
+			return instead;
+	}
+	return backend;
 }
 
 /* The storage of a socket, made at need. `birth_cgroup` 0 never is: a socket older than the attach
@@ -321,7 +331,8 @@ WEIR_FUNCTION int weir_record(struct bpf_sock_addr *ctx, struct weir_socket *soc
 	if (f->inspect) {
 		flags |= WEIR_SOCKET_HANDOVER;
 		verdict = WEIR_INSPECT;
-	}
+	} else if (f->ejects)
+		flags |= WEIR_SOCKET_EJECTS;
 	if (!f->governed && !f->steered)
 		flags &= ~WEIR_SOCKET_JUDGED;
 	same = request->hook == WEIR_HOOK_SENDMSG && (socket->flags & WEIR_SOCKET_JUDGED) &&
@@ -466,6 +477,7 @@ WEIR_PROVEN_ONCE int weir_decide(struct bpf_sock_addr *ctx, struct weir_request 
 		f.identity = backend->identity;
 		f.port = backend->port;
 		f.steered = 1;
+		f.ejects = service->ejection_failures && request->protocol == WEIR_TCP;
 		request->steered = backend->address;
 		request->steered_port = backend->port;
 		if (f.governed && !weir_may_reach(ctx, &f, request, 0))

@@ -3,6 +3,10 @@
  * The life of a socket: who made it, which port it may hold, how its connection is handed over to
  * the proxy, and what it carried when it ends.
  */
+#include <bpf/bpf_core_read.h>
+
+#include "weir/eject.h"
+#include "weir/kernel.h"
 #include "weir/socket.h"
 
 /* Counts, reports and refuses with the given errno; true in audit mode, where it only counts. */
@@ -225,6 +229,8 @@ WEIR_FUNCTION int weir_connected(struct bpf_sock_ops *ctx)
 	socket->received_bytes = 0;
 	socket->retransmits = 0;
 	socket->flags |= WEIR_SOCKET_COUNTED;
+	if (socket->flags & WEIR_SOCKET_EJECTS)
+		weir_backend_answered(socket);
 	pair = weir_pair_of(socket);
 	if (!pair)
 		return 0;
@@ -286,6 +292,7 @@ WEIR_FUNCTION int weir_closed(struct bpf_sock_ops *ctx, __u32 old)
 	struct bpf_sock *sk = ctx->sk;
 	struct weir_pair *pair;
 	__u64 sent, received, retransmits, until;
+	struct tcp_sock *tcp;
 
 	if (!sk)
 		return 0;
@@ -301,6 +308,11 @@ WEIR_FUNCTION int weir_closed(struct bpf_sock_ops *ctx, __u32 old)
 		return 0;
 	if (!(socket->flags & WEIR_SOCKET_COUNTED)) {
 		weir_add(&pair->failed, 1);
+		if (socket->flags & WEIR_SOCKET_EJECTS) {
+			tcp = bpf_skc_to_tcp_sock(sk);
+			if (tcp)
+				weir_backend_failed(socket, tcp->inet_conn.icsk_inet.sk.sk_err);
+		}
 		return 0;
 	}
 	socket->flags &= ~WEIR_SOCKET_COUNTED;

@@ -121,6 +121,15 @@ struct {
 	__type(value, struct weir_reply);
 } reply_peers SEC(".maps");
 
+/* Written by sock_ops when a connect to a backend of a service that ejects ends, read by connect.
+ * Miss: not ejected. Full: the least recently used entry goes, and that backend is tried again. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1024);
+	__type(key, struct weir_ejection_key);
+	__type(value, struct weir_ejection);
+} ejections SEC(".maps");
+
 /* Addresses of all network namespaces of this node, written by the loader before a walk over the
  * open connections, read by it. Miss: an address elsewhere. */
 struct {

@@ -161,6 +161,10 @@ struct weir_service {
 	__u32 slots;    /* 0: no backend */
 	__u16 identity; /* with WEIR_SERVICE_PROXY: destination of its verdict */
 	__u16 flags;
+	__u32 ejection_ms;       /* the n-th time n times as long */
+	__u16 ejection_failures; /* in a row that eject a backend; 0: none is ever */
+	__u8 ejected_percent;    /* of its backends at most */
+	__u8 roster; /* its backends, once each, in so many slots behind its own; at most WEIR_ROSTER */
 };
 
 #define WEIR_SLOTS_PER_CHUNK 32
@@ -246,6 +250,24 @@ enum weir_socket_flags {
 	WEIR_SOCKET_HANDOVER = 1 << 2, /* leads to the proxy */
 	WEIR_SOCKET_COUNTED = 1 << 3,  /* opened was counted, closed is owed */
 	WEIR_SOCKET_ACCEPTED = 1 << 4, /* proxy side: `original` and `source` came by hand-over */
+	WEIR_SOCKET_EJECTS = 1 << 5,   /* whether `steered` answers counts for its ejection */
+};
+
+#define WEIR_ROSTER           64
+#define WEIR_EJECTION_MOST_MS 300000
+
+/* `ejections`: a backend as one source has met it. */
+struct weir_ejection_key {
+	struct weir_address address;
+	__u32 source; /* workload: what one meets never ejects for another */
+	__u16 port;
+	__u8 pad[2];
+};
+
+struct weir_ejection {
+	__u64 until;    /* CLOCK_BOOTTIME ns; 0: never ejected */
+	__u32 failures; /* in a row, since it answered or was ejected */
+	__u32 times;    /* how often it was ejected without a long rest between */
 };
 
 /* `handovers`: from the client's handshake to the accepted socket. Tuple as the client sees it. */
@@ -388,7 +410,8 @@ enum weir_counter {
 	WEIR_COUNTER_NO_STORAGE, /* socket older than the attach, or no memory */
 	WEIR_COUNTER_NO_GENERATION,
 	WEIR_COUNTER_CONNECTS, /* decisions made */
-	WEIR_COUNTER_REVOKED,  /* open connections and entitlements to reply that were ended */
+	WEIR_COUNTER_REVOKED,  /* open connections that were ended */
+	WEIR_COUNTER_EJECTED,  /* times that a backend was ejected for a source */
 	WEIR_COUNTER_MAX,
 };
 

@@ -229,6 +229,14 @@ final class Planner {
               }
 
               @Override
+              public boolean byKernel(dev.weir.policy.model.Service service) {
+                int place = serviceIndex.getOrDefault(service, 0);
+                return steering.virtualPorts().stream()
+                    .filter(port -> servicePlace(port.service()) == place)
+                    .noneMatch(VirtualPort::proxied);
+              }
+
+              @Override
               public int workload(dev.weir.policy.model.Workload workload) {
                 return workloadIndex.getOrDefault(workload, 0);
               }

@@ -3,6 +3,7 @@ package dev.weir.node.agent;
 
 import dev.weir.node.bpf.BpfException;
 import dev.weir.node.kernel.Current;
+import dev.weir.node.kernel.Ejection;
 import dev.weir.node.kernel.KernelNode;
 import dev.weir.node.kernel.NodeException;
 import dev.weir.node.kernel.Places;
@@ -279,6 +280,7 @@ public record NodeHealth(Map<String, Object> json, String text, List<String> pro
       long total = most.stream().mapToLong(Refusal::count).sum();
       json.put("refused", total);
       json.put("refusals", most.stream().map(refusal -> member(names, refusal)).toList());
+      ejections(names);
       line("refused", Long.toString(total));
       most.stream()
           .limit(REFUSALS_SHOWN)
@@ -295,6 +297,40 @@ public record NodeHealth(Map<String, Object> json, String text, List<String> pro
                           + refusal.port()
                           + " by "
                           + names.ruleText(refusal.rule())));
+    }
+
+    /** Backends that connects pass over; nothing is wrong with the node. */
+    private void ejections(Names names) {
+      List<Ejection> ejections = node.ejections();
+      json.put("ejected", ejections.stream().map(one -> member(names, one)).toList());
+      if (ejections.isEmpty()) {
+        return;
+      }
+      line("ejected", Integer.toString(ejections.size()));
+      ejections.stream()
+          .limit(REFUSALS_SHOWN)
+          .forEach(
+              one ->
+                  lines.add(
+                      "            "
+                          + one.address()
+                          + " port "
+                          + one.port()
+                          + " for "
+                          + names.workloadText(one.source())
+                          + ", "
+                          + (one.left().toSeconds() + 1)
+                          + " s more"));
+    }
+
+    private static Map<String, Object> member(Names names, Ejection ejection) {
+      Map<String, Object> member = new LinkedHashMap<>();
+      member.put("source", names.workloadText(ejection.source()));
+      member.put("address", ejection.address().toString());
+      member.put("port", ejection.port());
+      member.put("millis_left", ejection.left().toMillis());
+      member.put("times", ejection.times());
+      return member;
     }
 
     private static Map<String, Object> member(Names names, Refusal refusal) {

@@ -26,7 +26,8 @@ final class Counters {
     NO_STORAGE,
     NO_GENERATION,
     CONNECTS,
-    REVOKED
+    REVOKED,
+    EJECTED
   }
 
   private static final int AUDITED = 0x80;

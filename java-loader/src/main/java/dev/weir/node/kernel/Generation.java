@@ -104,6 +104,7 @@ record Generation(long number, Map<Table, Contents> contents) {
     private final List<Integer> rules;
     private final long netns;
     private final long root;
+    private final Ejections ejections;
     private final Map<Table, Contents> contents = new EnumMap<>(Table.class);
 
     /**
@@ -129,6 +130,7 @@ record Generation(long number, Map<Table, Contents> contents) {
       this.rules = rules;
       this.netns = netns;
       this.root = root;
+      this.ejections = new Ejections(plan);
     }
 
     /** All tables under this number. */
@@ -246,18 +248,37 @@ record Generation(long number, Map<Table, Contents> contents) {
                 out.values(),
                 out.value(i),
                 (proxy ? SERVICE_PROXY : 0) | (service.affinity() ? SERVICE_AFFINITY : 0));
-        slot += service.slots().size();
+        int base = out.value(i);
+        int roster = ejections.roster(service).size();
+        ejections
+            .of(service)
+            .ifPresent(
+                ejection -> {
+                  to.ejectionMillis().put(out.values(), base, ejection.baseEjectionMillis());
+                  to.ejectionFailures()
+                      .put(out.values(), base, Math.min(ejection.consecutiveErrors(), PORTS - 1));
+                  to.ejectedPercent().put(out.values(), base, ejection.maxEjectedPercent());
+                  to.roster().put(out.values(), base, roster);
+                });
+        slot += service.slots().size() + roster;
       }
       return out;
     }
 
     private Contents slots() {
-      int slots = plan.services().stream().mapToInt(service -> service.slots().size()).sum();
+      int slots =
+          plan.services().stream()
+              .mapToInt(service -> service.slots().size() + ejections.roster(service).size())
+              .sum();
       int chunks = (slots + Layouts.SLOTS_PER_CHUNK - 1) / Layouts.SLOTS_PER_CHUNK;
       Contents out = Contents.array(chunks, layouts.slots.size());
       int slot = 0;
       for (Service service : plan.services()) {
         for (int backend : service.slots()) {
+          out.values().putShort(slot * Short.BYTES, unsignedShort("backend", backend));
+          slot++;
+        }
+        for (int backend : ejections.roster(service)) {
           out.values().putShort(slot * Short.BYTES, unsignedShort("backend", backend));
           slot++;
         }

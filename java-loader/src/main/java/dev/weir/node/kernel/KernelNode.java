@@ -714,6 +714,15 @@ public final class KernelNode implements AutoCloseable {
   }
 
   /**
+   * Backends that connects of a source pass over now, because they did not answer.
+   *
+   * @throws NodeException when nothing is in force
+   */
+  public List<Ejection> ejections() {
+    return pinned((mesh, layouts) -> Ejections.read(mesh, layouts, SystemCalls.bootNanos()));
+  }
+
+  /**
    * Key of a workload ({@code kind/namespace/name}, {@code Workload.key()}) by its stable number;
    * empty for a number never given.
    */

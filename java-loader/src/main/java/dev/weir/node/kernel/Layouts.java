@@ -39,6 +39,8 @@ final class Layouts {
   final RefusalKey refusalKey;
   final Event event;
   final Revoked revoked;
+  final EjectionKey ejectionKey;
+  final Ejection ejection;
   private final String form;
 
   Layouts(Btf btf) {
@@ -64,6 +66,8 @@ final class Layouts {
     refusalKey = new RefusalKey(btf.structure("weir_refusal_key"));
     event = new Event(btf.structure("weir_event"));
     revoked = new Revoked(btf.structure("weir_revoked"));
+    ejectionKey = new EjectionKey(btf.structure("weir_ejection_key"));
+    ejection = new Ejection(btf.structure("weir_ejection"));
     form = form(btf);
   }
 
@@ -100,6 +104,8 @@ final class Layouts {
           "weir_pair_key",
           "weir_pair",
           "weir_refusal_key",
+          "weir_ejection_key",
+          "weir_ejection",
           "weir_reply_key",
           "weir_reply");
 
@@ -199,7 +205,11 @@ final class Layouts {
       Field firstSlot,
       Field slots,
       Field identity,
-      Field flags) {
+      Field flags,
+      Field ejectionMillis,
+      Field ejectionFailures,
+      Field ejectedPercent,
+      Field roster) {
     Service(StructLayout of) {
       this(
           of,
@@ -207,7 +217,11 @@ final class Layouts {
           of.field("first_slot", 4),
           of.field("slots", 4),
           of.field("identity", 2),
-          of.field("flags", 2));
+          of.field("flags", 2),
+          of.field("ejection_ms", 4),
+          of.field("ejection_failures", 2),
+          of.field("ejected_percent", 1),
+          of.field("roster", 1));
     }
   }
 
@@ -364,6 +378,18 @@ final class Layouts {
           of.field("hook", 1),
           of.field("reason", 1),
           of.field("comm", COMMAND));
+    }
+  }
+
+  record EjectionKey(StructLayout layout, Field address, Field source, Field port) {
+    EjectionKey(StructLayout of) {
+      this(of, of.field("address", ADDRESS), of.field("source", 4), of.field("port", 2));
+    }
+  }
+
+  record Ejection(StructLayout layout, Field until, Field failures, Field times) {
+    Ejection(StructLayout of) {
+      this(of, of.field("until", 8), of.field("failures", 4), of.field("times", 4));
     }
   }
 

@@ -100,6 +100,7 @@ final class Mesh implements AutoCloseable {
   static final String REFUSALS = "refusals";
   static final String COUNTERS = "counters";
   static final String EVENTS = "events";
+  static final String EJECTIONS = "ejections";
   static final String SOCKETS = "sockets";
 
   private final Layouts layouts;

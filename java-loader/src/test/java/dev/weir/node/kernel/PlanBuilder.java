@@ -15,6 +15,7 @@ import dev.weir.policy.plan.Reserved;
 import dev.weir.policy.plan.Rule;
 import dev.weir.policy.plan.Service;
 import dev.weir.policy.plan.Settings;
+import dev.weir.policy.plan.TrafficPolicy;
 import dev.weir.policy.plan.Verdict;
 import dev.weir.policy.plan.Workload;
 import java.net.InetAddress;
@@ -46,6 +47,7 @@ final class PlanBuilder {
   private final List<Cidr> cidrs = new ArrayList<>();
   private final List<PortOwner> ports = new ArrayList<>();
   private final List<ProxyPlan.VirtualService> virtualServices = new ArrayList<>();
+  private final List<TrafficPolicy> traffic = new ArrayList<>();
   private final List<String> governed = new ArrayList<>();
   private final Map<String, Integer> byName = new HashMap<>();
   private boolean hostGoverned;
@@ -256,6 +258,16 @@ final class PlanBuilder {
     return this;
   }
 
+  /** Backends of a service are passed over that do not answer. */
+  PlanBuilder ejects(String service, int failures, int baseMillis, int percent) {
+    traffic.add(
+        new TrafficPolicy(
+            rule("ejection-" + service),
+            List.of(new TrafficPolicy.Target(TrafficPolicy.TargetKind.SERVICE, index(service), "")),
+            List.of(new TrafficPolicy.OutlierEjection(failures, 10_000, baseMillis, percent))));
+    return this;
+  }
+
   PlanBuilder governed(String path) {
     governed.add(path.isEmpty() ? root : root + "/" + path);
     return this;
@@ -304,6 +316,7 @@ final class PlanBuilder {
         ports,
         virtualServices.isEmpty()
             ? ProxyPlan.NONE
-            : new ProxyPlan(List.of(), virtualServices, List.of()));
+            : new ProxyPlan(List.of(), virtualServices, List.of()),
+        traffic);
   }
 }

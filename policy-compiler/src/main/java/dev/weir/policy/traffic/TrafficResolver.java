@@ -14,6 +14,7 @@ import dev.weir.policy.model.Service;
 import dev.weir.policy.model.TrafficPolicy;
 import dev.weir.policy.model.Workload;
 import dev.weir.policy.plan.TrafficPolicy.CanaryRollback;
+import dev.weir.policy.plan.TrafficPolicy.OutlierEjection;
 import dev.weir.policy.plan.TrafficPolicy.ProxyUnavailable;
 import dev.weir.policy.plan.TrafficPolicy.Setting;
 import dev.weir.policy.plan.TrafficPolicy.Target;
@@ -41,6 +42,9 @@ public final class TrafficResolver {
   public interface Places {
     /** Of a Service, in the plan's workloads. */
     int service(Service service);
+
+    /** Whether the kernel chooses the backends of all ports of a Service. */
+    boolean byKernel(Service service);
 
     /** Of a workload, in the plan's workloads. */
     int workload(Workload workload);
@@ -93,9 +97,30 @@ public final class TrafficResolver {
       }
     }
     for (Located<Setting> setting : policy.settings()) {
-      diagnostics.unserved(setting.at(), setting.field(), "is not enforced yet");
+      if (!(setting.value() instanceof OutlierEjection) || !byKernel(policy)) {
+        diagnostics.unserved(setting.at(), setting.field(), "is not enforced yet");
+      }
     }
     return new dev.weir.policy.plan.TrafficPolicy(places.rule(policy), targets, settings);
+  }
+
+  /**
+   * Whether all that a policy is about are Services, with all their ports, whose backends the
+   * kernel chooses.
+   */
+  private boolean byKernel(TrafficPolicy policy) {
+    return policy.targets().stream()
+        .allMatch(
+            reference ->
+                reference.sectionName().isEmpty()
+                    && byId.get(
+                            reference.kind()
+                                + " "
+                                + policy.meta().namespace()
+                                + "/"
+                                + reference.name())
+                        instanceof Service service
+                    && places.byKernel(service));
   }
 
   /** A backend without a namespace is one of the policy's own. */

@@ -107,6 +107,20 @@ class TrafficPolicyTest {
   }
 
   @Test
+  void ejectionOfBackendsThatTheKernelChoosesIsEnforced() {
+    String ejection = "  outlierEjection: {consecutiveErrors: 3}\n";
+    String onKernels = ON_SERVICE.replace("cart", "cart-v2");
+    assertThat(check(onKernels + ejection).warnings()).isEmpty();
+    assertThat(check(onKernels + ejection + "  locality: {prefer: [Node]}\n").warnings())
+        .singleElement()
+        .satisfies(warning -> assertThat(warning.toString()).contains("locality"));
+    // Its route has the proxy choose.
+    assertThat(check(ON_SERVICE + ejection).warnings())
+        .singleElement()
+        .satisfies(warning -> assertThat(warning.toString()).contains("outlierEjection"));
+  }
+
+  @Test
   void whatIsAboutBackendsIsReadWithItsDefaults() {
     assertThat(
             settings(
