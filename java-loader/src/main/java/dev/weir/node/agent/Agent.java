@@ -57,6 +57,9 @@ public final class Agent implements AutoCloseable {
   private static final Duration EXPIRY_POLL = Duration.ofMillis(200);
   private static final Duration WRITING_POLL = Duration.ofMillis(50);
 
+  /** After a change, what it was compiled from is garbage; it is let go of when nothing follows. */
+  private static final Duration SETTLED = Duration.ofSeconds(3);
+
   private final AgentSettings settings;
   private final Log log;
   private final AgentLock lock;
@@ -70,6 +73,7 @@ public final class Agent implements AutoCloseable {
   private final CountDownLatch ended = new CountDownLatch(1);
   private final AtomicLong policyErrors = new AtomicLong();
   private final AtomicLong changes = new AtomicLong();
+  private final AtomicLong settling = new AtomicLong();
 
   private final PolicyFiles policyFiles = new PolicyFiles();
   private Path directory;
@@ -141,6 +145,22 @@ public final class Agent implements AutoCloseable {
     }
     control = new ControlServer(socket(settings.places().runDir()), this::answer, log);
     notifyManager();
+    settle();
+  }
+
+  /**
+   * Once nothing has changed for a while, the memory that compiling took goes back to the node:
+   * while it idles the agent makes so little garbage that the collector would not run by itself.
+   */
+  private void settle() {
+    long then = settling.incrementAndGet();
+    later(
+        SETTLED,
+        () -> {
+          if (settling.get() == then) {
+            System.gc();
+          }
+        });
   }
 
   /**
@@ -231,6 +251,7 @@ public final class Agent implements AutoCloseable {
     }
     changes.incrementAndGet();
     undone = Optional.empty();
+    settle();
     applied.remarks().forEach(log::info);
     log.info(
         "generation "

@@ -32,9 +32,7 @@ import picocli.CommandLine.Option;
     name = "top",
     description =
         "Show who talks to whom now: rates, open connections, latency, refusals. Needs no agent.",
-    footer =
-        "%nKeys: c connections, o open, b bytes, l latency, r refusals, p round trip; q ends."
-            + " Bytes, retransmits and round trip are of connections that have closed.",
+    footer = "%nKeys: c connections, o open, b bytes, l latency, r refusals, p round trip; q ends.",
     mixinStandardHelpOptions = true)
 final class TopCommand implements Callable<Integer> {
 

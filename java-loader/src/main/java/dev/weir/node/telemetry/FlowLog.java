@@ -210,7 +210,11 @@ public final class FlowLog {
     long opened = pair.opened() - before.map(Pair::opened).orElse(0L);
     long closed = pair.closed() - before.map(Pair::closed).orElse(0L);
     long failed = pair.failed() - before.map(Pair::failed).orElse(0L);
-    if (opened == 0 && closed == 0 && failed == 0) {
+    long sent = pair.sentBytes() - before.map(Pair::sentBytes).orElse(0L);
+    long received = pair.receivedBytes() - before.map(Pair::receivedBytes).orElse(0L);
+    long retransmits = pair.retransmits() - before.map(Pair::retransmits).orElse(0L);
+    boolean carried = sent != 0 || received != 0 || retransmits != 0;
+    if (opened == 0 && closed == 0 && failed == 0 && !carried) {
       return Optional.empty();
     }
     Map<String, Object> line = new LinkedHashMap<>();
@@ -243,20 +247,17 @@ public final class FlowLog {
     }
     if (closed > 0) {
       to.put("closed", closed);
-      to.put("bytes_sent", pair.sentBytes() - before.map(Pair::sentBytes).orElse(0L));
-      to.put("bytes_received", pair.receivedBytes() - before.map(Pair::receivedBytes).orElse(0L));
-      to.put("retransmits", pair.retransmits() - before.map(Pair::retransmits).orElse(0L));
-      // At least one: every close takes a sample.
-      long samples = pair.roundTripSamples() - before.map(Pair::roundTripSamples).orElse(0L);
+    }
+    if (closed > 0 || carried) {
+      to.put("bytes_sent", sent);
+      to.put("bytes_received", received);
+      to.put("retransmits", retransmits);
+    }
+    long samples = pair.roundTripSamples() - before.map(Pair::roundTripSamples).orElse(0L);
+    if (samples > 0) {
       to.put(
           "rtt_us",
-          (pair.roundTripMicrosSum() - before.map(Pair::roundTripMicrosSum).orElse(0L))
-              / Math.max(1, samples));
-      to.put(
-          "duration_ms",
-          (pair.durationMicrosSum() - before.map(Pair::durationMicrosSum).orElse(0L))
-              / closed
-              / 1000);
+          (pair.roundTripMicrosSum() - before.map(Pair::roundTripMicrosSum).orElse(0L)) / samples);
     }
     return told.isPresent() ? Optional.empty() : Optional.of(line);
   }

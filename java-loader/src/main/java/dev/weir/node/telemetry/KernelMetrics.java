@@ -226,13 +226,13 @@ public final class KernelMetrics {
     families.add(
         istio(
             "sent_bytes",
-            "Bytes sent as response by the destination, counted when a connection closes.",
+            "Bytes sent as response by the destination, open connections included.",
             sums,
             sum -> sum.receivedBytes));
     families.add(
         istio(
             "received_bytes",
-            "Bytes received as request by the destination, counted when a connection closes.",
+            "Bytes received as request by the destination, open connections included.",
             sums,
             sum -> sum.sentBytes));
   }
