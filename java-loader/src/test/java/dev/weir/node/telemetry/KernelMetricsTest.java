@@ -259,7 +259,7 @@ final class KernelMetricsTest {
         .isEqualTo(16);
   }
 
-  @Property
+  @Property(tries = 200)
   void noCounterEverFallsWhateverIsAddedAndWhereverTheBoundIs(
       @ForAll @IntRange(min = 0, max = 6) int bound,
       @ForAll @Size(max = 20) List<@IntRange(min = 0, max = 255) Integer> rows) {
