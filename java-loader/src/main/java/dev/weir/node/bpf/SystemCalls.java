@@ -81,7 +81,7 @@ public final class SystemCalls {
   }
 
   /** Does something in another network namespace, on a thread of its own, which then ends. */
-  private static <T> T in(Path netns, Supplier<T> call) {
+  public static <T> T in(Path netns, Supplier<T> call) {
     AtomicReference<@Nullable T> answer = new AtomicReference<>();
     AtomicReference<@Nullable RuntimeException> failure = new AtomicReference<>();
     Thread thread =

@@ -12,6 +12,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.BitSet;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
@@ -47,6 +48,7 @@ public final class KernelNode implements AutoCloseable {
   private final RevocationWay way;
   private final RunFiles files;
   private final Pins pins;
+  private final ReservedPorts reservedPorts;
   private final Supplier<CompiledPrograms> compiled = new Once();
 
   private KernelNode(Places places, RevocationWay way) {
@@ -54,6 +56,7 @@ public final class KernelNode implements AutoCloseable {
     this.way = way;
     this.files = new RunFiles(places);
     this.pins = Pins.in(places.pinDir());
+    this.reservedPorts = new ReservedPorts(files.reservedPorts(), places.netns());
   }
 
   /** A mesh at these places, whether or not anything is in force there. Touches nothing yet. */
@@ -181,6 +184,7 @@ public final class KernelNode implements AutoCloseable {
       loaded.attachTracing();
       Optional<Path> proxy = makeProxyCgroup(plan);
       enrol(mesh, enrollment);
+      Optional<String> unreserved = reservedPorts.reserve(ReservedPorts.declared(plan));
       Revocation revocation = revocation(mesh, programs.layouts());
       mesh.store(new Slot(FIRST_SLOT, Slot.deadline(confirmWithin, SystemCalls.bootNanos())));
       loaded.attachCgroups(places.cgroupRoot(), proxy);
@@ -189,6 +193,7 @@ public final class KernelNode implements AutoCloseable {
       files.writePrograms(programs.hash());
       Duration took = took(started);
       List<String> remarks = remarks(enrollment, declared, plan);
+      unreserved.ifPresent(remarks::add);
       List<Revoked> revoked = revoke(revocation, 1 - FIRST_SLOT, numbers, remarks);
       if (confirmWithin.isZero()) {
         keepLastGood(plan, keyPairs, remarks);
@@ -196,6 +201,7 @@ public final class KernelNode implements AutoCloseable {
       return new Applied(number, true, false, confirmWithin, took, revoked, remarks);
     } catch (RuntimeException e) {
       pins.staged().remove();
+      reservedPorts.restore();
       throw e;
     }
   }
@@ -368,6 +374,12 @@ public final class KernelNode implements AutoCloseable {
     if (proxy.isPresent()) {
       mesh.repair(programs, pins, false, places.cgroupRoot(), proxy, way);
     }
+    BitSet reserved = ReservedPorts.declared(plan);
+    if (!confirmWithin.isZero()) {
+      // The one before may be in force again with nobody there to reserve its ports.
+      inForce(mesh).ifPresent(current -> reserved.or(ReservedPorts.declared(current.plan())));
+    }
+    reservedPorts.reserve(reserved).ifPresent(remarks::add);
     Revocation revocation = revocation(mesh, programs.layouts());
     mesh.store(new Slot(before.other(), Slot.deadline(confirmWithin, SystemCalls.bootNanos())));
     final Duration took = took(started);
@@ -489,7 +501,10 @@ public final class KernelNode implements AutoCloseable {
                   // The deadline may have passed between the look and the store; the store has won.
                   inForce(mesh)
                       .ifPresent(
-                          current -> files.writeLastGood(current.plan(), current.keyPairs()));
+                          current -> {
+                            files.writeLastGood(current.plan(), current.keyPairs());
+                            reservedPorts.reserve(ReservedPorts.declared(current.plan()));
+                          });
                   return true;
                 }));
   }
@@ -513,6 +528,9 @@ public final class KernelNode implements AutoCloseable {
                   if (!settle(mesh)) {
                     return false;
                   }
+                  inForce(mesh)
+                      .ifPresent(
+                          current -> reservedPorts.reserve(ReservedPorts.declared(current.plan())));
                   revoke(revocation, 1 - mesh.slot().slot(), requireNumbers(), new ArrayList<>());
                   return true;
                 }));
@@ -533,6 +551,7 @@ public final class KernelNode implements AutoCloseable {
           pins.remove();
           pins.staged().remove();
           proxy.ifPresent(KernelNode::removeIfUnused);
+          reservedPorts.restore();
           files.removeRun();
           return true;
         });

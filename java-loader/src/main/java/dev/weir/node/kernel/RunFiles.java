@@ -32,6 +32,11 @@ final class RunFiles {
     return run.resolve("lock");
   }
 
+  /** Of {@link ReservedPorts}; it goes with what it undoes. */
+  Path reservedPorts() {
+    return run.resolve("reserved-ports");
+  }
+
   private Path numbersFile() {
     return run.resolve("numbers");
   }
