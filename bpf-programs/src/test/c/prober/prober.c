@@ -7,7 +7,9 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/io_uring.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -16,8 +18,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -74,6 +79,25 @@ static const char HELP[] =
 	"      --stdin            one block for each line on standard input, to interleave with others\n"
 	"      --udp              one unconnected sendto per cycle instead\n"
 	"\n"
+	"Other ways to the same place: each sends a line and reads one; prints {\"result\",\"call\",\"line\"}\n"
+	"  way NAME ADDR PORT\n"
+	"      unspec             UDP: sendto with an address of family AF_UNSPEC\n"
+	"      inet-from-v6       UDP: sendto with a sockaddr_in from an IPv6 socket\n"
+	"      inet-connect-v6    UDP: connect with a sockaddr_in of an IPv6 socket\n"
+	"      mapped             UDP: sendto with a v4-mapped address\n"
+	"      other-than-peer    UDP: connected to --third, then sendto; reads nothing, line \"sent\"\n"
+	"      second-message     UDP: sendmmsg, the first message to --third\n"
+	"      fastopen           TCP: sendto with MSG_FASTOPEN\n"
+	"      fastopen-connect   TCP: TCP_FASTOPEN_CONNECT, connect, send\n"
+	"      uring              TCP: IORING_OP_CONNECT\n"
+	"      reconnect          TCP: connected to --third, connect with AF_UNSPEC, connect\n"
+	"      preopened          TCP: prints {\"ready\"} with a socket made; connects when --when is there\n"
+	"      passed             TCP: a process in --birth-cgroup makes the socket and passes it (SCM_RIGHTS)\n"
+	"      passed-connected   TCP: and has connected it\n"
+	"      --when PATH        wait for this file\n"
+	"  listen-unbound       TCP: listen without bind; prints {\"result\",\"port\"}\n"
+	"  packet               makes an AF_PACKET socket; prints {\"result\"}\n"
+	"\n"
 	"Others\n"
 	"  bind ADDR PORT [--udp] [--reuseport]     prints {\"result\",\"port\"}\n"
 	"  raw | mptcp | sctp | udplite | ping [--v6]  makes such a socket; prints {\"result\"}\n"
@@ -84,7 +108,7 @@ static const char HELP[] =
 /* -- arguments ---------------------------------------------------------------- */
 
 static struct {
-	const char *command, *netns, *cgroup, *birth_cgroup, *reply, *also, *third, *text;
+	const char *command, *netns, *cgroup, *birth_cgroup, *reply, *also, *third, *text, *when;
 	const char *positional[3];
 	int positionals;
 	long count, send, bind_port, hold, threads, milliseconds, blocks, cycles, timeout, backlog,
@@ -134,6 +158,7 @@ static void parse(int argc, char **argv)
 		{"--reply", &o.reply, NULL, NULL},
 		{"--also", &o.also, NULL, NULL},
 		{"--text", &o.text, NULL, NULL},
+		{"--when", &o.when, NULL, NULL},
 		{"--count", NULL, &o.count, NULL},
 		{"--send", NULL, &o.send, NULL},
 		{"--bind-port", NULL, &o.bind_port, NULL},
@@ -174,7 +199,7 @@ static void parse(int argc, char **argv)
 		if (strncmp(argv[i], "--", 2) != 0) {
 			if (!o.command)
 				o.command = argv[i];
-			else if (o.positionals < 2)
+			else if (o.positionals < 3)
 				o.positional[o.positionals++] = argv[i];
 			else
 				usage("too many arguments: '%s'", argv[i]);
@@ -962,6 +987,242 @@ static int command_ping(void)
 	return make_socket(SOCK_DGRAM, IPPROTO_ICMP, IPPROTO_ICMPV6);
 }
 
+/* -- other ways --------------------------------------------------------------- */
+
+static int tcp_with_limit(int family)
+{
+	int fd = client_socket(family, SOCK_STREAM);
+
+	if (fd < 0)
+		failed("socket");
+	return fd;
+}
+
+/* connect() by the ring alone: no connect system call is made. */
+static int uring_connect(int fd, const union address *a, socklen_t size)
+{
+	struct io_uring_params p = {};
+	int ring = syscall(__NR_io_uring_setup, 1, &p), result;
+	struct io_uring_sqe *entries;
+	struct io_uring_cqe *done;
+	char *sq, *cq;
+
+	if (ring < 0)
+		failed("io_uring_setup");
+	sq = mmap(NULL, p.sq_off.array + p.sq_entries * sizeof(__u32), PROT_READ | PROT_WRITE,
+		  MAP_SHARED | MAP_POPULATE, ring, IORING_OFF_SQ_RING);
+	cq = mmap(NULL, p.cq_off.cqes + p.cq_entries * sizeof(*done), PROT_READ | PROT_WRITE,
+		  MAP_SHARED | MAP_POPULATE, ring, IORING_OFF_CQ_RING);
+	entries = mmap(NULL, p.sq_entries * sizeof(*entries), PROT_READ | PROT_WRITE,
+		       MAP_SHARED | MAP_POPULATE, ring, IORING_OFF_SQES);
+	if (sq == MAP_FAILED || cq == MAP_FAILED || entries == MAP_FAILED)
+		failed("mmap");
+	memset(entries, 0, sizeof(*entries));
+	entries->opcode = IORING_OP_CONNECT;
+	entries->fd = fd;
+	entries->addr = (uintptr_t)a;
+	entries->off = size;
+	*(__u32 *)(sq + p.sq_off.array) = 0;
+	__atomic_store_n((__u32 *)(sq + p.sq_off.tail), 1, __ATOMIC_RELEASE);
+	if (syscall(__NR_io_uring_enter, ring, 1, 1, IORING_ENTER_GETEVENTS, NULL, 0) < 0)
+		failed("io_uring_enter");
+	if (__atomic_load_n((__u32 *)(cq + p.cq_off.tail), __ATOMIC_ACQUIRE) == 0)
+		usage("io_uring_enter came back with nothing done");
+	done = (struct io_uring_cqe *)(cq + p.cq_off.cqes);
+	result = done->res;
+	close(ring);
+	if (result < 0) {
+		errno = -result;
+		return -1;
+	}
+	return 0;
+}
+
+/* A socket made, and connected if asked, by a process of another cgroup. */
+static int passed_socket(const union address *a, socklen_t size, int connected)
+{
+	union {
+		struct cmsghdr header;
+		char room[CMSG_SPACE(sizeof(int))];
+	} control = {};
+	int error = 0, pair[2], status, fd;
+	struct iovec io = {.iov_base = &error, .iov_len = sizeof(error)};
+	struct msghdr m = {.msg_iov = &io,
+			   .msg_iovlen = 1,
+			   .msg_control = &control,
+			   .msg_controllen = sizeof(control)};
+	pid_t child;
+
+	if (!o.birth_cgroup || !o.cgroup)
+		usage("passed wants --birth-cgroup and --cgroup");
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair))
+		failed("socketpair");
+	child = fork(); /* we are in --birth-cgroup, and so is it */
+	if (child < 0)
+		failed("fork");
+	if (child == 0) {
+		fd = tcp_with_limit(a->sa.sa_family);
+		if (connected && connect(fd, &a->sa, size))
+			error = errno;
+		control.header.cmsg_level = SOL_SOCKET;
+		control.header.cmsg_type = SCM_RIGHTS;
+		control.header.cmsg_len = CMSG_LEN(sizeof(int));
+		memcpy(CMSG_DATA(&control.header), &fd, sizeof(fd));
+		_exit(sendmsg(pair[0], &m, 0) == sizeof(error) ? 0 : 1);
+	}
+	if (waitpid(child, &status, 0) != child || status)
+		usage("the process that passes the socket failed");
+	enter_cgroup(o.cgroup);
+	if (recvmsg(pair[1], &m, 0) != sizeof(error))
+		failed("recvmsg");
+	memcpy(&fd, CMSG_DATA(&control.header), sizeof(fd));
+	if (error) {
+		errno = error;
+		failed("connect");
+	}
+	return fd;
+}
+
+static int command_way(void)
+{
+	const char *way = o.positionals == 3 ? o.positional[0] : "", *call = "connect";
+	union address a, third = {}, unspecified = {.sa.sa_family = AF_UNSPEC};
+	socklen_t size, third_size = 0;
+	char line[512] = "";
+	int fd, one = 1, sent = 0;
+
+	if (!*way)
+		usage("way wants NAME ADDR PORT");
+	if (strcmp(way, "mapped") == 0)
+		o.v6_socket = 1;
+	size = parse_address(&a, o.positional[1], number("PORT", o.positional[2]));
+	o.v6_socket = 0;
+	if (o.third)
+		third_size = parse_address(&third, o.third, o.third_port);
+
+	if (strcmp(way, "unspec") == 0) {
+		fd = client_socket(AF_INET, SOCK_DGRAM);
+		a.sa.sa_family = AF_UNSPEC;
+		call = "sendto";
+		sent = sendto(fd, "x\n", 2, 0, &a.sa, size);
+	} else if (strcmp(way, "inet-from-v6") == 0 || strcmp(way, "mapped") == 0) {
+		fd = client_socket(AF_INET6, SOCK_DGRAM);
+		call = "sendto";
+		sent = sendto(fd, "x\n", 2, 0, &a.sa, size);
+	} else if (strcmp(way, "inet-connect-v6") == 0) {
+		fd = client_socket(AF_INET6, SOCK_DGRAM);
+		sent = connect(fd, &a.sa, size) ? -1 : (int)send(fd, "x\n", 2, 0);
+	} else if (strcmp(way, "other-than-peer") == 0) {
+		fd = client_socket(a.sa.sa_family, SOCK_DGRAM);
+		if (connect(fd, &third.sa, third_size))
+			usage("cannot connect to --third: %s", name_of(errno));
+		call = "sendto";
+		sent = sendto(fd, "x\n", 2, 0, &a.sa, size);
+		if (sent >= 0) { /* an answer of another than the peer is not for this socket */
+			printf("{\"result\":\"ok\",\"line\":\"sent\"}\n");
+			return 0;
+		}
+	} else if (strcmp(way, "second-message") == 0) {
+		struct iovec io = {.iov_base = "x\n", .iov_len = 2};
+		struct mmsghdr two[2] = {
+			{.msg_hdr = {.msg_name = &third,
+				     .msg_namelen = third_size,
+				     .msg_iov = &io,
+				     .msg_iovlen = 1}},
+			{.msg_hdr = {.msg_name = &a,
+				     .msg_namelen = size,
+				     .msg_iov = &io,
+				     .msg_iovlen = 1}},
+		};
+
+		fd = client_socket(a.sa.sa_family, SOCK_DGRAM);
+		call = "sendmmsg";
+		sent = sendmmsg(fd, two, 2, 0);
+		if (sent == 1) /* why the second did not go, the kernel tells the next call */
+			sent = sendmmsg(fd, two + 1, 1, 0);
+		while (sent > 0) { /* the answer of --third may come first */
+			union address from;
+			socklen_t from_size = sizeof(from);
+
+			if (recvfrom(fd, line, 1, MSG_PEEK, &from.sa, &from_size) < 0)
+				failed("recv");
+			if (from.in.sin_port == a.in.sin_port)
+				break;
+			recv(fd, line, sizeof(line), 0);
+		}
+	} else if (strcmp(way, "fastopen") == 0) {
+		fd = tcp_with_limit(a.sa.sa_family);
+		call = "sendto";
+		sent = sendto(fd, "x\n", 2, MSG_FASTOPEN | MSG_NOSIGNAL, &a.sa, size);
+	} else if (strcmp(way, "fastopen-connect") == 0) {
+		fd = tcp_with_limit(a.sa.sa_family);
+		if (setsockopt(fd, IPPROTO_TCP, TCP_FASTOPEN_CONNECT, &one, sizeof(one)))
+			failed("setsockopt");
+		sent = connect(fd, &a.sa, size) ? -1 : (int)send(fd, "x\n", 2, MSG_NOSIGNAL);
+	} else if (strcmp(way, "uring") == 0) {
+		fd = tcp_with_limit(a.sa.sa_family);
+		sent = uring_connect(fd, &a, size);
+	} else if (strcmp(way, "reconnect") == 0) {
+		fd = tcp_with_limit(a.sa.sa_family);
+		if (connect(fd, &third.sa, third_size) ||
+		    connect(fd, &unspecified.sa, sizeof(unspecified.sa)))
+			usage("cannot connect to --third and leave it: %s", name_of(errno));
+		sent = connect(fd, &a.sa, size);
+	} else if (strcmp(way, "preopened") == 0) {
+		fd = tcp_with_limit(a.sa.sa_family);
+		printf("{\"ready\":true}\n");
+		while (o.when && access(o.when, F_OK))
+			pause_ms(5);
+		sent = connect(fd, &a.sa, size);
+	} else if (strcmp(way, "passed") == 0) {
+		fd = passed_socket(&a, size, 0);
+		sent = connect(fd, &a.sa, size);
+	} else if (strcmp(way, "passed-connected") == 0) {
+		fd = passed_socket(&a, size, 1);
+	} else {
+		usage("unknown way %s", way);
+	}
+	if (fd < 0)
+		failed("socket");
+	if (sent < 0)
+		failed(call);
+	if (read_line(fd, line, sizeof(line)) < 0)
+		failed("recv");
+	printf("{\"result\":\"ok\",\"line\":");
+	quote(stdout, line);
+	printf("}\n");
+	close(fd);
+	return 0;
+}
+
+static int command_listen_unbound(void)
+{
+	union address a = {};
+	socklen_t size = sizeof(a);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		failed("socket");
+	if (listen(fd, 1))
+		failed("listen");
+	if (getsockname(fd, &a.sa, &size))
+		failed("getsockname");
+	printf("{\"result\":\"ok\",\"port\":%u}\n", ntohs(a.in.sin_port));
+	close(fd);
+	return 0;
+}
+
+static int command_packet(void)
+{
+	int fd = socket(AF_PACKET, SOCK_RAW, htons(0x0800));
+
+	if (fd < 0)
+		failed("socket");
+	printf("{\"result\":\"ok\"}\n");
+	close(fd);
+	return 0;
+}
+
 static int command_sleep(void)
 {
 	printf("{\"pid\":%d}\n", getpid());
@@ -985,7 +1246,8 @@ int main(int argc, char **argv)
 		{"bind", command_bind},       {"raw", command_raw},
 		{"mptcp", command_mptcp},     {"sctp", command_sctp},
 		{"udplite", command_udplite}, {"ping", command_ping},
-		{"sleep", command_sleep},
+		{"sleep", command_sleep},     {"way", command_way},
+		{"packet", command_packet},   {"listen-unbound", command_listen_unbound},
 	};
 
 	parse(argc, argv);

@@ -152,7 +152,7 @@ final class ReservedPortsTest {
     assertThat(kernel.connect("web", "127.0.0.1", 9000)).isEqualTo("ok");
     assertThat(kernel.run("web", "bind", "127.0.0.1", "0").number("port")).isEqualTo(40000);
     kernel.apply(owning(40000).workload("web").build());
-    for (String who : new String[] {"web", "db", ""}) {
+    for (String who : new String[] {"web", "db", "undeclared"}) {
       assertThat(kernel.connect(who, "127.0.0.1", 9000)).isEqualTo("EADDRNOTAVAIL");
       assertThat(kernel.run(who, "bind", "127.0.0.1", "0").text("result")).isEqualTo("EADDRINUSE");
       assertThat(kernel.run(who, "bind", "::1", "0", "--udp").text("result"))
