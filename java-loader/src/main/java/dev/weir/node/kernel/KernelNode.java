@@ -194,6 +194,8 @@ public final class KernelNode implements AutoCloseable {
       Duration took = took(started);
       List<String> remarks = remarks(enrollment, declared, plan);
       unreserved.ifPresent(remarks::add);
+      // Now that nobody else can bind one any more, whoever is found had it before.
+      remarks.addAll(PortHolders.wrong(plan, declared, workloads, places.netns()));
       List<Revoked> revoked = revoke(revocation, 1 - FIRST_SLOT, numbers, remarks);
       if (confirmWithin.isZero()) {
         keepLastGood(plan, keyPairs, remarks);
