@@ -35,13 +35,24 @@ public final class ResourceReader {
 
   /** Groups whose kinds decide about traffic, so that an unknown one of them cannot be left out. */
   private static final Set<String> GROUPS_THAT_MATTER =
-      Set.of("weir.dev", "networking.k8s.io", "policy.networking.k8s.io", "security.istio.io");
+      Set.of(
+          "weir.dev",
+          "networking.k8s.io",
+          "policy.networking.k8s.io",
+          "gateway.networking.k8s.io",
+          "gateway.networking.x-k8s.io",
+          "security.istio.io",
+          "networking.istio.io",
+          "extensions.istio.io",
+          "policy.linkerd.io");
 
   private static final Set<String> HARMLESS =
       Set.of(
           "networking.k8s.io/IngressClass",
           "networking.k8s.io/IPAddress",
-          "networking.k8s.io/ServiceCIDR");
+          "networking.k8s.io/ServiceCIDR",
+          "gateway.networking.k8s.io/GatewayClass",
+          "networking.istio.io/ProxyConfig");
 
   private final Diagnostics diagnostics;
   private final Schemas schemas = new Schemas();
@@ -63,9 +74,45 @@ public final class ResourceReader {
         List.of("VirtualService", "DestinationRule", "ServiceEntry", "Sidecar", "EnvoyFilter")) {
       kinds.put("networking.istio.io/" + kind, "say it as HTTPRoute, or leave it out");
     }
+    kinds.put("networking.istio.io/Gateway", "say it as Gateway of gateway.networking.k8s.io/v1");
+    for (String kind : List.of("WorkloadEntry", "WorkloadGroup")) {
+      kinds.put("networking.istio.io/" + kind, "say it as Workload of weir.dev/v1alpha1");
+    }
+    kinds.put("extensions.istio.io/WasmPlugin", "leave it out: nothing runs inside the proxy");
+    for (String kind :
+        List.of("AdminNetworkPolicy", "BaselineAdminNetworkPolicy", "ClusterNetworkPolicy")) {
+      kinds.put(
+          "policy.networking.k8s.io/" + kind,
+          "say it as NetworkPolicy in each namespace, or leave it out");
+    }
+    for (String kind :
+        List.of(
+            "Server",
+            "ServerAuthorization",
+            "AuthorizationPolicy",
+            "MeshTLSAuthentication",
+            "NetworkAuthentication")) {
+      kinds.put(
+          "policy.linkerd.io/" + kind, "say it as AuthorizationPolicy of security.istio.io/v1");
+    }
+    kinds.put("policy.linkerd.io/HTTPRoute", "say it as HTTPRoute of gateway.networking.k8s.io/v1");
     for (String kind : List.of("CiliumNetworkPolicy", "CiliumClusterwideNetworkPolicy")) {
       kinds.put("cilium.io/" + kind, "say it as NetworkPolicy");
     }
+    for (String kind :
+        List.of(
+            "CiliumEnvoyConfig",
+            "CiliumClusterwideEnvoyConfig",
+            "CiliumLocalRedirectPolicy",
+            "CiliumEgressGatewayPolicy")) {
+      kinds.put("cilium.io/" + kind, "say it as HTTPRoute or Service, or leave it out");
+    }
+    for (String kind : List.of("MeshTrafficPermission", "TrafficPermission")) {
+      kinds.put("kuma.io/" + kind, "say it as AuthorizationPolicy of security.istio.io/v1");
+    }
+    kinds.put(
+        "consul.hashicorp.com/ServiceIntentions",
+        "say it as AuthorizationPolicy of security.istio.io/v1");
     for (String kind : List.of("NetworkPolicy", "GlobalNetworkPolicy")) {
       kinds.put("crd.projectcalico.org/" + kind, "say it as networking.k8s.io/v1 NetworkPolicy");
       kinds.put("projectcalico.org/" + kind, "say it as networking.k8s.io/v1 NetworkPolicy");
