@@ -48,6 +48,7 @@ public final class Reports {
     report.put("field", diagnostic.field());
     report.put("message", diagnostic.message());
     report.put("remedy", diagnostic.remedy());
+    diagnostic.lint().ifPresent(lint -> report.put("lint", lint.label()));
     return report;
   }
 

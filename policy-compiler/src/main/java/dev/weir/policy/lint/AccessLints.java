@@ -20,6 +20,7 @@ import dev.weir.policy.model.Resource;
 import dev.weir.policy.model.Service;
 import dev.weir.policy.model.Workload;
 import dev.weir.policy.plan.Protocol;
+import dev.weir.policy.source.Lint;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashMap;
@@ -147,6 +148,9 @@ final class AccessLints {
       from |= !never;
       if (!never) {
         peers(policy, rule, source, field + ".from[" + s + "].source");
+        if (policy.action() == Action.ALLOW) {
+          wide(policy, rule, source, field + ".from[" + s + "].source");
+        }
       }
     }
     boolean to = false;
@@ -165,6 +169,20 @@ final class AccessLints {
           field,
           "can never match: what its values name its not-values take away",
           "remove one of the two");
+    }
+  }
+
+  private void wide(AuthorizationPolicy policy, Rule rule, Source source, String field) {
+    for (String block : source.ipBlocks().values()) {
+      if (block.endsWith("/0") && source.ipBlocks().notValues().isEmpty()) {
+        findings.add(
+            Lint.WIDE,
+            policy,
+            rule.at(),
+            field + ".ipBlocks",
+            block + " holds every address",
+            "name who is meant");
+      }
     }
   }
 

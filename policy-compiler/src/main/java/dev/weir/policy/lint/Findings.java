@@ -3,17 +3,11 @@ package dev.weir.policy.lint;
 
 import dev.weir.policy.model.Resource;
 import dev.weir.policy.source.Diagnostics;
+import dev.weir.policy.source.Lint;
 import dev.weir.policy.source.Position;
-import java.util.List;
 
-/**
- * What the lints find, as warnings. An object's author can say that something is meant: the
- * annotation {@value #IGNORE} names lints, separated by commas, that are silent about it.
- */
+/** What the lints find, as warnings that the author of an object can silence. */
 final class Findings {
-
-  /** Annotation that silences lints. */
-  static final String IGNORE = "weir.dev/lint-ignore";
 
   private final Diagnostics diagnostics;
 
@@ -22,9 +16,6 @@ final class Findings {
   }
 
   void add(Lint lint, Resource about, Position at, String field, String message, String remedy) {
-    String ignored = about.meta().annotations().getOrDefault(IGNORE, "");
-    if (!List.of(ignored.trim().split("\\s*,\\s*", -1)).contains(lint.label())) {
-      diagnostics.warning(at, field, message, remedy);
-    }
+    diagnostics.lint(lint, about.meta().annotations(), at, field, message, remedy);
   }
 }

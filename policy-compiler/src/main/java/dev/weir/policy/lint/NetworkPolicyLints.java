@@ -8,6 +8,7 @@ import dev.weir.policy.model.NetworkPolicy.Peer;
 import dev.weir.policy.model.NetworkPolicy.Port;
 import dev.weir.policy.model.PortReference;
 import dev.weir.policy.model.Workload;
+import dev.weir.policy.source.Lint;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashMap;

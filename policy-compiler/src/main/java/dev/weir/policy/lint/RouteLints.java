@@ -5,9 +5,11 @@ import dev.weir.policy.cluster.Cluster;
 import dev.weir.policy.model.HttpRoute;
 import dev.weir.policy.model.L4Route;
 import dev.weir.policy.model.Reference;
+import dev.weir.policy.model.Route;
 import dev.weir.policy.plan.ProxyPlan.Match;
 import dev.weir.policy.plan.ProxyPlan.PathMatch;
 import dev.weir.policy.plan.ProxyPlan.ValueMatch;
+import dev.weir.policy.source.Lint;
 import java.util.Comparator;
 import java.util.HashMap;
 import java.util.List;
@@ -22,6 +24,9 @@ final class RouteLints {
   /** Who has a match first, by parent, host name and match. */
   private final Map<List<Object>, Owner> taken = new HashMap<>();
 
+  /** Which route has the connections of a parent and server name. */
+  private final Map<List<Object>, L4Route> connections = new HashMap<>();
+
   private record Owner(HttpRoute route, int rule) {}
 
   RouteLints(Cluster cluster, Findings findings) {
@@ -30,16 +35,7 @@ final class RouteLints {
   }
 
   void run() {
-    // Gateway API: of equal matches the oldest route's counts, then by name, then the first rule's.
-    List<HttpRoute> routes =
-        cluster.all(HttpRoute.class).stream()
-            .sorted(
-                Comparator.comparing(
-                        (HttpRoute r) -> r.meta().created().isEmpty() ? "~" : r.meta().created())
-                    .thenComparing(r -> r.meta().namespace())
-                    .thenComparing(r -> r.meta().name()))
-            .toList();
-    for (HttpRoute route : routes) {
+    for (HttpRoute route : byPrecedence(cluster.all(HttpRoute.class))) {
       for (int i = 0; i < route.rules().size(); i++) {
         HttpRoute.Rule rule = route.rules().get(i);
         if (!rule.backends().isEmpty() && rule.backends().stream().allMatch(b -> b.weight() == 0)) {
@@ -56,7 +52,8 @@ final class RouteLints {
         }
       }
     }
-    for (L4Route route : cluster.all(L4Route.class)) {
+    for (L4Route route : byPrecedence(cluster.all(L4Route.class))) {
+      shadowed(route);
       if (!route.backends().isEmpty() && route.backends().stream().allMatch(b -> b.weight() == 0)) {
         findings.add(
             Lint.NO_SHARE,
@@ -66,6 +63,43 @@ final class RouteLints {
             "weights sum to zero: every connection is refused",
             "give one of them a weight");
       }
+    }
+  }
+
+  /** Gateway API: of equal matches the oldest route's counts, then by name. */
+  private static <T extends Route> List<T> byPrecedence(List<T> routes) {
+    return routes.stream()
+        .sorted(
+            Comparator.comparing((T r) -> r.meta().created().isEmpty() ? "~" : r.meta().created())
+                .thenComparing(r -> r.meta().namespace())
+                .thenComparing(r -> r.meta().name()))
+        .toList();
+  }
+
+  /** Of connections, a listener gives those of one server name to one route. */
+  private void shadowed(L4Route route) {
+    L4Route first = null;
+    boolean everywhere = !route.parents().isEmpty();
+    for (Reference parent : route.parents()) {
+      for (String host : route.hostnames().isEmpty() ? List.of("*") : route.hostnames()) {
+        L4Route owner = connections.putIfAbsent(place(route, route.kind(), parent, host), route);
+        // Of several routes at a Service, steering keeps one and says so.
+        everywhere &= owner != null && !parent.kind().equals("Service");
+        first = first == null ? owner : first;
+      }
+    }
+    if (everywhere && first != null) {
+      findings.add(
+          Lint.SHADOWED,
+          route,
+          route.meta().at(),
+          "spec.parentRefs",
+          "never takes a connection: "
+              + first.id()
+              + " at "
+              + first.meta().at()
+              + " has the same parents and server names and goes first",
+          "remove one of the two");
     }
   }
 
@@ -81,7 +115,7 @@ final class RouteLints {
     boolean any = false;
     for (Reference parent : route.parents()) {
       for (String host : hosts) {
-        Owner owner = taken.putIfAbsent(place(route, parent, host, key), new Owner(route, rule));
+        Owner owner = taken.putIfAbsent(place(route, key, parent, host), new Owner(route, rule));
         any = true;
         everywhere &= owner != null && !(owner.route().equals(route) && owner.rule() == rule);
         first = first == null ? owner : first;
@@ -104,9 +138,9 @@ final class RouteLints {
     }
   }
 
-  private static List<Object> place(HttpRoute route, Reference parent, String host, Object match) {
+  private static List<Object> place(Route route, Object match, Reference parent, String host) {
     return List.of(
-        route.type(),
+        route.kind(),
         parent.kind(),
         parent.namespace().orElse(route.meta().namespace()),
         parent.name(),

@@ -2,6 +2,7 @@
 package dev.weir.policy.model;
 
 import dev.weir.policy.source.Diagnostics;
+import dev.weir.policy.source.Lint;
 import dev.weir.policy.source.Node;
 import dev.weir.policy.source.Node.Entry;
 import dev.weir.policy.source.Node.Mapping;
@@ -97,6 +98,11 @@ final class Fields {
 
   void warning(String key, String message, String remedy) {
     diagnostics.warning(at(key), path(key), message, remedy);
+  }
+
+  /** Notes what is well said and probably not meant. */
+  void lint(Lint lint, Meta about, String key, String message, String remedy) {
+    diagnostics.lint(lint, about.annotations(), at(key), path(key), message, remedy);
   }
 
   /** Notes an error about this mapping as a whole. */

@@ -7,6 +7,7 @@ import dev.weir.policy.model.NetworkPolicy.Clause;
 import dev.weir.policy.model.NetworkPolicy.Peer;
 import dev.weir.policy.model.NetworkPolicy.Port;
 import dev.weir.policy.plan.Protocol;
+import dev.weir.policy.source.Lint;
 import dev.weir.policy.source.Node.Sequence;
 import java.util.ArrayList;
 import java.util.List;
@@ -56,8 +57,8 @@ final class NetworkPolicyReader {
         spec.mapping("podSelector")
             .map(NetworkPolicyReader::selector)
             .orElse(new LabelSelector(Map.of(), List.of(), spec.at()));
-    List<Clause> ingress = clauses(spec, "ingress", "from");
-    List<Clause> egress = clauses(spec, "egress", "to");
+    List<Clause> ingress = clauses(meta, spec, "ingress", "from");
+    List<Clause> egress = clauses(meta, spec, "egress", "to");
     List<Located<String>> types = spec.strings("policyTypes");
     boolean isolatesIngress = types.isEmpty();
     boolean isolatesEgress = types.isEmpty() && !egress.isEmpty();
@@ -71,17 +72,26 @@ final class NetworkPolicyReader {
       }
     }
     if (!isolatesEgress && !egress.isEmpty()) {
-      spec.warning("egress", "has no effect: policyTypes does not name Egress", "add Egress to it");
+      spec.lint(
+          Lint.NEVER_MATCHES,
+          meta,
+          "egress",
+          "has no effect: policyTypes does not name Egress",
+          "add Egress to it");
     }
     if (!isolatesIngress && !ingress.isEmpty()) {
-      spec.warning(
-          "ingress", "has no effect: policyTypes does not name Ingress", "add Ingress to it");
+      spec.lint(
+          Lint.NEVER_MATCHES,
+          meta,
+          "ingress",
+          "has no effect: policyTypes does not name Ingress",
+          "add Ingress to it");
     }
     spec.finish();
     return new NetworkPolicy(meta, pods, isolatesIngress, isolatesEgress, ingress, egress, audit);
   }
 
-  private static List<Clause> clauses(Fields spec, String key, String peersKey) {
+  private static List<Clause> clauses(Meta meta, Fields spec, String key, String peersKey) {
     List<Clause> clauses = new ArrayList<>();
     for (Fields item : spec.mappings(key)) {
       List<Peer> peers = new ArrayList<>();
@@ -111,7 +121,9 @@ final class NetworkPolicyReader {
         if (item.node(list)
             .filter(n -> n instanceof Sequence s && s.items().isEmpty())
             .isPresent()) {
-          item.warning(
+          item.lint(
+              Lint.WIDE,
+              meta,
               list,
               "is an empty list, which means " + (list.equals("ports") ? "any port" : "anybody"),
               "leave it out if that is meant");

@@ -2,6 +2,7 @@
 package dev.weir.policy.model;
 
 import dev.weir.policy.plan.ProxyPlan.SessionPersistence;
+import dev.weir.policy.source.Lint;
 import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.List;
@@ -71,8 +72,12 @@ final class RouteReader {
           "name Gateways in parentRefs");
     }
     if (parents.isEmpty()) {
-      spec.warning(
-          "parentRefs", "is missing: the route serves nothing", "name a Gateway or Service");
+      spec.lint(
+          Lint.NOT_ATTACHED,
+          meta,
+          "parentRefs",
+          "is missing: the route serves nothing",
+          "name a Gateway or Service");
     }
     return parents;
   }

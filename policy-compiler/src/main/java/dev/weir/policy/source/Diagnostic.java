@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.weir.policy.source;
 
+import java.util.Optional;
+
 /**
  * Something to tell whoever wrote a file.
  *
@@ -10,9 +12,16 @@ package dev.weir.policy.source;
  *     when no field is meant
  * @param message what is wrong
  * @param remedy what to do about it; empty when the message says it all
+ * @param lint what kind of finding it is, for who wants to hear no more of it; absent when that is
+ *     not to be had
  */
 public record Diagnostic(
-    Severity severity, Position at, String field, String message, String remedy) {
+    Severity severity,
+    Position at,
+    String field,
+    String message,
+    String remedy,
+    Optional<Lint> lint) {
 
   /** How bad it is. */
   public enum Severity {
@@ -22,13 +31,14 @@ public record Diagnostic(
     WARNING
   }
 
-  /** {@code file:line:column: field: message (remedy)}. */
+  /** {@code file:line:column: field: message (remedy) [lint]}. */
   @Override
   public String toString() {
     return at
         + ": "
         + (field.isEmpty() ? "" : field + ": ")
         + message
-        + (remedy.isEmpty() ? "" : " (" + remedy + ")");
+        + (remedy.isEmpty() ? "" : " (" + remedy + ")")
+        + lint.map(l -> " [" + l.label() + "]").orElse("");
   }
 }

@@ -5,6 +5,8 @@ import dev.weir.policy.source.Diagnostic.Severity;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
+import java.util.Map;
+import java.util.Optional;
 
 /** Collects what is to be said about the input. Keeps the first {@value #MAX}, counts the rest. */
 public final class Diagnostics {
@@ -38,14 +40,34 @@ public final class Diagnostics {
   /** Notes an error. */
   public void error(Position at, String field, String message, String remedy) {
     if (errors.size() < MAX) {
-      errors.add(new Diagnostic(Severity.ERROR, at, field, message, remedy));
+      errors.add(new Diagnostic(Severity.ERROR, at, field, message, remedy, Optional.empty()));
     }
   }
 
   /** Notes a warning. */
   public void warning(Position at, String field, String message, String remedy) {
+    warn(at, field, message, remedy, Optional.empty());
+  }
+
+  /**
+   * Notes what is well said and probably not meant, unless the annotations of the object that says
+   * it tell that it is.
+   */
+  public void lint(
+      Lint lint,
+      Map<String, String> annotations,
+      Position at,
+      String field,
+      String message,
+      String remedy) {
+    if (!lint.ignored(annotations)) {
+      warn(at, field, message, remedy, Optional.of(lint));
+    }
+  }
+
+  private void warn(Position at, String field, String message, String remedy, Optional<Lint> lint) {
     if (warnings.size() < MAX) {
-      warnings.add(new Diagnostic(Severity.WARNING, at, field, message, remedy));
+      warnings.add(new Diagnostic(Severity.WARNING, at, field, message, remedy, lint));
     }
   }
 
@@ -71,7 +93,8 @@ public final class Diagnostics {
     for (Diagnostic other : others) {
       switch (other.severity()) {
         case ERROR -> error(other.at(), other.field(), other.message(), other.remedy());
-        case WARNING -> warning(other.at(), other.field(), other.message(), other.remedy());
+        case WARNING ->
+            warn(other.at(), other.field(), other.message(), other.remedy(), other.lint());
       }
     }
   }

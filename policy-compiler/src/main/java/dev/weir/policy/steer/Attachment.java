@@ -14,6 +14,7 @@ import dev.weir.policy.model.Route;
 import dev.weir.policy.model.Service;
 import dev.weir.policy.plan.Protocol;
 import dev.weir.policy.source.Diagnostics;
+import dev.weir.policy.source.Lint;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.HashMap;
@@ -128,6 +129,7 @@ final class Attachment {
       return false;
     }
     notAttached(
+        route,
         parent,
         "a parent of kind "
             + (parent.group().isEmpty() ? "" : parent.group() + "/")
@@ -137,25 +139,35 @@ final class Attachment {
     return false;
   }
 
-  private void notAttached(Reference parent, String why, String remedy) {
-    diagnostics.warning(
-        parent.at(), parent.field(), why + ": the route does not attach to it", remedy);
+  private void notAttached(Route route, Reference parent, String why, String remedy) {
+    diagnostics.lint(
+        Lint.NOT_ATTACHED,
+        route.meta().annotations(),
+        parent.at(),
+        parent.field(),
+        why + ": the route does not attach to it",
+        remedy);
   }
 
   private boolean attachToService(Route route, Reference parent, String namespace) {
     Integer index = serviceIndex.get(namespace + "/" + parent.name());
     if (index == null) {
       notAttached(
-          parent, "there is no Service " + namespace + "/" + parent.name(), "add the Service");
+          route,
+          parent,
+          "there is no Service " + namespace + "/" + parent.name(),
+          "add the Service");
       return false;
     }
     Service service = allServices.get(index);
     if (service.externalName()) {
-      notAttached(parent, service.id() + " is only a name for something outside", "");
+      notAttached(route, parent, service.id() + " is only a name for something outside", "");
       return false;
     }
     if (service.addresses().isEmpty()) {
-      diagnostics.warning(
+      diagnostics.lint(
+          Lint.NO_ADDRESS,
+          route.meta().annotations(),
           parent.at(),
           parent.field(),
           service.id() + " has no virtual address: nobody can dial what the route is attached to",
@@ -186,7 +198,7 @@ final class Attachment {
       }
     }
     if (!any) {
-      notAttached(parent, service.id() + " has no such TCP port", "name one of its ports");
+      notAttached(route, parent, service.id() + " has no such TCP port", "name one of its ports");
     } else if (consumer) {
       diagnostics.unserved(
           parent.at(),
@@ -201,7 +213,7 @@ final class Attachment {
     String name = namespace + "/" + parent.name();
     Gateway gateway = gateways.get(name);
     if (gateway == null) {
-      notAttached(parent, "there is no Gateway " + name, "add the Gateway");
+      notAttached(route, parent, "there is no Gateway " + name, "add the Gateway");
       return false;
     }
     if (!gateway.ours()) {
@@ -233,14 +245,16 @@ final class Attachment {
     }
     if (!found) {
       notAttached(
-          parent, "Gateway " + name + " has no such listener", "check sectionName and port");
+          route, parent, "Gateway " + name + " has no such listener", "check sectionName and port");
     } else if (!kind) {
       notAttached(
+          route,
           parent,
           "no listener of Gateway " + name + " takes a " + route.kind(),
           "check their protocol and allowedRoutes.kinds");
     } else if (!admitted) {
       notAttached(
+          route,
           parent,
           "no listener of Gateway "
               + name
@@ -249,6 +263,7 @@ final class Attachment {
           "check allowedRoutes.namespaces");
     } else if (!attached) {
       notAttached(
+          route,
           parent,
           "no listener of Gateway " + name + " serves a host name of the route",
           "check hostname and hostnames");
@@ -270,6 +285,7 @@ final class Attachment {
             && Hostnames.meet(hostnames, other.hostnames())) {
           // GRPCRouteSpec.hostnames: of the two kinds one name has the one that came first.
           notAttached(
+              route,
               parent,
               other.route().id()
                   + " serves the same host names at listener "
@@ -314,7 +330,9 @@ final class Attachment {
           boolean keep =
               attached.specificity() == most && (most > 0 || attached.equals(winner.get()));
           if (!keep) {
-            diagnostics.warning(
+            diagnostics.lint(
+                Lint.SHADOWED,
+                attached.route().meta().annotations(),
                 attached.route().meta().at(),
                 "spec.parentRefs",
                 "is never met: " + winner.get().route().id() + " is attached to the same port",

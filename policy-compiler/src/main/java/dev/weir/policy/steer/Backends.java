@@ -13,6 +13,7 @@ import dev.weir.policy.model.Workload;
 import dev.weir.policy.plan.Address;
 import dev.weir.policy.plan.Protocol;
 import dev.weir.policy.source.Diagnostics;
+import dev.weir.policy.source.Lint;
 import dev.weir.policy.steer.Steering.Target;
 import java.util.ArrayList;
 import java.util.HashMap;
@@ -118,6 +119,7 @@ final class Backends {
     String name = namespace + "/" + reference.name();
     String problem;
     String remedy;
+    Lint lint = Lint.MISSING_BACKEND;
     if (!reference.group().isEmpty() || !reference.kind().equals("Service")) {
       problem = "backends of kind " + reference.kind() + " are not known";
       remedy = "a Service";
@@ -125,7 +127,8 @@ final class Backends {
         && !grants.allow(
             owner.kind(), owner.meta().namespace(), "Service", namespace, reference.name())) {
       problem = "no ReferenceGrant of namespace " + namespace + " allows Service " + name;
-      remedy = "add one";
+      remedy = "add one there for " + owner.kind() + " of namespace " + owner.meta().namespace();
+      lint = Lint.MISSING_GRANT;
     } else if (!serviceIndex.containsKey(name)) {
       problem = "there is no Service " + name;
       remedy = "add it";
@@ -148,7 +151,13 @@ final class Backends {
               : "Service " + name + " has no TCP port " + reference.port().getAsInt();
       remedy = service.externalName() ? "a Service with addresses" : "name one of its ports";
     }
-    diagnostics.warning(reference.at(), reference.field(), problem + ": " + consequence, remedy);
+    diagnostics.lint(
+        lint,
+        owner.meta().annotations(),
+        reference.at(),
+        reference.field(),
+        problem + ": " + consequence,
+        remedy);
     return Optional.empty();
   }
 
@@ -376,7 +385,9 @@ final class Backends {
         && !service.headless()
         && !service.externalName()
         && anybodyHere) {
-      diagnostics.warning(
+      diagnostics.lint(
+          Lint.NO_ADDRESS,
+          service.meta().annotations(),
           service.meta().at(),
           "spec.clusterIP",
           "is missing: " + service.id() + " has no virtual address",
@@ -389,7 +400,9 @@ final class Backends {
 
   private void checkBackends(int index, Service service) {
     if (service.selector().isEmpty() && slices(service, true).isEmpty()) {
-      diagnostics.warning(
+      diagnostics.lint(
+          Lint.NO_BACKENDS,
+          service.meta().annotations(),
           service.meta().at(),
           "spec.selector",
           "is missing: nobody is behind " + service.id(),
@@ -402,7 +415,9 @@ final class Backends {
       if (targets(service, port, Optional.empty(), false).isEmpty()
           && behind(new Backing(index, p)).isEmpty()
           && slices(service, true).isEmpty()) {
-        diagnostics.warning(
+        diagnostics.lint(
+            Lint.NO_BACKENDS,
+            service.meta().annotations(),
             port.at(),
             port.field(),
             "nobody is behind " + service.id() + " port " + port.port(),

@@ -59,6 +59,23 @@ class PolicyToolTest {
   }
 
   @Test
+  void checkAsJsonNamesTheLintOfAFinding(@TempDir Path directory) throws Exception {
+    Files.writeString(
+        directory.resolve("web.yaml"),
+        """
+        {apiVersion: v1, kind: Pod, metadata: {name: web, labels: {app: web}}, spec: {unknown: 1}}
+        ---
+        {apiVersion: v1, kind: Service, metadata: {name: web},
+         spec: {clusterIP: None, selector: {app: wbe}, ports: [{port: 80}], unknown: 1}}
+        """);
+    assertThat(run("check", directory.toString(), "-o", "json")).isEqualTo(ExitCodes.OK);
+    assertThat(out.toString())
+        .contains("\"lint\": \"no-backends\"")
+        .contains("is not a field of this kind")
+        .containsOnlyOnce("\"lint\":");
+  }
+
+  @Test
   void explainAsJsonNamesTheVerdict() {
     run("explain", EXAMPLE, "--from", "web", "--to", "cart", "--port", "80", "-o", "json");
     assertThat(out.toString()).startsWith("{").contains("\"verdict\": \"inspect\"");

@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import dev.weir.policy.Compilation;
 import dev.weir.policy.PolicyCompiler;
 import dev.weir.policy.source.Diagnostic;
+import dev.weir.policy.source.Lint;
 import dev.weir.policy.source.SourceFile;
 import dev.weir.policy.source.SourceTree;
 import java.nio.charset.StandardCharsets;
@@ -58,6 +59,38 @@ class LintsTest {
         + " {parentRefs: [{group: '', kind: Service, name: web}], rules: ["
         + rules
         + "]}}";
+  }
+
+  private static String service(String spec) {
+    return "{apiVersion: v1, kind: Service, metadata: {name: s}, spec: " + spec + "}";
+  }
+
+  private static final String OTHER =
+      """
+
+      ---
+      {apiVersion: v1, kind: Pod, metadata: {name: p, namespace: other, labels: {app: s}}, spec: {}}
+      ---
+      {apiVersion: v1, kind: Service, metadata: {name: s, namespace: other},
+       spec: {clusterIP: 10.96.0.8, selector: {app: s}, ports: [{port: 80}]}}
+      """;
+
+  private static final String GATEWAY =
+      """
+      {apiVersion: gateway.networking.k8s.io/v1, kind: Gateway, metadata: {name: g},
+       spec: {gatewayClassName: weir, listeners: [
+        {name: tcp, port: 9000, protocol: TCP}, {name: other, port: 9001, protocol: TCP}]}}
+      """;
+
+  private static String tcp(String name, String listener) {
+    return "\n"
+        + "---\n"
+        + "{apiVersion: gateway.networking.k8s.io/v1alpha2, kind: TCPRoute, metadata: {name:"
+        + " "
+        + name
+        + "}, spec: {parentRefs: [{name: g, sectionName: "
+        + listener
+        + "}], rules: [{backendRefs: [{name: web, port: 80}]}]}}";
   }
 
   private static Arguments lint(String message, String wrong, String right) {
@@ -231,13 +264,78 @@ class LintsTest {
             route(
                 "{matches: [{path: {type: PathPrefix, value: /a}}], backendRefs: [{name: web, port:"
                     + " 80}]}, {matches: [{path: {type: PathPrefix, value: /a/b}}], backendRefs:"
-                    + " [{name: web, port: 80}]}")));
+                    + " [{name: web, port: 80}]}")),
+        lint(
+            "spec.rules[0].from[0].source.ipBlocks: 0.0.0.0/0 holds every address",
+            access("{rules: [{from: [{source: {ipBlocks: [0.0.0.0/0]}}]}]}"),
+            access("{rules: [{from: [{source: {ipBlocks: [10.0.0.0/8]}}]}]}")),
+        lint(
+            "spec.egress: has no effect: policyTypes does not name Egress",
+            network(web + "policyTypes: [Ingress], egress: [{to: [{" + db + "}]}]}"),
+            network(web + "policyTypes: [Egress], egress: [{to: [{" + db + "}]}]}")),
+        lint(
+            "spec.selector: is missing: nobody is behind Service default/s",
+            service("{clusterIP: 10.96.0.9, ports: [{port: 80}]}"),
+            service("{clusterIP: 10.96.0.9, ports: [{port: 80}]}")
+                + """
+
+                ---
+                {apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, addressType: IPv4,
+                 metadata: {name: s, labels: {kubernetes.io/service-name: s}},
+                 ports: [{name: '', port: 80}], endpoints: [{addresses: [192.0.2.1]}]}
+                """),
+        lint(
+            "spec.ports[0]: nobody is behind Service default/s port 80",
+            service("{clusterIP: 10.96.0.9, selector: {app: webb}, ports: [{port: 80}]}"),
+            service("{clusterIP: 10.96.0.9, selector: {app: web}, ports: [{port: 80}]}")),
+        lint(
+            "spec.clusterIP: is missing: Service default/s has no virtual address",
+            service("{selector: {app: web}, ports: [{port: 80}]}"),
+            service("{clusterIP: None, selector: {app: web}, ports: [{port: 80}]}")),
+        lint(
+            "spec.rules[0].backendRefs[0]: no ReferenceGrant of namespace other allows Service"
+                + " other/s",
+            route("{backendRefs: [{name: s, namespace: other, port: 80}]}") + OTHER,
+            route("{backendRefs: [{name: s, namespace: other, port: 80}]}")
+                + OTHER
+                + """
+
+                ---
+                {apiVersion: gateway.networking.k8s.io/v1beta1, kind: ReferenceGrant,
+                 metadata: {name: g, namespace: other},
+                 spec: {from: [{group: gateway.networking.k8s.io, kind: HTTPRoute, namespace: default}],
+                  to: [{group: '', kind: Service}]}}
+                """),
+        lint(
+            "spec.rules[0].backendRefs[0]: there is no Service default/webb",
+            route("{backendRefs: [{name: webb, port: 80}]}"),
+            route("{backendRefs: [{name: web, port: 80}]}")),
+        lint(
+            "spec.parentRefs[0]: there is no Service default/webb: the route does not attach",
+            route("{backendRefs: [{name: web, port: 80}]}").replace("name: web}]", "name: webb}]"),
+            route("{backendRefs: [{name: web, port: 80}]}")),
+        lint(
+            "spec.parentRefs: never takes a connection: TCPRoute default/first",
+            GATEWAY + tcp("first", "tcp") + tcp("second", "tcp"),
+            GATEWAY + tcp("first", "tcp") + tcp("second", "other")));
+  }
+
+  private static List<Diagnostic> findings(String yaml) {
+    Compilation compilation = PolicyCompiler.check(SourceTree.of("f", SHOP + yaml));
+    assertThat(compilation).isInstanceOf(Compilation.Compiled.class);
+    return compilation.warnings();
   }
 
   private static List<String> warnings(String yaml) {
-    Compilation compilation = PolicyCompiler.check(SourceTree.of("f", SHOP + yaml));
-    assertThat(compilation).isInstanceOf(Compilation.Compiled.class);
-    return compilation.warnings().stream().map(Diagnostic::toString).toList();
+    return findings(yaml).stream().map(Diagnostic::toString).toList();
+  }
+
+  /** What is said with these words. */
+  private static Diagnostic finding(String message, String yaml) {
+    return findings(yaml).stream()
+        .filter(w -> w.toString().contains(message))
+        .findFirst()
+        .orElseThrow();
   }
 
   @ParameterizedTest(name = "{0}")
@@ -250,6 +348,41 @@ class LintsTest {
   @MethodSource("lints")
   void isNotSaidOfWhatIsRight(String message, String wrong, String right) {
     assertThat(warnings(right)).noneSatisfy(w -> assertThat(w).contains(message));
+  }
+
+  @ParameterizedTest(name = "{0}")
+  @MethodSource("lints")
+  void hasALabelAndARemedy(String message, String wrong, String right) {
+    Diagnostic finding = finding(message, wrong);
+    assertThat(finding.remedy()).isNotEmpty();
+    assertThat(finding.at().line()).isGreaterThan((int) SHOP.lines().count());
+    assertThat(finding.lint()).isPresent();
+    assertThat(finding.toString()).endsWith(") [" + finding.lint().get().label() + "]");
+  }
+
+  @ParameterizedTest(name = "{0}")
+  @MethodSource("lints")
+  void isNotSaidOfAnObjectWhoseAnnotationNamesIt(String message, String wrong, String right) {
+    Diagnostic finding = finding(message, wrong);
+    String label = finding.lint().orElseThrow().label();
+    assertThat(warnings(annotated(wrong, label)))
+        .noneSatisfy(w -> assertThat(w).endsWith("[" + label + "]"));
+    assertThat(warnings(annotated(wrong, "another-lint")))
+        .anySatisfy(w -> assertThat(w).endsWith("[" + label + "]"));
+  }
+
+  private static String annotated(String yaml, String labels) {
+    return yaml.replaceAll(
+        "metadata: \\{", "metadata: {annotations: {weir.dev/lint-ignore: '" + labels + "'}, ");
+  }
+
+  @Test
+  void everyKindOfLintIsTried() {
+    assertThat(
+            lints()
+                .map(Arguments::get)
+                .map(a -> finding((String) a[0], (String) a[1]).lint().orElseThrow()))
+        .contains(Lint.values());
   }
 
   @Test
