@@ -43,6 +43,8 @@ struct weir_finding {
 	__u8 audited;   /* let pass, and reported as what would have been refused */
 	__u8 steered;
 	__u8 ejects; /* the service passes over backends that do not answer */
+	__u8 near;  /* leads to a workload of this node by its address */
+	__u8 reply; /* let pass as the answer to a datagram that came in, against the verdict */
 };
 
 /*
@@ -83,13 +85,17 @@ WEIR_FUNCTION int weir_refuse(const struct weir_finding *f, const struct weir_re
 	return 0;
 }
 
-/* A datagram from this peer came in a short while ago: the socket may answer it. */
-#define WEIR_REPLY_NS 60000000000ULL
-
+/*
+ * A datagram from this peer was let in a short while ago: the socket may answer it. The table is
+ * bounded, and whom it forgot is refused; so it is counted when a socket that has been written to
+ * meets a refusal.
+ */
 WEIR_PROVEN_ONCE int weir_is_reply(struct bpf_sock_addr *ctx, const struct weir_request *request)
 {
 	struct weir_reply_key key = {};
+	struct weir_socket *socket;
 	struct weir_reply *peer;
+	struct bpf_sock *sk;
 	__u64 received;
 
 	if (!request || request->hook != WEIR_HOOK_SENDMSG)
@@ -98,10 +104,18 @@ WEIR_PROVEN_ONCE int weir_is_reply(struct bpf_sock_addr *ctx, const struct weir_
 	key.address = request->address;
 	key.port = request->port;
 	peer = bpf_map_lookup_elem(&reply_peers, &key);
-	if (!peer)
+	if (peer) {
+		received = peer->received;
+		if (received && bpf_ktime_get_ns() - received < WEIR_REPLY_NS)
+			return 1;
+	}
+	sk = ctx->sk;
+	if (!sk)
 		return 0;
-	received = peer->received;
-	return received && bpf_ktime_get_ns() - received < WEIR_REPLY_NS;
+	socket = bpf_sk_storage_get(&sockets, sk, NULL, 0);
+	if (socket && (socket->flags & WEIR_SOCKET_HEARD))
+		weir_count(WEIR_COUNTER_REPLIES_REFUSED);
+	return 0;
 }
 
 /* Judges with the tables of a slot. A table that is missing is no generation: refused. */
@@ -157,7 +171,12 @@ WEIR_FUNCTION int weir_may(struct bpf_sock_addr *ctx, struct weir_finding *f,
 		}
 		/* The proxy cannot look into this: what it should have seen does not pass. */
 		answer.reason = WEIR_REASON_POLICY;
-	} else if (answer.verdict == WEIR_AUDIT) {
+	}
+	if (weir_is_reply(ctx, request)) {
+		f->reply = 1;
+		return 1;
+	}
+	if (answer.verdict == WEIR_AUDIT) {
 		key.source = f->source;
 		key.destination = destination;
 		key.rule = weir_stable_rule(&f->view, answer.rule);
@@ -168,8 +187,6 @@ WEIR_FUNCTION int weir_may(struct bpf_sock_addr *ctx, struct weir_finding *f,
 		f->audited = 1;
 		return 1;
 	}
-	if (weir_is_reply(ctx, request))
-		return 1;
 	f->destination = destination;
 	if (!weir_refuse(f, request, answer.rule, answer.reason))
 		return 0;
@@ -249,6 +266,20 @@ WEIR_INLINE struct weir_backend *weir_choose(struct bpf_sock_addr *ctx,
 	return backend;
 }
 
+/* Whether an address is a workload's of this node, which may live in another network namespace:
+ * there the connection does not come by lo, and who made it must be told otherwise. */
+WEIR_FUNCTION int weir_is_near(const struct weir_view *view, const struct weir_address *address)
+{
+	struct weir_endpoint *endpoint;
+	void *table;
+
+	if (!view || !address || weir_address_is_loopback(address))
+		return 0;
+	table = WEIR_TABLE_OF(endpoints, view);
+	endpoint = table ? bpf_map_lookup_elem(table, address) : NULL;
+	return endpoint && !(endpoint->flags & WEIR_ENDPOINT_REMOTE);
+}
+
 /* The storage of a socket, made at need. `birth_cgroup` 0 never is: a socket older than the attach
  * counts as born where it is first used. */
 WEIR_INLINE struct weir_socket *weir_socket_of(struct bpf_sock *sk, __u32 source)
@@ -280,15 +311,37 @@ WEIR_PROVEN_ONCE int weir_remember_peer(struct bpf_sock_addr *ctx, const struct 
 	key.address = *peer;
 	key.port = port;
 	old = bpf_map_lookup_elem(&reply_peers, &key);
-	if (old)
+	if (old) {
 		reply.received = old->received;
+		reply.sent = old->sent;
+	}
 	reply.original = *original;
 	reply.original_port = original_port;
 	bpf_map_update_elem(&reply_peers, &key, &reply, BPF_ANY);
 	return 0;
 }
 
-#define WEIR_STATE_ESTABLISHED 1
+/* Remembers to whom a UDP socket sent by leave of a verdict: the answer comes in without one. */
+WEIR_PROVEN_ONCE int weir_note_sent(struct bpf_sock_addr *ctx, const struct weir_address *to,
+				    __u16 port)
+{
+	struct weir_reply_key key = {};
+	struct weir_reply reply = {}, *peer;
+
+	if (!to || (ctx->sk && ctx->sk->state == WEIR_STATE_ESTABLISHED))
+		return 0;
+	key.socket = bpf_get_socket_cookie(ctx);
+	key.address = *to;
+	key.port = port;
+	peer = bpf_map_lookup_elem(&reply_peers, &key);
+	if (peer) {
+		peer->sent = bpf_ktime_get_ns();
+		return 0;
+	}
+	reply.sent = bpf_ktime_get_ns();
+	bpf_map_update_elem(&reply_peers, &key, &reply, BPF_ANY);
+	return 0;
+}
 
 /*
  * Writes down what was decided. A connected socket belongs to its connection; an unconnected one to
@@ -331,14 +384,17 @@ WEIR_FUNCTION int weir_record(struct bpf_sock_addr *ctx, struct weir_socket *soc
 	if (f->inspect) {
 		flags |= WEIR_SOCKET_HANDOVER;
 		verdict = WEIR_INSPECT;
-	} else if (f->ejects)
+	} else if (f->ejects) {
 		flags |= WEIR_SOCKET_EJECTS;
+	}
+	if (f->near)
+		flags |= WEIR_SOCKET_NEAR;
 	if (!f->governed && !f->steered)
 		flags &= ~WEIR_SOCKET_JUDGED;
 	same = request->hook == WEIR_HOOK_SENDMSG && (socket->flags & WEIR_SOCKET_JUDGED) &&
 	       socket->source == f->source && socket->destination == f->destination &&
 	       socket->port == f->port && socket->verdict == verdict;
-	socket->flags = flags;
+	socket->flags = flags | (socket->flags & WEIR_SOCKET_HEARD);
 	socket->verdict = verdict;
 	socket->source = f->source;
 	socket->destination = f->destination;
@@ -495,7 +551,16 @@ WEIR_PROVEN_ONCE int weir_decide(struct bpf_sock_addr *ctx, struct weir_request 
 		request->steered_port = generation->proxy_port;
 		f.steered = 1;
 	}
+	/* An answer makes no association of its own. */
+	if (f.reply && !f.steered)
+		return WEIR_WAY_STRAIGHT;
+	if (request->protocol == WEIR_TCP && !f.inspect)
+		f.near = weir_is_near(&f.view, f.steered ? &request->steered : &request->address);
 	weir_record(ctx, socket, &f, request);
+	if (f.governed && !f.reply && request->hook == WEIR_HOOK_SENDMSG &&
+	    request->protocol == WEIR_UDP)
+		weir_note_sent(ctx, f.steered ? &request->steered : &request->address,
+			       f.steered ? request->steered_port : request->port);
 	return f.steered ? WEIR_WAY_STEERED : WEIR_WAY_STRAIGHT;
 }
 
@@ -573,21 +638,19 @@ int weir_sendmsg6(struct bpf_sock_addr *ctx)
 }
 
 /*
- * A datagram came in: its sender may be answered for a while, and one that we had steered to is
- * told as the virtual address the application knows. True: `original` says so.
+ * The sender of a datagram that is read, if we had steered to it, is told as the virtual address
+ * the application knows. True: `original` says so.
  */
 WEIR_PROVEN_ONCE int weir_received(struct bpf_sock_addr *ctx, const struct weir_address *sender,
 				   __u16 port, struct weir_address *original, __u16 *original_port)
 {
 	struct bpf_sock *sk = ctx->sk;
 	struct weir_reply_key key = {};
-	struct weir_reply reply = {}, *peer;
 	struct weir_socket *socket;
-	struct weir_view view;
+	struct weir_reply *peer;
 
 	if (!sk || !sender || !original || !original_port)
 		return 0;
-	/* Older than the attach: its answers are judged as ordinary egress. */
 	socket = bpf_sk_storage_get(&sockets, sk, NULL, 0);
 	if (!socket)
 		return 0;
@@ -601,20 +664,11 @@ WEIR_PROVEN_ONCE int weir_received(struct bpf_sock_addr *ctx, const struct weir_
 	key.address = *sender;
 	key.port = port;
 	peer = bpf_map_lookup_elem(&reply_peers, &key);
-	if (peer) {
-		peer->received = bpf_ktime_get_ns();
-		*original = peer->original;
-		*original_port = peer->original_port;
-		return peer->original_port != 0;
-	}
-	if (socket->birth_workload == WEIR_HOST) {
-		weir_look(&view);
-		if (!view.generation || !(view.generation->flags & WEIR_GENERATION_HOST_GOVERNED))
-			return 0;
-	}
-	reply.received = bpf_ktime_get_ns();
-	bpf_map_update_elem(&reply_peers, &key, &reply, BPF_ANY);
-	return 0;
+	if (!peer || peer->original_port == 0)
+		return 0;
+	*original = peer->original;
+	*original_port = peer->original_port;
+	return 1;
 }
 
 SEC("cgroup/recvmsg4")

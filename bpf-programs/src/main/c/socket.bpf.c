@@ -178,6 +178,17 @@ WEIR_INLINE void weir_handover_of_client(struct bpf_sock_ops *ctx, struct weir_h
 	key->pad = 0;
 }
 
+/* What a socket leaves behind for the side that it connects to. */
+WEIR_INLINE void weir_origin_of(const struct weir_socket *socket, struct weir_origin *origin)
+{
+	origin->address = socket->original;
+	origin->cgroup = socket->birth_cgroup;
+	origin->source = socket->source;
+	origin->destination = socket->destination;
+	origin->port = socket->original_port;
+	origin->protocol = socket->protocol;
+}
+
 /* The SYN is about to leave; now the four-tuple is final. */
 WEIR_FUNCTION int weir_connecting(struct bpf_sock_ops *ctx)
 {
@@ -189,22 +200,21 @@ WEIR_FUNCTION int weir_connecting(struct bpf_sock_ops *ctx)
 	if (!sk)
 		return 0;
 	socket = bpf_sk_storage_get(&sockets, sk, NULL, 0);
-	if (!socket || !(socket->flags & WEIR_SOCKET_JUDGED))
+	if (!socket || !(socket->flags & (WEIR_SOCKET_JUDGED | WEIR_SOCKET_NEAR)))
 		return 0;
 	socket->connect_started = bpf_ktime_get_ns();
 	socket->counted_until = 0;
 	bpf_sock_ops_cb_flags_set(ctx, WEIR_CONTEXT_U32(ctx, bpf_sock_ops_cb_flags) |
 					       BPF_SOCK_OPS_STATE_CB_FLAG);
-	if (!(socket->flags & WEIR_SOCKET_HANDOVER))
+	if (!(socket->flags & (WEIR_SOCKET_HANDOVER | WEIR_SOCKET_NEAR)))
 		return 0;
 	weir_handover_of_client(ctx, &key);
-	origin.address = socket->original;
-	origin.cgroup = socket->birth_cgroup;
-	origin.source = socket->source;
-	origin.destination = socket->destination;
-	origin.port = socket->original_port;
-	origin.protocol = socket->protocol;
-	/* Without it the proxy will close the connection: a SYN cannot be refused any more. */
+	weir_origin_of(socket, &origin);
+	/* Read in whatever namespace the listener is. */
+	if (socket->flags & WEIR_SOCKET_NEAR)
+		key.netns = 0;
+	/* Without it the proxy will close the connection, or a workload in another namespace take it
+	 * for one from outside: a SYN cannot be refused any more. */
 	if (bpf_map_update_elem(&handovers, &key, &origin, BPF_ANY))
 		weir_count(WEIR_COUNTER_HANDOVERS_FULL);
 	return 0;
@@ -297,12 +307,16 @@ WEIR_FUNCTION int weir_closed(struct bpf_sock_ops *ctx, __u32 old)
 	if (!sk)
 		return 0;
 	socket = bpf_sk_storage_get(&sockets, sk, NULL, 0);
-	if (!socket || !(socket->flags & WEIR_SOCKET_JUDGED))
+	if (!socket)
 		return 0;
-	if (socket->flags & WEIR_SOCKET_HANDOVER) {
+	if (socket->flags & (WEIR_SOCKET_HANDOVER | WEIR_SOCKET_NEAR)) {
 		weir_handover_of_client(ctx, &key);
+		if (socket->flags & WEIR_SOCKET_NEAR)
+			key.netns = 0;
 		bpf_map_delete_elem(&handovers, &key);
 	}
+	if (!(socket->flags & WEIR_SOCKET_JUDGED))
+		return 0;
 	pair = weir_pair_of(socket);
 	if (!pair)
 		return 0;

@@ -654,7 +654,7 @@ int main(int argc, char **argv)
 				  "weir_sendmsg6",     "weir_recvmsg4",     "weir_recvmsg6",
 				  "weir_getpeername4", "weir_getpeername6", "weir_sock_create",
 				  "weir_bind4",        "weir_bind6",        "weir_sock_ops",
-				  "weir_getsockopt"};
+				  "weir_getsockopt",   "weir_ingress"};
 	const char *tracing[] = {"weir_cgroup_mkdir", "weir_cgroup_rmdir",
 				 "weir_cgroup_attach_task"};
 	__u16 db_port, cart_port, cart_port6, cart_udp, proxy_port, port;

@@ -112,8 +112,9 @@ struct {
 	__type(value, struct weir_origin);
 } handovers SEC(".maps");
 
-/* Written and read by recvmsg and sendmsg. Miss: an ordinary egress, judged as such; a datagram
- * whose sender is told as it is. */
+/* Written and read where datagrams come in and where they are sent; read by recvmsg. Miss, also
+ * because the entry was evicted: an ordinary egress or ingress, judged as such; a datagram whose
+ * sender is told as it is. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 4096); /* * */

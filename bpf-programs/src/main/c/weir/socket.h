@@ -38,6 +38,11 @@
 #define SOCK_DGRAM  2
 #define SOCK_RAW    3
 
+#define WEIR_STATE_ESTABLISHED 1 /* of a connected UDP socket as well */
+
+/* How long after a datagram its answer passes. */
+#define WEIR_REPLY_NS 60000000000ULL
+
 /* SCTP and what else there is has no number of its own: it is never allowed to a workload. */
 #define WEIR_PROTOCOL_NONE 0xff
 

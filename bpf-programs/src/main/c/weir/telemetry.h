@@ -123,9 +123,8 @@ WEIR_PROVEN_ONCE int weir_count_refusal(const struct weir_refusal_key *key)
 	return 0;
 }
 
-/* Reserves an event within the source's budget and fills in when and who runs now. NULL: counted
- * as lost. */
-WEIR_INLINE struct weir_event *weir_begin_event(__u32 source)
+/* Reserves an event within the source's budget and fills in when. NULL: counted as lost. */
+WEIR_INLINE struct weir_event *weir_reserve_event(__u32 source)
 {
 	__u32 index = source % WEIR_EVENT_BUDGETS;
 	__u64 *due = bpf_map_lookup_elem(&event_budgets, &index);
@@ -140,6 +139,16 @@ WEIR_INLINE struct weir_event *weir_begin_event(__u32 source)
 	}
 	__builtin_memset(event, 0, sizeof(*event));
 	event->time = now;
+	return event;
+}
+
+/* The same, and who runs now; of no use where a packet comes in, whoever it interrupts. */
+WEIR_INLINE struct weir_event *weir_begin_event(__u32 source)
+{
+	struct weir_event *event = weir_reserve_event(source);
+
+	if (!event)
+		return NULL;
 	event->pid = bpf_get_current_pid_tgid() >> 32;
 	bpf_get_current_comm(event->comm, sizeof(event->comm));
 	return event;

@@ -251,6 +251,8 @@ enum weir_socket_flags {
 	WEIR_SOCKET_COUNTED = 1 << 3,  /* opened was counted, closed is owed */
 	WEIR_SOCKET_ACCEPTED = 1 << 4, /* proxy side: `original` and `source` came by hand-over */
 	WEIR_SOCKET_EJECTS = 1 << 5,   /* whether `steered` answers counts for its ejection */
+	WEIR_SOCKET_HEARD = 1 << 6,    /* a datagram was let in by a verdict: it may be answered */
+	WEIR_SOCKET_NEAR = 1 << 7,     /* goes to a workload of this node, not by lo */
 };
 
 #define WEIR_ROSTER           64
@@ -272,7 +274,7 @@ struct weir_ejection {
 
 /* `handovers`: from the client's handshake to the accepted socket. Tuple as the client sees it. */
 struct weir_handover_key {
-	__u64 netns; /* of the listening side */
+	__u64 netns; /* of the listening side; 0: any, of what does not go to the proxy */
 	struct weir_address client;
 	struct weir_address proxy;
 	__u16 client_port;
@@ -338,6 +340,8 @@ enum weir_hook {
 	WEIR_HOOK_MOVED = 5,
 	/* An open connection that is not allowed any more: cgroup is the socket's, address its peer. */
 	WEIR_HOOK_REVOKE = 6,
+	/* A connection or datagram that came to a socket: cgroup is the socket's, address the peer. */
+	WEIR_HOOK_INGRESS = 7,
 };
 
 struct weir_event {
@@ -383,8 +387,8 @@ struct weir_revoked {
 	__u8 pad[5];
 };
 
-/* `reply_peers`: a datagram received entitles the socket to answer; and which virtual address a
- * peer stands for, where the socket talks to more than one. */
+/* `reply_peers`: a datagram received entitles the socket to answer, one sent entitles it to the
+ * answer; and which virtual address a peer stands for, where the socket talks to more than one. */
 struct weir_reply_key {
 	__u64 socket; /* cookie */
 	struct weir_address address;
@@ -393,7 +397,8 @@ struct weir_reply_key {
 };
 
 struct weir_reply {
-	__u64 received; /* CLOCK_MONOTONIC ns of the latest datagram, 0: none yet */
+	__u64 received; /* CLOCK_MONOTONIC ns of the latest datagram let in by a verdict, 0: none yet */
+	__u64 sent; /* CLOCK_MONOTONIC ns of the latest datagram sent by a verdict, 0: none yet */
 	struct weir_address original;
 	__u16 original_port; /* 0: the peer stands for itself */
 	__u8 pad[6];
@@ -412,6 +417,7 @@ enum weir_counter {
 	WEIR_COUNTER_CONNECTS, /* decisions made */
 	WEIR_COUNTER_REVOKED,  /* open connections that were ended */
 	WEIR_COUNTER_EJECTED,  /* times that a backend was ejected for a source */
+	WEIR_COUNTER_REPLIES_REFUSED, /* a socket that has answered before may not answer this peer */
 	WEIR_COUNTER_MAX,
 };
 

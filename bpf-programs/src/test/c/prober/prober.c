@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/io_uring.h>
+#include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
@@ -50,6 +51,8 @@ static const char HELP[] =
 	"  udp-echo ADDR PORT   UDP. Answers each datagram (recvfrom, sendto) with --reply, or as it came,\n"
 	"                       and prints {\"from\",\"reply\"}.\n"
 	"      --third ADDR PORT  after each also sends one there and prints that result as \"third\"\n"
+	"      --blind ADDR PORT  reads with recv(), without the sender's address, and answers there\n"
+	"      --join ADDR        member of this group, on --interface\n"
 	"\n"
 	"Clients\n"
 	"  connect ADDR PORT    prints {\"result\",\"connect_us\",\"peer\",\"line\"}; with --count the sum:\n"
@@ -61,12 +64,14 @@ static const char HELP[] =
 	"      --text TEXT        send this text and a line feed first\n"
 	"      --peername         tell getpeername as \"peer\"\n"
 	"      --bind-port P      from this port\n"
+	"      --from ADDR        from this address\n"
 	"      --udp              a connected UDP socket\n"
 	"      --hold MS          keep it open that long, then read nothing more and close\n"
 	"      --v6-socket        an IPv6 socket also for an IPv4 address (v4-mapped)\n"
 	"      --print-first-byte-stats  same as --read, with --count\n"
 	"  sendto ADDR PORT     an unconnected datagram; prints {\"result\",\"from\",\"line\"}\n"
-	"      --count N --read --text TEXT --bind-port P\n"
+	"      --count N --read --text TEXT --bind-port P --from ADDR\n"
+	"      --interface NAME   multicast leaves by this one\n"
 	"  race ADDR PORT       threads connect as fast as they can, each connection reads one line;\n"
 	"                       prints {\"connects\",\"seconds\",\"outcomes\"}\n"
 	"      --threads N (default 4)  --for MS  --count N (of each thread; default 1000)\n"
@@ -101,6 +106,7 @@ static const char HELP[] =
 	"Others\n"
 	"  bind ADDR PORT [--udp] [--reuseport]     prints {\"result\",\"port\"}\n"
 	"  raw | mptcp | sctp | udplite | ping [--v6]  makes such a socket; prints {\"result\"}\n"
+	"  echo ADDR            an ICMP echo from a raw socket (IPv4); prints {\"result\"}\n"
 	"  sleep [MS]           prints {\"pid\"} and sleeps (for ever)\n"
 	"\n"
 	"  --timeout MS         of each wait in a client (default 5000)\n";
@@ -108,11 +114,12 @@ static const char HELP[] =
 /* -- arguments ---------------------------------------------------------------- */
 
 static struct {
-	const char *command, *netns, *cgroup, *birth_cgroup, *reply, *also, *third, *text, *when;
+	const char *command, *netns, *cgroup, *birth_cgroup, *reply, *also, *third, *text, *from,
+		*blind, *join, *interface, *when;
 	const char *positional[3];
 	int positionals;
 	long count, send, bind_port, hold, threads, milliseconds, blocks, cycles, timeout, backlog,
-		third_port;
+		third_port, blind_port;
 	int origin, echo, read, peername, udp, v6_socket, graceful, from_stdin, reuseport, v6;
 } o = {.count = -1,
        .bind_port = -1,
@@ -159,6 +166,9 @@ static void parse(int argc, char **argv)
 		{"--also", &o.also, NULL, NULL},
 		{"--text", &o.text, NULL, NULL},
 		{"--when", &o.when, NULL, NULL},
+		{"--from", &o.from, NULL, NULL},
+		{"--join", &o.join, NULL, NULL},
+		{"--interface", &o.interface, NULL, NULL},
 		{"--count", NULL, &o.count, NULL},
 		{"--send", NULL, &o.send, NULL},
 		{"--bind-port", NULL, &o.bind_port, NULL},
@@ -194,6 +204,13 @@ static void parse(int argc, char **argv)
 				usage("--third wants ADDR PORT");
 			o.third = argv[++i];
 			o.third_port = number("--third", argv[++i]);
+			continue;
+		}
+		if (strcmp(argv[i], "--blind") == 0) {
+			if (i + 2 >= argc)
+				usage("--blind wants ADDR PORT");
+			o.blind = argv[++i];
+			o.blind_port = number("--blind", argv[++i]);
 			continue;
 		}
 		if (strncmp(argv[i], "--", 2) != 0) {
@@ -328,7 +345,8 @@ union address {
 
 static socklen_t parse_address(union address *a, const char *text, long port)
 {
-	char mapped[64];
+	char mapped[64], scoped[INET6_ADDRSTRLEN];
+	const char *scope = strchr(text, '%');
 
 	memset(a, 0, sizeof(*a));
 	if (port > 65535)
@@ -343,6 +361,14 @@ static socklen_t parse_address(union address *a, const char *text, long port)
 		text = mapped;
 	}
 	memset(a, 0, sizeof(*a));
+	if (scope && scope - text < (long)sizeof(scoped)) {
+		memcpy(scoped, text, scope - text);
+		scoped[scope - text] = 0;
+		text = scoped;
+		a->in6.sin6_scope_id = if_nametoindex(scope + 1);
+		if (!a->in6.sin6_scope_id)
+			usage("no such interface: %s", scope + 1);
+	}
 	if (inet_pton(AF_INET6, text, &a->in6.sin6_addr) != 1)
 		usage("not an address: %s", text);
 	a->in6.sin6_family = AF_INET6;
@@ -398,10 +424,23 @@ static int client_socket(int family, int type)
 		return -1;
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &t, sizeof(t));
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &t, sizeof(t));
-	if (o.bind_port >= 0) {
+	if (type == SOCK_DGRAM)
+		setsockopt(fd, SOL_SOCKET, SO_BROADCAST, &one, sizeof(one));
+	if (o.interface) {
+		int index = if_nametoindex(o.interface);
+		struct ip_mreqn by = {.imr_ifindex = index};
+
+		if (family == AF_INET)
+			setsockopt(fd, SOL_IP, IP_MULTICAST_IF, &by, sizeof(by));
+		else
+			setsockopt(fd, SOL_IPV6, IPV6_MULTICAST_IF, &index, sizeof(index));
+	}
+	if (o.bind_port >= 0 || o.from) {
 		union address a = {.sa.sa_family = family};
 
-		a.in.sin_port = htons(o.bind_port); /* same place in both families */
+		if (o.from)
+			parse_address(&a, o.from, 0);
+		a.in.sin_port = htons(o.bind_port >= 0 ? o.bind_port : 0); /* same place in both */
 		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
 		if (bind(fd, &a.sa, family == AF_INET ? sizeof(a.in) : sizeof(a.in6))) {
 			int error = errno;
@@ -601,10 +640,22 @@ static int command_listen(void)
 	return 0;
 }
 
+static void join_group(int fd)
+{
+	struct group_req group = {.gr_interface = o.interface ? if_nametoindex(o.interface) : 0};
+	union address a;
+	socklen_t size = parse_address(&a, o.join, 0);
+
+	memcpy(&group.gr_group, &a, size);
+	if (setsockopt(fd, a.sa.sa_family == AF_INET ? SOL_IP : SOL_IPV6, MCAST_JOIN_GROUP, &group,
+		       sizeof(group)))
+		failed("join");
+}
+
 static int command_udp_echo(void)
 {
-	union address a, from, third;
-	socklen_t size = target(&a), third_size = 0;
+	union address a, from, third, blind;
+	socklen_t size = target(&a), third_size = 0, blind_size = 0;
 	char buffer[65536], text[80];
 	const char *call;
 	int fd = bound_socket(&a, size, SOCK_DGRAM, &call);
@@ -613,14 +664,23 @@ static int command_udp_echo(void)
 		failed(call);
 	if (o.third)
 		third_size = parse_address(&third, o.third, o.third_port);
+	if (o.blind)
+		blind_size = parse_address(&blind, o.blind, o.blind_port);
+	if (o.join)
+		join_group(fd);
 	printf("{\"listening\":%u,\"pid\":%d}\n", ntohs(a.in.sin_port), getpid());
 	for (;;) {
 		socklen_t from_size = sizeof(from);
-		ssize_t n = recvfrom(fd, buffer, sizeof(buffer), 0, &from.sa, &from_size);
+		ssize_t n = o.blind ? recv(fd, buffer, sizeof(buffer), 0)
+				    : recvfrom(fd, buffer, sizeof(buffer), 0, &from.sa, &from_size);
 		int reply = 0, other = 0;
 
 		if (n < 0)
 			continue;
+		if (o.blind) {
+			from = blind;
+			from_size = blind_size;
+		}
 		if (o.reply)
 			n = snprintf(buffer, sizeof(buffer), "%s\n", o.reply);
 		if (sendto(fd, buffer, n, 0, &from.sa, from_size) < 0)
@@ -1223,6 +1283,40 @@ static int command_packet(void)
 	return 0;
 }
 
+static int command_echo(void)
+{
+	struct {
+		uint8_t type, code;
+		uint16_t sum, id, sequence;
+	} echo = {.type = 8, .id = htons(0x5745)};
+	struct timeval t = {.tv_sec = o.timeout / 1000, .tv_usec = o.timeout % 1000 * 1000};
+	uint8_t packet[1500];
+	union address a;
+	socklen_t size;
+	ssize_t n;
+	int fd;
+
+	if (o.positionals != 1)
+		usage("echo wants ADDR");
+	size = parse_address(&a, o.positional[0], 0);
+	fd = socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_ICMP);
+	if (fd < 0)
+		failed("socket");
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &t, sizeof(t));
+	echo.sum = ~(uint16_t)(8 + echo.id);
+	if (sendto(fd, &echo, sizeof(echo), 0, &a.sa, size) < 0)
+		failed("sendto");
+	/* The raw socket hears whatever else there is; an answer is type 0. */
+	while ((n = recv(fd, packet, sizeof(packet), 0)) >= 0)
+		if (n > 20 && packet[(packet[0] & 15) * 4] == 0) {
+			printf("{\"result\":\"ok\"}\n");
+			return 0;
+		}
+	if (errno == EAGAIN)
+		errno = ETIMEDOUT;
+	failed("recv");
+}
+
 static int command_sleep(void)
 {
 	printf("{\"pid\":%d}\n", getpid());
@@ -1248,6 +1342,7 @@ int main(int argc, char **argv)
 		{"udplite", command_udplite}, {"ping", command_ping},
 		{"sleep", command_sleep},     {"way", command_way},
 		{"packet", command_packet},   {"listen-unbound", command_listen_unbound},
+		{"sleep", command_sleep},     {"echo", command_echo},
 	};
 
 	parse(argc, argv);

@@ -27,7 +27,8 @@ final class Counters {
     NO_GENERATION,
     CONNECTS,
     REVOKED,
-    EJECTED
+    EJECTED,
+    REPLIES_REFUSED
   }
 
   private static final int AUDITED = 0x80;

@@ -16,5 +16,7 @@ public enum Hook {
   /** A process entered a governed cgroup. */
   MOVED,
   /** An open connection that is not allowed any more. */
-  REVOKE
+  REVOKE,
+  /** A connection or datagram that came to a socket; it belongs to no process. */
+  INGRESS
 }

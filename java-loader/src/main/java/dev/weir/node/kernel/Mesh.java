@@ -41,6 +41,7 @@ final class Mesh implements AutoCloseable {
 
   private record Place(Target target, int order) {}
 
+  private static final int CGROUP_SKB = 8;
   private static final int CGROUP_SOCK = 9;
   private static final int SOCK_OPS = 13;
   private static final int CGROUP_SOCK_ADDR = 18;
@@ -72,7 +73,8 @@ final class Mesh implements AutoCloseable {
           14, // BPF_CGROUP_UDP4_SENDMSG
           15, // BPF_CGROUP_UDP6_SENDMSG
           10, // BPF_CGROUP_INET4_CONNECT
-          11); // BPF_CGROUP_INET6_CONNECT
+          11, // BPF_CGROUP_INET6_CONNECT
+          0); // BPF_CGROUP_INET_INGRESS: whoever sent before the others were attached is unknown
 
   /**
    * Programs that not every kernel takes, each with the one that is loaded in its place. Their
@@ -123,7 +125,8 @@ final class Mesh implements AutoCloseable {
               new Place(
                   program.attachType() == TRACE_ITER ? Target.ITERATOR : Target.TRACEPOINT, order));
       case CGROUP_SOCKOPT -> Optional.of(new Place(Target.PROXY, order));
-      case CGROUP_SOCK, SOCK_OPS, CGROUP_SOCK_ADDR -> Optional.of(new Place(Target.ROOT, order));
+      case CGROUP_SKB, CGROUP_SOCK, SOCK_OPS, CGROUP_SOCK_ADDR ->
+          Optional.of(new Place(Target.ROOT, order));
       default -> Optional.empty();
     };
   }

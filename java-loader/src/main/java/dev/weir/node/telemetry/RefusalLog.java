@@ -120,7 +120,7 @@ public final class RefusalLog {
         switch (event.hook()) {
           case BIND -> " bind ";
           case CREATE -> " socket ";
-          case NONE, CONNECT, SENDMSG, MOVED, REVOKE -> " -> ";
+          case NONE, CONNECT, SENDMSG, MOVED, REVOKE, INGRESS -> " -> ";
         };
     String text =
         word(event)
@@ -135,9 +135,11 @@ public final class RefusalLog {
             + " by "
             + rule
             + why(event)
-            + " ["
-            + (event.hook() == Hook.REVOKE ? "open" : process)
-            + " to "
+            + switch (event.hook()) {
+              case INGRESS -> " [came in from ";
+              case REVOKE -> " [open to ";
+              case NONE, CONNECT, SENDMSG, BIND, CREATE, MOVED -> " [" + process + " to ";
+            }
             + event.address()
             + "]"
             + (more > 0 ? " and " + more + " more since" : "");
