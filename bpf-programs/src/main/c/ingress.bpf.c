@@ -12,7 +12,6 @@
  * Dropping is silent: a TCP client times out, as the packet cannot be answered from here.
  */
 #include <linux/if_ether.h>
-#include <linux/in6.h>
 
 #include "weir/socket.h"
 
@@ -138,16 +137,16 @@ WEIR_FUNCTION __u32 weir_transport(struct __sk_buff *ctx, __u8 v4, __u8 protocol
 		if (at > 4096 || bpf_skb_load_bytes(ctx, at, &header, sizeof(header)))
 			return 0;
 		switch (next) {
-		case IPPROTO_HOPOPTS:
-		case IPPROTO_ROUTING:
-		case IPPROTO_DSTOPTS:
-		case 135: /* mobility, RFC 6275 */
+		case 0:   /* hop by hop (RFC 8200) */
+		case 43:  /* routing */
+		case 60:  /* for the destination */
+		case 135: /* mobility (RFC 6275) */
 			at += (header.length + 1) * 8;
 			break;
-		case IPPROTO_FRAGMENT:
+		case 44: /* fragment */
 			at += 8;
 			break;
-		case IPPROTO_AH:
+		case 51: /* authentication (RFC 4302) */
 			at += (header.length + 2) * 4;
 			break;
 		default:

@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.weir.node.kernel;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import dev.weir.policy.plan.Protocol;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.extension.RegisterExtension;
+
+/**
+ * Datagrams under default-deny both ways: what was let in may be answered, what was sent may be
+ * answered to, and nothing else moves.
+ */
+@Tag("kernel")
+final class UdpReplyTest {
+
+  private static final int DNS = 53;
+  private static final String REFUSED = "ECONNREFUSED";
+  private static final String DROPPED = "ETIMEDOUT";
+
+  @RegisterExtension final KernelTest kernel = new KernelTest();
+  private Outside outside;
+
+  @BeforeEach
+  void connectTheNode() {
+    outside = new Outside(kernel);
+  }
+
+  @AfterEach
+  void disconnectTheNode() {
+    outside.close();
+  }
+
+  /** Client, server and a third are isolated both ways; the client may ask the server. */
+  private PlanBuilder defaultDeny() {
+    return kernel
+        .plan()
+        .workload("client")
+        .workload("server")
+        .workload("third")
+        .owns("server", Protocol.UDP, DNS)
+        .owns("third", Protocol.UDP, 5300)
+        .isolateIngress("client")
+        .isolateEgress("client")
+        .isolateIngress("server")
+        .isolateEgress("server")
+        .isolateIngress("third")
+        .isolateEgress("third")
+        .allow("client", "server", Protocol.UDP, DNS);
+  }
+
+  private static String outcome(Prober.Line line) {
+    return line.text("result").equals("ok") ? line.text("line") : line.text("result");
+  }
+
+  private String ask(String cgroup, String command, String address, int port, String... options) {
+    List<String> arguments =
+        new ArrayList<>(List.of(command, address, Integer.toString(port), "--read"));
+    if (command.equals("connect")) {
+      arguments.add("--udp");
+    }
+    arguments.addAll(List.of("--timeout", "500"));
+    arguments.addAll(List.of(options));
+    return outcome(kernel.run(cgroup, arguments.toArray(String[]::new)));
+  }
+
+  @Test
+  void aNameServerAnswersClientsOfThisNodeConnectedAndNot() {
+    kernel.apply(defaultDeny().build());
+    kernel.serve("server", "udp-echo", "::", "53", "--reply", "answer");
+    for (String address : List.of("127.0.0.1", "::1", Outside.NODE, Outside.NODE6)) {
+      assertThat(ask("client", "sendto", address, DNS)).as(address).isEqualTo("answer");
+      assertThat(ask("client", "connect", address, DNS)).as(address).isEqualTo("answer");
+      assertThat(ask("third", "sendto", address, DNS)).as(address).isEqualTo(REFUSED);
+    }
+
+    kernel.node().down();
+    assertThat(ask("third", "sendto", "127.0.0.1", DNS)).isEqualTo("answer");
+  }
+
+  @Test
+  void aNameServerAnswersClientsFromOutside() {
+    kernel.apply(defaultDeny().allow("outside", "server", Protocol.UDP, DNS).build());
+    kernel.serve("server", "udp-echo", "::", "53", "--reply", "answer");
+    assertThat(outside.send(Outside.NODE, DNS)).isEqualTo("answer");
+    assertThat(outside.send(Outside.NODE6, DNS)).isEqualTo("answer");
+    assertThat(outside.ask(Outside.NODE, DNS, "--udp")).isEqualTo("answer");
+  }
+
+  @Test
+  void aResolverHearsTheServerItAskedOutsideAndNobodyElse() {
+    kernel.apply(
+        defaultDeny()
+            .block("resolver", Outside.THERE, 128)
+            .allow("client", "resolver", Protocol.UDP, DNS)
+            .build());
+    outside.serve("udp-echo", Outside.THERE, "53", "--reply", "answer");
+    assertThat(ask("client", "sendto", Outside.THERE, DNS)).isEqualTo("answer");
+    assertThat(ask("client", "connect", Outside.THERE, DNS)).isEqualTo("answer");
+    assertThat(ask("client", "sendto", Outside.THERE_SECOND, DNS)).isEqualTo(REFUSED);
+
+    // A socket that asks, and is written to by somebody it did not ask.
+    Prober asking =
+        kernel.start(
+            "client",
+            "sendto",
+            Outside.THERE,
+            "9",
+            "--read",
+            "--bind-port",
+            "40000",
+            "--timeout",
+            "1500");
+    assertThat(asking.next().text("result")).isEqualTo(REFUSED);
+    kernel.serve("client", "udp-echo", "0.0.0.0", "40001", "--reply", "heard");
+    assertThat(outside.send(Outside.NODE, 40001, "--from", Outside.THERE_SECOND))
+        .isEqualTo(DROPPED);
+
+    kernel.node().down();
+    assertThat(outside.send(Outside.NODE, 40001, "--from", Outside.THERE_SECOND))
+        .isEqualTo("heard");
+  }
+
+  @Test
+  void aServerAnswersWhoAskedAndReachesNobodyElse() {
+    kernel.apply(defaultDeny().build());
+    kernel.serve("third", "udp-echo", "127.0.0.1", "5300", "--reply", "third");
+    Prober server =
+        kernel.serve(
+            "server",
+            "udp-echo",
+            "127.0.0.1",
+            "53",
+            "--reply",
+            "answer",
+            "--third",
+            "127.0.0.1",
+            "5300");
+    assertThat(ask("client", "sendto", "127.0.0.1", DNS)).isEqualTo("answer");
+    Prober.Line line = server.next();
+    assertThat(line.text("reply")).isEqualTo("ok");
+    assertThat(line.text("third")).isEqualTo(REFUSED);
+    assertThat(kernel.node().telemetry().counters().get("replies_refused")).isEqualTo(1);
+
+    kernel.node().down();
+    assertThat(ask("client", "sendto", "127.0.0.1", DNS)).isEqualTo("answer");
+    assertThat(server.next().text("third")).isEqualTo("ok");
+  }
+
+  @Test
+  void aServerThatReadsWithoutAddressAnswersToo() {
+    kernel.apply(defaultDeny().build());
+    Prober server =
+        kernel.serve(
+            "server",
+            "udp-echo",
+            "127.0.0.1",
+            "53",
+            "--reply",
+            "answer",
+            "--blind",
+            "127.0.0.1",
+            "40000");
+    assertThat(ask("client", "sendto", "127.0.0.1", DNS, "--bind-port", "40000"))
+        .isEqualTo("answer");
+    assertThat(server.next().text("reply")).isEqualTo("ok");
+    // To somebody else it answers in vain: the peer of the entitlement is 40000.
+    assertThat(ask("client", "sendto", "127.0.0.1", DNS, "--bind-port", "40002"))
+        .isEqualTo(DROPPED);
+  }
+
+  @Test
+  void oneSocketServesManyPeersAsQuicDoes() {
+    kernel.apply(defaultDeny().allow("outside", "server", Protocol.UDP, DNS).build());
+    kernel.serve("server", "udp-echo", "::", "53", "--reply", "answer");
+    assertThat(
+            kernel
+                .run(
+                    "client", "race", "127.0.0.1", "53", "--udp", "--threads", "4", "--count", "50")
+                .outcomes())
+        .isEqualTo(Map.of("answer", 200L));
+    assertThat(
+            outside
+                .run("race", Outside.NODE, "53", "--udp", "--threads", "4", "--count", "50")
+                .outcomes())
+        .isEqualTo(Map.of("answer", 200L));
+  }
+
+  @Test
+  void syslogIsSentAndNeverAnswered() {
+    kernel.apply(
+        defaultDeny()
+            .owns("server", Protocol.UDP, 514)
+            .allow("client", "server", Protocol.UDP, 514)
+            .allow("outside", "server", Protocol.UDP, 514)
+            .build());
+    Prober server = kernel.serve("server", "udp-echo", "0.0.0.0", "514");
+    assertThat(kernel.run("client", "sendto", "127.0.0.1", "514").text("result")).isEqualTo("ok");
+    assertThat(server.next().text("from")).startsWith("127.0.0.1:");
+    assertThat(outside.run("sendto", Outside.NODE, "514").text("result")).isEqualTo("ok");
+    assertThat(server.next().text("from")).startsWith(Outside.THERE + ":");
+    assertThat(kernel.run("third", "sendto", "127.0.0.1", "514").text("result")).isEqualTo(REFUSED);
+  }
+
+  @Test
+  void repliesOfAVirtualAddressComeIn() {
+    PlanBuilder plan = defaultDeny();
+    int backend = plan.backend("server", "127.0.0.1", DNS);
+    kernel.apply(plan.service("dns", "10.96.0.10", DNS, Protocol.UDP, List.of(backend)).build());
+    kernel.serve("server", "udp-echo", "127.0.0.1", "53", "--reply", "answer");
+    Prober.Line line =
+        kernel.run("client", "sendto", "10.96.0.10", "53", "--read", "--timeout", "500");
+    assertThat(line.text("line")).isEqualTo("answer");
+    assertThat(line.text("from")).isEqualTo("10.96.0.10:53");
+    assertThat(ask("client", "connect", "10.96.0.10", DNS)).isEqualTo("answer");
+  }
+}
