@@ -72,7 +72,11 @@ final class UdpReplyTest {
 
   @Test
   void aNameServerAnswersClientsOfThisNodeConnectedAndNot() {
-    kernel.apply(defaultDeny().build());
+    kernel.apply(
+        defaultDeny()
+            .endpoint("server", Outside.NODE, false)
+            .endpoint("server", Outside.NODE6, false)
+            .build());
     kernel.serve("server", "udp-echo", "::", "53", "--reply", "answer");
     for (String address : List.of("127.0.0.1", "::1", Outside.NODE, Outside.NODE6)) {
       assertThat(ask("client", "sendto", address, DNS)).as(address).isEqualTo("answer");
