@@ -43,8 +43,8 @@ struct weir_finding {
 	__u8 audited;   /* let pass, and reported as what would have been refused */
 	__u8 steered;
 	__u8 ejects; /* the service passes over backends that do not answer */
-	__u8 near;  /* leads to a workload of this node by its address */
-	__u8 reply; /* let pass as the answer to a datagram that came in, against the verdict */
+	__u8 near;   /* leads to a workload of this node by its address */
+	__u8 reply;  /* let pass as the answer to a datagram that came in, against the verdict */
 };
 
 /*

@@ -414,9 +414,9 @@ enum weir_counter {
 	WEIR_COUNTER_CGROUPS_FULL,
 	WEIR_COUNTER_NO_STORAGE, /* socket older than the attach, or no memory */
 	WEIR_COUNTER_NO_GENERATION,
-	WEIR_COUNTER_CONNECTS, /* decisions made */
-	WEIR_COUNTER_REVOKED,  /* open connections that were ended */
-	WEIR_COUNTER_EJECTED,  /* times that a backend was ejected for a source */
+	WEIR_COUNTER_CONNECTS,        /* decisions made */
+	WEIR_COUNTER_REVOKED,         /* open connections that were ended */
+	WEIR_COUNTER_EJECTED,         /* times that a backend was ejected for a source */
 	WEIR_COUNTER_REPLIES_REFUSED, /* a socket that has answered before may not answer this peer */
 	WEIR_COUNTER_MAX,
 };
