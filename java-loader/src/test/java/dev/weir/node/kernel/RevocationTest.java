@@ -260,7 +260,7 @@ final class RevocationTest {
             .workload("client")
             .workload("other")
             .workload("server")
-            .endpoint("server", "10.99.0.1", true)
+            .endpoint("server", "10.99.0.1", false)
             .isolateIngress("server");
     for (String client : allowed) {
       plan.allow(client, "server", Protocol.TCP, 8080);
