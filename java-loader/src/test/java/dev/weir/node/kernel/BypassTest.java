@@ -88,8 +88,9 @@ final class BypassTest {
   void aConnectedUdpSocketThatSendsToAnotherThanItsPeerIsJudgedAgain() {
     kernel.apply(onlyWebMayReachDb().build());
     Prober db = kernel.serve("db", "udp-echo", "127.0.0.1", "5432");
+    // Sent, but not let in on this node: the kernel finds no socket for an answer to it, so who
+    // sent it cannot be told where it arrives.
     assertThat(by("other-than-peer", "web")).isEqualTo("sent");
-    assertThat(db.next().has("from")).isTrue();
     assertThat(by("other-than-peer", "stranger")).isEqualTo(REFUSED);
 
     kernel.node().down();

@@ -342,6 +342,8 @@ final class RevocationTest {
             .workload("client")
             .workload("server")
             .isolateEgress("client")
+            // The listener is on this node, whatever its address: its owner must be allowed too.
+            .allow("client", "server", Protocol.TCP, 8080)
             .block("lab", "192.0.2.0", 120);
     if (allowed) {
       plan.allow("client", "lab", Protocol.TCP, 8080);
