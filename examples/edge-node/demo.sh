@@ -203,27 +203,8 @@ expect "stranger reaches db (127.0.0.1:5433)" reach stranger 127.0.0.1 5433
 
 say "2. weir up: the policy files of examples/edge-node/policy, unchanged"
 cp "$here"/policy/*.yaml "$policy/"
-# The only file that is not in the repository: a key pair, signed by a CA that lives as long as the demo.
-(
-  cd "$work"
-  openssl ecparam -name prime256v1 -genkey -noout -out ca.key
-  openssl req -x509 -new -key ca.key -subj "/CN=Demo CA" -days 2 -out ca.pem
-  openssl ecparam -name prime256v1 -genkey -noout | openssl pkcs8 -topk8 -nocrypt -out shop.key
-  openssl req -new -key shop.key -subj "/CN=shop.example" -out shop.csr
-  openssl x509 -req -in shop.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -out shop.pem \
-    -extfile <(echo 'subjectAltName=DNS:shop.example')
-) 2>"$work/openssl.log" || { cat "$work/openssl.log" >&2; die "openssl could not make the certificate"; }
-cat >"$policy/shop-tls.yaml" <<SECRET
-apiVersion: v1
-kind: Secret
-metadata:
-  name: shop-tls
-  namespace: shop
-type: kubernetes.io/tls
-data:
-  tls.crt: $(base64 -w0 <"$work/shop.pem")
-  tls.key: $(base64 -w0 <"$work/shop.key")
-SECRET
+# The only file that is not in the repository: a key pair, and its CA in $work/shop-ca.pem.
+"$here/certificate" "$policy" || die "no certificate"
 started=$(date +%s%N)
 start_agent
 await_healthy || die "weir up did not come up"
@@ -290,7 +271,7 @@ expect "x-canary: always went to v2, 500 of 500 times" is "$(field "$canary" v2)
 
 say "8. HTTPS from outside: TLS ends in the proxy, and the cart still speaks plain HTTP"
 https() {
-  curl -sS --max-time 5 --cacert "$work/ca.pem" --resolve shop.example:8443:127.0.0.1 \
+  curl -sS --max-time 5 --cacert "$work/shop-ca.pem" --resolve shop.example:8443:127.0.0.1 \
     -w '%{http_code} %{ssl_verify_result}\n' -o /dev/null -D "$work/headers" "$@" https://shop.example:8443/
 }
 answer=$(https -v 2>"$work/tls") || answer=''
