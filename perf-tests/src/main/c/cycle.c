@@ -5,20 +5,25 @@
  *   cycle server ADDRESS PORT   answers every 64-byte request with 64 bytes. The first byte of a
  *                               request says what follows it: 'x' the server closes, 'm' it waits
  *                               for the next request. Prints "ready" when it listens.
+ *   cycle udp-server ADDRESS PORT answers each datagram that begins with 'm', and reads the others.
  *   cycle client                reads one block per line from standard input and answers each with
  *                               one line:
  *       connect ADDRESS PORT COUNT    COUNT times: socket, connect, close with a reset
  *       exchange ADDRESS PORT COUNT   COUNT times: socket, connect, one request and its answer,
  *                                     end of file, close
  *       messages ADDRESS PORT COUNT   one connection, COUNT requests and answers
+ *       refused ADDRESS PORT COUNT    COUNT times: socket, connect that is refused, close
+ *       send ADDRESS PORT COUNT       one UDP socket that is not connected, COUNT datagrams
+ *       ask ADDRESS PORT COUNT        the same with an answer to each
+ *       talk ADDRESS PORT COUNT       one connected UDP socket, COUNT datagrams, an answer to each
  *       quit
  *     ok COUNT CPU_NS WALL_NS P50_NS P99_NS
  *     error WHAT: WHY
  *
  * CPU_NS is this thread's own processor time for the whole block: user and system, and the soft
  * interrupts that run in its system calls, which over loopback is the whole handshake of both ends.
- * P50 and P99 are of the connect() calls alone (of one request and answer with `messages`). The
- * client stays one process for all blocks, so that no block pays for its start.
+ * P50 and P99 are of the connect() calls alone (of one request and answer with `messages`, `ask` and
+ * `talk`, of one call with `send`). The client stays one process for all blocks, so that no block pays for its start.
  *
  * Closing with a reset, or letting the server close first, keeps TIME_WAIT off the client's ports:
  * else the search for a free port would be measured more and more with each block.
@@ -129,6 +134,38 @@ static int serve(const char *address, int port)
 	}
 }
 
+static int serve_datagrams(const char *address, int port)
+{
+	struct sockaddr_storage at, from;
+	socklen_t length = parse(address, port, &at), size;
+	int room = 8 << 20, fd;
+
+	if (!length) {
+		errno = EINVAL;
+		return fail(address);
+	}
+	fd = socket(at.ss_family, SOCK_DGRAM, 0);
+	if (fd < 0)
+		return fail("socket");
+	/* A whole block fits, so that no datagram is cheap because there was no room for it. */
+	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof(room)))
+		return fail("SO_RCVBUFFORCE");
+	if (bind(fd, (struct sockaddr *)&at, length))
+		return fail("bind");
+	puts("ready");
+
+	for (;;) {
+		char buffer[MESSAGE];
+		ssize_t n;
+
+		size = sizeof(from);
+		n = recvfrom(fd, buffer, sizeof(buffer), 0, (struct sockaddr *)&from, &size);
+		if (n > 0 && buffer[0] == 'm' &&
+		    sendto(fd, buffer, n, 0, (struct sockaddr *)&from, size) != n)
+			return fail("sendto");
+	}
+}
+
 static int by_size(const void *a, const void *b)
 {
 	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
@@ -207,6 +244,51 @@ static int messages(const struct sockaddr_storage *to, socklen_t length, uint64_
 	return bad;
 }
 
+/* `answered`: each datagram has an answer, which must come within a second. */
+static int datagrams(const struct sockaddr_storage *to, socklen_t length, uint64_t *took,
+		     long count, bool connected, bool answered)
+{
+	struct timeval second = {.tv_sec = 1};
+	char buffer[MESSAGE] = "";
+	int bad = 0, fd = socket(to->ss_family, SOCK_DGRAM, 0);
+
+	if (fd < 0)
+		return fail("socket");
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &second, sizeof(second));
+	if (connected && connect(fd, (const struct sockaddr *)to, length))
+		bad = fail("connect");
+	for (long i = 0; i < count && !bad; i++) {
+		uint64_t started = now(CLOCK_MONOTONIC);
+
+		buffer[0] = answered ? 'm' : 's';
+		if (sendto(fd, buffer, MESSAGE, 0, connected ? NULL : (const struct sockaddr *)to,
+			   connected ? 0 : length) != MESSAGE)
+			bad = fail("sendto");
+		else if (answered && recv(fd, buffer, MESSAGE, 0) != MESSAGE)
+			bad = fail("no answer");
+		took[i] = now(CLOCK_MONOTONIC) - started;
+	}
+	close(fd);
+	return bad;
+}
+
+static int cycle_refused(const struct sockaddr_storage *to, socklen_t length, uint64_t *took)
+{
+	int fd = socket(to->ss_family, SOCK_STREAM, 0), error;
+	uint64_t started;
+
+	if (fd < 0)
+		return fail("socket");
+	started = now(CLOCK_MONOTONIC);
+	error = connect(fd, (const struct sockaddr *)to, length) ? errno : 0;
+	*took = now(CLOCK_MONOTONIC) - started;
+	close(fd);
+	if (error == ECONNREFUSED)
+		return 0;
+	errno = error;
+	return fail(error ? "connect" : "connect was not refused");
+}
+
 static void block(const char *what, const struct sockaddr_storage *to, socklen_t length,
 		  uint64_t *took, long count)
 {
@@ -215,6 +297,15 @@ static void block(const char *what, const struct sockaddr_storage *to, socklen_t
 
 	if (!strcmp(what, "messages")) {
 		bad = messages(to, length, took, count);
+	} else if (!strcmp(what, "send")) {
+		bad = datagrams(to, length, took, count, false, false);
+	} else if (!strcmp(what, "ask")) {
+		bad = datagrams(to, length, took, count, false, true);
+	} else if (!strcmp(what, "talk")) {
+		bad = datagrams(to, length, took, count, true, true);
+	} else if (!strcmp(what, "refused")) {
+		for (long i = 0; i < count && !bad; i++)
+			bad = cycle_refused(to, length, &took[i]);
 	} else if (!strcmp(what, "exchange")) {
 		for (long i = 0; i < count && !bad; i++)
 			bad = cycle_exchange(to, length, &took[i]);
@@ -273,8 +364,10 @@ int main(int argc, char **argv)
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	if (argc == 4 && !strcmp(argv[1], "server"))
 		return serve(argv[2], atoi(argv[3])) ? 1 : 0;
+	if (argc == 4 && !strcmp(argv[1], "udp-server"))
+		return serve_datagrams(argv[2], atoi(argv[3])) ? 1 : 0;
 	if (argc == 2 && !strcmp(argv[1], "client"))
 		return client() ? 1 : 0;
-	fputs("usage: cycle server ADDRESS PORT | cycle client\n", stderr);
+	fputs("usage: cycle server|udp-server ADDRESS PORT | cycle client\n", stderr);
 	return 2;
 }

@@ -22,8 +22,8 @@ import java.util.Map;
 import java.util.function.ToDoubleFunction;
 
 /**
- * The price of a connection in the client's processor time: bare, under Weir with 100,000 verdicts,
- * and through HAProxy in TCP mode.
+ * The price of a connection, and of a datagram, in the client's processor time: bare, under Weir
+ * with 100,000 verdicts, and through HAProxy in TCP mode.
  *
  * <p>Hooks at a cgroup cost whoever lives below it and nobody else. So the mesh is attached at a
  * cgroup of its own, and the same client program runs once below it and once beside it: blocks of a
@@ -31,23 +31,43 @@ import java.util.function.ToDoubleFunction;
  */
 public final class ConnectBench implements Benchmark {
 
-  private static final double AIM = 1.10;
+  private static final String LOOPBACK = "127.0.0.1";
 
-  /** What one block does. */
+  /**
+   * What one block does.
+   *
+   * <p>The aims are those of a client below the mesh over a bare one. That of a connected UDP
+   * socket is 1.00 in two decimals: no hook is asked when it sends.
+   */
   private enum Kind {
     /** Socket, connect, close with a reset. */
-    CONNECT("connect", 200),
+    CONNECT("connect", 200, true, 1.08),
     /** Socket, connect, request, answer, end of file, close. */
-    EXCHANGE("exchange", 200),
+    EXCHANGE("exchange", 200, true, 1.08),
     /** Requests and answers over one connection. */
-    MESSAGES("messages", 300);
+    MESSAGES("messages", 300, true, 1.02),
+    /** Datagrams of a socket that is not connected, none answered. */
+    SEND("send", 300, false, 1.12),
+    /** Datagrams of a socket that is not connected, and their answers. */
+    ASK("ask", 300, false, 1.03),
+    /** Datagrams of a connected socket, and their answers. */
+    TALK("talk", 300, false, 1.005),
+    /** Socket, connect that is refused, close. */
+    REFUSED("refused", 200, true, 1.0);
+
+    private static final List<Kind> BESIDE_BARE =
+        List.of(CONNECT, EXCHANGE, MESSAGES, SEND, ASK, TALK);
 
     private final String command;
     private final int count;
+    private final boolean tcp;
+    private final double aim;
 
-    Kind(String command, int count) {
+    Kind(String command, int count, boolean tcp, double aim) {
       this.command = command;
       this.count = count;
+      this.tcp = tcp;
+      this.aim = aim;
     }
   }
 
@@ -57,12 +77,19 @@ public final class ConnectBench implements Benchmark {
    * @param name for the table
    * @param client who connects
    * @param server who answers
+   * @param tcp whether this way is one for TCP; one for datagrams otherwise
    * @param between processes whose work a connection needs besides these two
    * @param address where the client connects to
    * @param port where the client connects to
    */
   private record Way(
-      String name, Child client, Child server, List<Child> between, String address, int port) {}
+      String name,
+      Child client,
+      Child server,
+      boolean tcp,
+      List<Child> between,
+      String address,
+      int port) {}
 
   /** What one cycle of a block cost; times in microseconds. */
   private record Cost(double client, double server, double between, double p50, double p99) {
@@ -78,7 +105,7 @@ public final class ConnectBench implements Benchmark {
 
   @Override
   public String about() {
-    return "CPU per connection: bare, under Weir with 100,000 verdicts, through HAProxy (TCP)";
+    return "CPU per connection and datagram: bare, under Weir with 100,000 verdicts, HAProxy (TCP)";
   }
 
   @Override
@@ -104,31 +131,40 @@ public final class ConnectBench implements Benchmark {
       Samples memory = Samples.of(memory(workspace, loader));
       int resident = processesIn(loader);
 
-      Child bareServer = server(workspace, children, "bare-server", bare, barePort);
-      Child cartServer = server(workspace, children, "cart", cart, cartPort);
+      Child bareServer = server(workspace, children, "bare-server", bare, "server", barePort);
+      Child cartServer = server(workspace, children, "cart", cart, "server", cartPort);
+      Child bareEcho = server(workspace, children, "bare-echo", bare, "udp-server", barePort);
+      Child cartEcho = server(workspace, children, "cart-echo", cart, "udp-server", cartPort);
       Child bareClient = client(workspace, children, "bare-client", bare);
       Child secondClient = client(workspace, children, "second-client", bare);
       Child webClient = client(workspace, children, "web", web);
       Child haproxy = haproxy(workspace, children, bare, haproxyPort, barePort);
-      List<Way> ways =
-          List.of(
-              new Way("bare", bareClient, bareServer, List.of(), "127.0.0.1", barePort),
-              new Way("bare, again", secondClient, bareServer, List.of(), "127.0.0.1", barePort),
-              new Way("Weir, direct", webClient, cartServer, List.of(), "127.0.0.1", cartPort),
-              new Way(
-                  "Weir, virtual address",
-                  webClient,
-                  cartServer,
-                  List.of(),
-                  SyntheticPlan.VIRTUAL_ADDRESS,
-                  SyntheticPlan.VIRTUAL_PORT),
-              new Way(
-                  "HAProxy, TCP",
-                  bareClient,
-                  bareServer,
-                  List.of(haproxy),
-                  "127.0.0.1",
-                  haproxyPort));
+      List<Way> ways = new ArrayList<>();
+      for (boolean tcp : List.of(true, false)) {
+        Child bareEnd = tcp ? bareServer : bareEcho;
+        Child cartEnd = tcp ? cartServer : cartEcho;
+        ways.add(new Way("bare", bareClient, bareEnd, tcp, List.of(), LOOPBACK, barePort));
+        ways.add(new Way("bare, again", secondClient, bareEnd, tcp, List.of(), LOOPBACK, barePort));
+        ways.add(new Way("Weir, direct", webClient, cartEnd, tcp, List.of(), LOOPBACK, cartPort));
+        ways.add(
+            new Way(
+                "Weir, virtual address",
+                webClient,
+                cartEnd,
+                tcp,
+                List.of(),
+                SyntheticPlan.VIRTUAL_ADDRESS,
+                SyntheticPlan.VIRTUAL_PORT));
+      }
+      ways.add(
+          new Way(
+              "HAProxy, TCP",
+              bareClient,
+              bareServer,
+              true,
+              List.of(haproxy),
+              LOOPBACK,
+              haproxyPort));
       refusedElsewhere(webClient, barePort);
       return measure(context, ways, applied, memory, resident);
     } finally {
@@ -149,15 +185,16 @@ public final class ConnectBench implements Benchmark {
   }
 
   private Section measure(
-      Context context, List<Way> ways, Samples applied, Samples memory, int resident)
+      Context context, List<Way> all, Samples applied, Samples memory, int resident)
       throws MeasureException, InterruptedException {
     int rounds = context.rounds(20, 150);
     List<List<String>> rows = new ArrayList<>();
     List<Figure> figures = new ArrayList<>();
-    for (Kind kind : Kind.values()) {
+    for (Kind kind : Kind.BESIDE_BARE) {
+      List<Way> ofKind = all.stream().filter(way -> way.tcp() == kind.tcp).toList();
       Map<Way, List<Cost>> costs =
           Rounds.run(
-              ways,
+              ofKind,
               5,
               rounds,
               way -> block(way, kind),
@@ -166,9 +203,9 @@ public final class ConnectBench implements Benchmark {
                   context.say("connect: " + kind.command + ", round " + round + " of " + rounds);
                 }
               });
-      Samples bare = samples(costs, ways.getFirst(), Cost::client);
-      Samples together = samples(costs, ways.getFirst(), Cost::together);
-      for (Way way : ways) {
+      Samples bare = samples(costs, ofKind.getFirst(), Cost::client);
+      Samples together = samples(costs, ofKind.getFirst(), Cost::together);
+      for (Way way : ofKind) {
         Samples client = samples(costs, way, Cost::client);
         Samples ratio = client.over(bare);
         rows.add(
@@ -188,6 +225,7 @@ public final class ConnectBench implements Benchmark {
         }
       }
     }
+    refusals(all, rounds, rows, figures);
     figures.add(Figure.of("connect.apply", "100,000 verdicts, from plan to force", applied, "ms"));
     figures.add(
         Figure.of("connect.memory", "kernel memory of all maps, both slots full", memory, "MiB"));
@@ -202,13 +240,15 @@ public final class ConnectBench implements Benchmark {
         id(),
         "Connections",
         ("%,d verdicts over %,d identities and %,d workloads in force, all hooks attached, all"
-                + " telemetry on. CPU is of the client's thread per cycle, which over loopback"
-                + " holds the work of both ends' kernel side; medians of %d interleaved blocks of"
-                + " %d cycles (%d for messages), ratios within each round. \"connect\" is socket,"
-                + " connect, reset; \"exchange\" adds a request, its answer and an orderly close;"
-                + " \"messages\" is one request and answer of 64 bytes over an established"
-                + " connection. p50 and p99 are of connect() (of the answer with messages), medians"
-                + " over blocks.")
+             + " telemetry on. CPU is of the client's thread per cycle, which over loopback holds"
+             + " the work of both ends' kernel side; medians of %d interleaved blocks of %d cycles"
+             + " (%d for messages), ratios within each round. \"connect\" is socket, connect,"
+             + " reset; \"exchange\" adds a request, its answer and an orderly close; \"messages\""
+             + " is one request and answer of 64 bytes over an established connection. \"send\" is"
+             + " a datagram of 64 bytes of a UDP socket that is not connected, \"ask\" the same and"
+             + " its answer, \"talk\" both on a connected socket; \"refused\" a connect that is"
+             + " refused, beside one that succeeds bare. p50 and p99 are of connect() (of the"
+             + " answer with messages, ask and talk, of the call with send), medians over blocks.")
             .formatted(
                 SyntheticPlan.VERDICTS,
                 SyntheticPlan.IDENTITIES,
@@ -238,12 +278,61 @@ public final class ConnectBench implements Benchmark {
                 + " processes while this is measured."));
   }
 
+  /** How long a refused connect takes, beside one of nobody's that succeeds. */
+  private static void refusals(
+      List<Way> all, int rounds, List<List<String>> rows, List<Figure> figures)
+      throws MeasureException, InterruptedException {
+    Way bare = all.getFirst();
+    Way governed =
+        all.stream().filter(way -> way.name().equals("Weir, direct")).findFirst().orElseThrow();
+    Way refused =
+        new Way(
+            "Weir, refused",
+            governed.client(),
+            bare.server(),
+            true,
+            List.of(),
+            bare.address(),
+            bare.port());
+    Map<Way, List<Cost>> costs =
+        Rounds.run(
+            List.of(bare, refused),
+            5,
+            rounds,
+            way -> block(way, way.equals(refused) ? Kind.REFUSED : Kind.CONNECT),
+            _ -> {});
+    Samples p50 = samples(costs, refused, Cost::p50);
+    rows.add(
+        List.of(
+            Kind.REFUSED.command + ": " + refused.name(),
+            Report.number(samples(costs, refused, Cost::client).median(), "µs"),
+            Report.number(
+                samples(costs, refused, Cost::client)
+                    .over(samples(costs, bare, Cost::client))
+                    .median(),
+                "x"),
+            "none",
+            "none",
+            Report.number(
+                samples(costs, refused, Cost::together)
+                    .over(samples(costs, bare, Cost::together))
+                    .median(),
+                "x"),
+            Report.number(p50.median(), "µs"),
+            Report.number(samples(costs, refused, Cost::p99).median(), "µs")));
+    figures.add(
+        Figure.of(
+            "connect.refused",
+            "refused connect(), over a bare one that succeeds, wall time (p50)",
+            p50.over(samples(costs, bare, Cost::p50)),
+            "x",
+            Kind.REFUSED.aim));
+  }
+
   private static Figure figure(Kind kind, Way way, Samples ratio) {
     String id = "connect." + kind.command + (way.name().endsWith("direct") ? ".direct" : ".vip");
     String name = kind.command + ", " + way.name() + ", over bare, client CPU";
-    return kind == Kind.MESSAGES
-        ? Figure.of(id, name, ratio, "x")
-        : Figure.of(id, name, ratio, "x", AIM);
+    return Figure.of(id, name, ratio, "x", kind.aim);
   }
 
   private static Samples samples(Map<Way, List<Cost>> costs, Way way, ToDoubleFunction<Cost> what) {
@@ -277,7 +366,7 @@ public final class ConnectBench implements Benchmark {
   }
 
   private static Child server(
-      Workspace workspace, List<Child> children, String name, Path cgroup, int port)
+      Workspace workspace, List<Child> children, String name, Path cgroup, String command, int port)
       throws MeasureException {
     Child child =
         Child.talking(
@@ -285,7 +374,7 @@ public final class ConnectBench implements Benchmark {
             name,
             Child.LOAD,
             cgroup,
-            List.of(cycle(workspace), "server", "127.0.0.1", String.valueOf(port)));
+            List.of(cycle(workspace), command, LOOPBACK, String.valueOf(port)));
     children.add(child);
     ready(name, child);
     return child;

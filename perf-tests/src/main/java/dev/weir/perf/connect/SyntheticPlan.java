@@ -23,12 +23,14 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.SplittableRandom;
 import java.util.TreeMap;
+import java.util.stream.Stream;
 
 /**
  * A full node: 1,000 identities, ten workloads in each, 1,000 services, and 100,000 verdicts of
  * which no two have the same pair, protocol and port. Two of its workloads are real: {@code web}
- * may reach {@code cart}, directly and by a virtual address; every other verdict is about somebody
- * else. All identities are isolated both ways, so that every connection has to find its row.
+ * may reach {@code cart} by TCP and UDP, directly and by a virtual address; every other verdict is
+ * about somebody else. All identities are isolated both ways, so that every connection has to find
+ * its row.
  */
 public final class SyntheticPlan {
 
@@ -81,20 +83,25 @@ public final class SyntheticPlan {
       rules.add(
           new Rule("NetworkPolicy", "bench", "p%04d".formatted(i), "ingress[0]", "bench.yaml", 1));
     }
-    Verdict ours =
-        new Verdict(
-            workloads.get(web).identity(),
-            workloads.get(cart).identity(),
-            Protocol.TCP,
-            cartPort,
-            Verdict.Decision.ALLOW,
-            1);
+    List<Verdict> ours =
+        Stream.of(Protocol.TCP, Protocol.UDP)
+            .map(
+                protocol ->
+                    new Verdict(
+                        workloads.get(web).identity(),
+                        workloads.get(cart).identity(),
+                        protocol,
+                        cartPort,
+                        Verdict.Decision.ALLOW,
+                        1))
+            .toList();
     List<Endpoint> endpoints = new ArrayList<>();
     List<Backend> backends = new ArrayList<>();
     backends.add(new Backend(new Address(0, 0), 0, 0, 0));
     backends.add(new Backend(Address.LOOPBACK4, cartPort, cart, workloads.get(cart).identity()));
     List<Service> services = new ArrayList<>();
-    services.add(service(index, 0, VIRTUAL_PORT, List.of(1)));
+    services.add(service(index, 0, VIRTUAL_PORT, Protocol.TCP, List.of(1)));
+    services.add(service(index, 0, VIRTUAL_PORT, Protocol.UDP, List.of(1)));
     for (int i = 2; i < WORKLOADS; i++) {
       int workload = at(index, "Workload/bench/w%05d".formatted(i));
       Address address = Address.ofV4(0x0a000000 | i); // 10.0.x.y, on other nodes
@@ -104,7 +111,7 @@ public final class SyntheticPlan {
       }
     }
     for (int i = 1; i < SERVICES; i++) {
-      services.add(service(index, i, 80, List.of(3 * i - 1, 3 * i, 3 * i)));
+      services.add(service(index, i, 80, Protocol.TCP, List.of(3 * i - 1, 3 * i, 3 * i)));
     }
     endpoints.sort(Comparator.comparing(Endpoint::address));
     services.sort(
@@ -122,7 +129,9 @@ public final class SyntheticPlan {
         backends,
         endpoints,
         List.of(),
-        List.of(new PortOwner(Protocol.TCP, cartPort, cart)),
+        List.of(
+            new PortOwner(Protocol.TCP, cartPort, cart),
+            new PortOwner(Protocol.UDP, cartPort, cart)),
         ProxyPlan.NONE);
   }
 
@@ -152,12 +161,12 @@ public final class SyntheticPlan {
   }
 
   private static Service service(
-      Map<String, Integer> index, int number, int port, List<Integer> slots) {
+      Map<String, Integer> index, int number, int port, Protocol protocol, List<Integer> slots) {
     return new Service(
         at(index, "Service/bench/s%04d".formatted(number)),
         Address.ofV4(0x0a600001 + number),
         port,
-        Protocol.TCP,
+        protocol,
         Service.Tier.KERNEL,
         0,
         false,
@@ -204,11 +213,11 @@ public final class SyntheticPlan {
     return workloads;
   }
 
-  /** Random rows of distinct keys, sorted, one of them given. */
-  private static List<Verdict> verdicts(Verdict ours) {
+  /** Random rows of distinct keys, sorted, some of them given. */
+  private static List<Verdict> verdicts(List<Verdict> ours) {
     SplittableRandom random = new SplittableRandom(SEED);
     TreeMap<Long, Verdict> rows = new TreeMap<>();
-    rows.put(ours.key(), ours);
+    ours.forEach(row -> rows.put(row.key(), row));
     while (rows.size() < VERDICTS) {
       int destination = random.nextInt(IDENTITIES);
       Verdict row =
