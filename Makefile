@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 .DEFAULT_GOAL := help
-.PHONY: help setup build test demo bench fuzz mutate format clean
+.PHONY: help setup build test test-kernels verifier-record demo bench fuzz mutate format clean
 
 SOURCES := $(shell find pom.xml scripts/build scripts/train scripts/training bpf-programs policy-compiler java-loader \
 	userspace-proxy -path '*/target' -prune -o -path '*/src/test' -prune -o -type f -print)
@@ -21,6 +21,14 @@ target/dist: $(SOURCES)
 test: ## run the whole test suite and all checks (kernel tests need root)
 	@scripts/setup --with test
 	@scripts/test
+
+test-kernels: ## run the kernel suite on Debian's 6.1 and 6.12 too, under QEMU
+	@scripts/setup --with test
+	@scripts/test-kernels
+
+verifier-record: ## accept what the verifier walks now: writes bpf-programs/verifier.csv (needs root)
+	@scripts/setup --with test
+	@scripts/test-kernels --quick --record
 
 demo: build ## run the example shop on this machine's own kernel (needs root)
 	@examples/edge-node/demo.sh

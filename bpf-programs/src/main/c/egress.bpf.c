@@ -205,8 +205,9 @@ WEIR_FUNCTION int weir_resolve(struct weir_finding *f, const struct weir_address
 
 	if (!f || !address || !f->view.generation)
 		return 0;
+	key.address = *address; /* 6.1 takes no key from an argument's memory */
 	table = WEIR_TABLE_OF(endpoints, &f->view);
-	endpoint = table ? bpf_map_lookup_elem(table, address) : NULL;
+	endpoint = table ? bpf_map_lookup_elem(table, &key.address) : NULL;
 	if (endpoint) {
 		f->destination = endpoint->workload;
 		f->identity = endpoint->identity;
@@ -409,6 +410,30 @@ WEIR_FUNCTION int weir_record(struct bpf_sock_addr *ctx, struct weir_socket *soc
 	return 0;
 }
 
+/* Is it the address of a workload on another node? A function of its own for the sake of the stack,
+ * of which 6.1 grants a chain of calls no more than 512 bytes, each frame rounded up to 32. */
+WEIR_FUNCTION int weir_is_elsewhere(const struct weir_view *view,
+				    const struct weir_address *address)
+{
+	struct weir_endpoint *endpoint;
+	struct weir_address key;
+	void *table;
+
+	if (!view || !address)
+		return 0;
+	key = *address; /* as in weir_resolve() */
+	table = WEIR_TABLE_OF(endpoints, view);
+	endpoint = table ? bpf_map_lookup_elem(table, &key) : NULL;
+	return endpoint && (endpoint->flags & WEIR_ENDPOINT_REMOTE);
+}
+
+/* Whose is this port here? Out of line as weir_is_elsewhere() is. */
+WEIR_FUNCTION struct weir_port *
+weir_owner_here(struct bpf_sock_addr *ctx, const struct weir_view *view, __u8 protocol, __u16 port)
+{
+	return view ? weir_owner_of(ctx, view, protocol, port) : NULL;
+}
+
 /* Judges the destination, and whoever owns the port on this node if the address may mean it. */
 WEIR_FUNCTION int weir_may_reach(struct bpf_sock_addr *ctx, struct weir_finding *f,
 				 const struct weir_request *request, int direct)
@@ -422,7 +447,7 @@ WEIR_FUNCTION int weir_may_reach(struct bpf_sock_addr *ctx, struct weir_finding 
 	if (!f || !request)
 		return 0;
 	address = direct ? &request->address : &request->steered;
-	owner = weir_owner_of(ctx, &f->view, request->protocol, f->port);
+	owner = weir_owner_here(ctx, &f->view, request->protocol, f->port);
 	if (owner) {
 		owner_workload = owner->workload;
 		owner_identity = owner->identity;
@@ -444,10 +469,7 @@ WEIR_FUNCTION int weir_may_reach(struct bpf_sock_addr *ctx, struct weir_finding 
 	/* A backend's address was written as that workload's; only one known to be elsewhere cannot
 	 * reach the owner of the port here. */
 	if (!direct && !weir_address_is_loopback(address)) {
-		void *table = WEIR_TABLE_OF(endpoints, &f->view);
-		struct weir_endpoint *endpoint = table ? bpf_map_lookup_elem(table, address) : NULL;
-
-		if (endpoint && (endpoint->flags & WEIR_ENDPOINT_REMOTE))
+		if (weir_is_elsewhere(&f->view, address))
 			return 1;
 	}
 	return weir_may(ctx, f, request, owner_workload, owner_identity);

@@ -222,8 +222,10 @@ WEIR_FUNCTION int weir_may_stay(struct weir_finding *f, struct weir_open *open)
 	if (!owner || owner->workload == f->destination || owner->workload == f->source)
 		return 1;
 	if (!weir_address_is_loopback(&open->out.remote)) {
+		struct weir_address key = open->out.remote; /* as in weir_resolve() */
+
 		table = WEIR_TABLE_OF(endpoints, &f->view);
-		endpoint = table ? bpf_map_lookup_elem(table, &open->out.remote) : NULL;
+		endpoint = table ? bpf_map_lookup_elem(table, &key) : NULL;
 		if (endpoint && endpoint->flags & WEIR_ENDPOINT_REMOTE)
 			return 1;
 	}
@@ -236,15 +238,17 @@ WEIR_FUNCTION int weir_may_stay(struct weir_finding *f, struct weir_open *open)
  */
 WEIR_FUNCTION int weir_may_keep(struct weir_finding *f, struct weir_open *open)
 {
+	struct weir_address key;
 	__u32 workload;
 	__u16 identity;
 	void *table;
 
 	if (!f || !open)
 		return 1;
+	key = open->out.remote; /* as in weir_resolve() */
 	if (open->by_lo || weir_address_is_loopback(&open->out.remote) ||
 	    weir_address_equal(&open->out.remote, &open->out.local) ||
-	    bpf_map_lookup_elem(&addresses, &open->out.remote))
+	    bpf_map_lookup_elem(&addresses, &key))
 		return 1;
 	/* weir_resolve() answers about a destination; here it is asked for the source. */
 	workload = f->source;

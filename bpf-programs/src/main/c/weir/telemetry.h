@@ -101,18 +101,19 @@ WEIR_INLINE struct weir_pair *weir_pair_of(const struct weir_socket *socket)
 	return pair ? pair : weir_new_pair(&key);
 }
 
-WEIR_PROVEN_ONCE int weir_count_refusal(const struct weir_refusal_key *key)
+WEIR_PROVEN_ONCE int weir_count_refusal(const struct weir_refusal_key *refusal)
 {
-	struct weir_refusal_key overflow = {};
+	struct weir_refusal_key key, overflow = {};
 	__u64 *count, zero = 0;
 
-	if (!key)
+	if (!refusal)
 		return 0;
-	count = bpf_map_lookup_elem(&refusals, key);
+	key = *refusal; /* 6.1 takes no key from an argument's memory */
+	count = bpf_map_lookup_elem(&refusals, &key);
 	if (!count) {
 		weir_reserve_overflow(&refusals, &overflow, &zero);
-		bpf_map_update_elem(&refusals, key, &zero, BPF_NOEXIST);
-		count = bpf_map_lookup_elem(&refusals, key);
+		bpf_map_update_elem(&refusals, &key, &zero, BPF_NOEXIST);
+		count = bpf_map_lookup_elem(&refusals, &key);
 	}
 	if (!count) {
 		weir_count(WEIR_COUNTER_REFUSALS_FULL);

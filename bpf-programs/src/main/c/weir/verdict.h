@@ -153,9 +153,9 @@ WEIR_INLINE __u16 weir_port_class(void *port_classes, __u16 port)
 	return classes ? classes->class[port % 32] : port;
 }
 
-WEIR_FUNCTION void weir_judge(const struct weir_verdict_tables *tables,
-			      const struct weir_generation *generation,
-			      const struct weir_question *question, struct weir_answer *answer)
+WEIR_INLINE void weir_judge(const struct weir_verdict_tables *tables,
+			    const struct weir_generation *generation,
+			    const struct weir_question *question, struct weir_answer *answer)
 {
 	__u32 source = question->source, destination = question->destination;
 	struct weir_identity *from = WEIR_LOOKUP(tables->identities, &source);

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.weir.node.kernel;
+
+import static org.junit.platform.engine.discovery.DiscoverySelectors.selectPackage;
+
+import java.io.PrintStream;
+import java.io.PrintWriter;
+import java.io.StringWriter;
+import java.time.Duration;
+import java.util.HashMap;
+import java.util.Map;
+import org.junit.platform.engine.TestExecutionResult;
+import org.junit.platform.engine.support.descriptor.ClassSource;
+import org.junit.platform.engine.support.descriptor.MethodSource;
+import org.junit.platform.launcher.LauncherDiscoveryRequest;
+import org.junit.platform.launcher.TestExecutionListener;
+import org.junit.platform.launcher.TestIdentifier;
+import org.junit.platform.launcher.core.LauncherDiscoveryRequestBuilder;
+import org.junit.platform.launcher.core.LauncherFactory;
+
+/**
+ * The tests of this package in one process, for machines too slow to start a JVM for each of them
+ * (scripts/test-kernels). Prints a line of TAP per test; the reason of a failure goes before it.
+ */
+final class KernelSuite {
+
+  private KernelSuite() {}
+
+  public static void main(String[] arguments) {
+    LauncherDiscoveryRequest request =
+        LauncherDiscoveryRequestBuilder.request()
+            .selectors(selectPackage(KernelSuite.class.getPackageName()))
+            .configurationParameter("junit.jupiter.execution.timeout.default", "120 s")
+            .build();
+    Tap tap = new Tap(System.out);
+    LauncherFactory.create().execute(request, tap);
+    System.exit(tap.failures == 0 && tap.count > 0 ? 0 : 1);
+  }
+
+  private static final class Tap implements TestExecutionListener {
+    private final PrintStream out;
+    private final Map<String, Long> started = new HashMap<>();
+    private int count;
+    private int failures;
+
+    Tap(PrintStream out) {
+      this.out = out;
+    }
+
+    @Override
+    public void executionStarted(TestIdentifier test) {
+      started.put(test.getUniqueId(), System.nanoTime());
+    }
+
+    @Override
+    public void executionSkipped(TestIdentifier test, String reason) {
+      line(true, test, " # SKIP " + reason);
+    }
+
+    @Override
+    public void executionFinished(TestIdentifier test, TestExecutionResult result) {
+      long nanos = System.nanoTime() - started.getOrDefault(test.getUniqueId(), System.nanoTime());
+      out.println("# " + Duration.ofNanos(nanos).toMillis() + " ms " + test.getDisplayName());
+      String reason =
+          result.getThrowable().map(KernelSuite::firstLine).orElseGet(() -> "no reason given");
+      switch (result.getStatus()) {
+        case SUCCESSFUL -> {
+          if (test.isTest()) {
+            line(true, test, "");
+          }
+        }
+        case ABORTED -> line(true, test, " # SKIP " + reason);
+        case FAILED -> {
+          failures++;
+          StringWriter trace = new StringWriter();
+          result.getThrowable().ifPresent(e -> e.printStackTrace(new PrintWriter(trace)));
+          trace.toString().lines().limit(25).forEach(text -> out.println("# " + text));
+          line(false, test, "");
+        }
+      }
+    }
+
+    private void line(boolean good, TestIdentifier test, String remark) {
+      count++;
+      out.println((good ? "ok " : "not ok ") + count + " - " + name(test) + remark);
+    }
+  }
+
+  private static String name(TestIdentifier test) {
+    return test.getSource()
+        .map(
+            source ->
+                switch (source) {
+                  case MethodSource method ->
+                      simple(method.getClassName())
+                          + " "
+                          + (test.getDisplayName().startsWith(method.getMethodName())
+                              ? method.getMethodName()
+                              : method.getMethodName() + " " + test.getDisplayName());
+                  case ClassSource type -> simple(type.getClassName());
+                  default -> test.getDisplayName();
+                })
+        .orElse(test.getDisplayName());
+  }
+
+  private static String simple(String className) {
+    return className.substring(className.lastIndexOf('.') + 1);
+  }
+
+  private static String firstLine(Throwable thrown) {
+    return String.valueOf(thrown.getMessage()).lines().findFirst().orElse(thrown.toString());
+  }
+}
