@@ -239,16 +239,35 @@ WEIR_INLINE struct weir_port *weir_owner_of(void *context, const struct weir_vie
 	return table ? bpf_map_lookup_elem(table, &key) : NULL;
 }
 
+/* The service at the address that is asked for, if it is a virtual one. A function of its own for the
+ * sake of the stack, of which 6.1 grants a chain of calls no more than 512 bytes, each frame
+ * rounded up to 32. */
+WEIR_FUNCTION struct weir_service *weir_service_at(const struct weir_view *view,
+						   const struct weir_request *request)
+{
+	struct weir_service_key key = {};
+	void *table;
+
+	if (!view || !request || request->protocol == WEIR_PROTOCOL_ANY)
+		return NULL;
+	key.address = request->address;
+	key.port = request->port;
+	key.protocol = request->protocol;
+	table = WEIR_TABLE_OF(services, view);
+	return table ? bpf_map_lookup_elem(table, &key) : NULL;
+}
+
 /* The backend for this connection: any slot for TCP, always the same one for a UDP socket or a
  * source that asked for affinity. */
-WEIR_INLINE struct weir_backend *weir_choose(struct bpf_sock_addr *ctx,
-					     const struct weir_finding *f,
-					     const struct weir_service *service, __u8 protocol)
+WEIR_FUNCTION struct weir_backend *weir_choose(struct bpf_sock_addr *ctx,
+					       const struct weir_finding *f,
+					       const struct weir_service *service, __u8 protocol)
 {
-	struct weir_backend *backend, *instead;
-	__u32 random;
+	void *slot_table, *backend_table;
+	struct weir_backend *backend, *other;
+	__u32 random, instead;
 
-	if (service->slots == 0)
+	if (!f || !service || service->slots == 0)
 		return NULL;
 	if (service->flags & WEIR_SERVICE_AFFINITY)
 		random = weir_mix(f->source);
@@ -256,13 +275,17 @@ WEIR_INLINE struct weir_backend *weir_choose(struct bpf_sock_addr *ctx,
 		random = weir_mix(bpf_get_socket_cookie(ctx));
 	else
 		random = bpf_get_prandom_u32();
-	backend = weir_backend_in(WEIR_TABLE_OF(slots, &f->view), WEIR_TABLE_OF(backends, &f->view),
-				  service, weir_pick(random, service->slots));
+	slot_table = WEIR_TABLE_OF(slots, &f->view);
+	backend_table = WEIR_TABLE_OF(backends, &f->view);
+	backend = weir_backend_in(slot_table, backend_table, service,
+				  weir_pick(random, service->slots));
 	if (service->ejection_failures && protocol == WEIR_TCP &&
 	    weir_is_ejected(f->source, backend)) {
-		instead = weir_instead(&f->view, service, f->source);
-		if (instead)
-			return instead;
+		instead = weir_instead(f->view.slot, service, f->source);
+		other = instead ? weir_backend_in(slot_table, backend_table, service, instead - 1)
+				: NULL;
+		if (other)
+			return other;
 	}
 	return backend;
 }
@@ -410,8 +433,7 @@ WEIR_FUNCTION int weir_record(struct bpf_sock_addr *ctx, struct weir_socket *soc
 	return 0;
 }
 
-/* Is it the address of a workload on another node? A function of its own for the sake of the stack,
- * of which 6.1 grants a chain of calls no more than 512 bytes, each frame rounded up to 32. */
+/* Is it the address of a workload on another node? Out of line as weir_service_at() is. */
 WEIR_FUNCTION int weir_is_elsewhere(const struct weir_view *view,
 				    const struct weir_address *address)
 {
@@ -427,7 +449,7 @@ WEIR_FUNCTION int weir_is_elsewhere(const struct weir_view *view,
 	return endpoint && (endpoint->flags & WEIR_ENDPOINT_REMOTE);
 }
 
-/* Whose is this port here? Out of line as weir_is_elsewhere() is. */
+/* Whose is this port here? Out of line as weir_service_at() is. */
 WEIR_FUNCTION struct weir_port *
 weir_owner_here(struct bpf_sock_addr *ctx, const struct weir_view *view, __u8 protocol, __u16 port)
 {
@@ -477,10 +499,9 @@ WEIR_FUNCTION int weir_may_reach(struct bpf_sock_addr *ctx, struct weir_finding 
 
 WEIR_PROVEN_ONCE int weir_decide(struct bpf_sock_addr *ctx, struct weir_request *request)
 {
-	struct weir_service_key key = {};
 	struct weir_finding f = {};
 	struct weir_generation *generation;
-	struct weir_service *service = NULL;
+	struct weir_service *service;
 	struct weir_backend *backend;
 	struct weir_socket *socket;
 	struct bpf_sock *sk = ctx->sk;
@@ -525,12 +546,7 @@ WEIR_PROVEN_ONCE int weir_decide(struct bpf_sock_addr *ctx, struct weir_request 
 		return WEIR_WAY_STRAIGHT;
 	}
 
-	key.address = request->address;
-	key.port = request->port;
-	key.protocol = request->protocol;
-	table = WEIR_TABLE_OF(services, &f.view);
-	if (table && request->protocol != WEIR_PROTOCOL_ANY)
-		service = bpf_map_lookup_elem(table, &key);
+	service = weir_service_at(&f.view, request);
 	if (!service) {
 		if (f.governed && !weir_may_reach(ctx, &f, request, 1))
 			return WEIR_WAY_REFUSED;

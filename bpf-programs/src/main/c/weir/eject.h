@@ -34,57 +34,104 @@ WEIR_FUNCTION int weir_is_ejected(__u32 source, const struct weir_backend *backe
 	return found && found->until > bpf_ktime_get_boot_ns();
 }
 
-#define WEIR_SECOND_TRIES 8
+enum weir_standing {
+	WEIR_STANDING_NONE, /* no backend in this slot */
+	WEIR_STANDING_EJECTED,
+	/* Not 1, as with enum weir_way. */
+	WEIR_STANDING_GOOD = 2,
+};
 
 /*
- * Another backend than one that is ejected: by chance a few times, so that weights hold among the
- * others, then any. NULL: there is none, and the ejected one is as good as any.
+ * How the backend in one slot of a service stands with a source. Proven by itself, and asked in
+ * walks that are no loops to the verifier (bpf_loop): unrolled into connect() they cost it sixty
+ * thousand instructions, and more than it has on 6.1.
  */
-WEIR_FUNCTION struct weir_backend *weir_instead(const struct weir_view *view,
-						const struct weir_service *service, __u32 source)
+WEIR_PROVEN_ONCE int weir_standing(__u32 generation, const struct weir_service *service,
+				   __u32 number, __u32 source)
 {
+	struct weir_view view = {.slot = generation};
 	struct weir_backend *backend;
-	void *slot_table, *backend_table;
-	__u32 start, i;
 
-	if (!view || !service || service->slots == 0)
-		return NULL;
-	slot_table = WEIR_TABLE_OF(slots, view);
-	backend_table = WEIR_TABLE_OF(backends, view);
-	start = bpf_get_prandom_u32();
-	for (i = 0; i < WEIR_SECOND_TRIES; i++) {
-		backend = weir_backend_in(slot_table, backend_table, service,
-					  weir_pick(bpf_get_prandom_u32(), service->slots));
-		if (backend && !weir_is_ejected(source, backend))
-			return backend;
-	}
-	for (i = 0; i < WEIR_ROSTER && i < service->roster; i++) {
-		backend = weir_backend_in(slot_table, backend_table, service,
-					  service->slots + (start + i) % service->roster);
-		if (backend && !weir_is_ejected(source, backend))
-			return backend;
-	}
-	return NULL;
+	if (!service)
+		return WEIR_STANDING_NONE;
+	backend = weir_backend_in(WEIR_TABLE_OF(slots, &view), WEIR_TABLE_OF(backends, &view),
+				  service, number);
+	if (!backend)
+		return WEIR_STANDING_NONE;
+	return weir_is_ejected(source, backend) ? WEIR_STANDING_EJECTED : WEIR_STANDING_GOOD;
+}
+
+#define WEIR_SECOND_TRIES 8
+
+/* What a walk over the backends of a service knows and finds out. */
+struct weir_walk {
+	const struct weir_service *service;
+	__u32 generation; /* its slot */
+	__u32 source;
+	__u32 start;
+	__u32 found; /* slot of a backend that is not ejected, and one more */
+	__u32 ejected;
+};
+
+static long weir_try(__u32 round, struct weir_walk *walk)
+{
+	const struct weir_service *service = walk->service;
+	__u32 number;
+
+	if (round < WEIR_SECOND_TRIES)
+		number = weir_pick(bpf_get_prandom_u32(), service->slots);
+	else
+		number = service->slots + (walk->start + round) % service->roster;
+	if (weir_standing(walk->generation, service, number, walk->source) != WEIR_STANDING_GOOD)
+		return 0;
+	walk->found = number + 1;
+	return 1;
+}
+
+/*
+ * Another than a backend that is ejected: by chance a few times, so that weights hold among the
+ * others, then any. The number of its slot and one more; 0: there is none, and the ejected one is
+ * as good as any.
+ */
+WEIR_PROVEN_ONCE __u32 weir_instead(__u32 generation, const struct weir_service *service,
+				    __u32 source)
+{
+	struct weir_walk walk = {
+		.service = service,
+		.generation = generation,
+		.source = source,
+		.start = bpf_get_prandom_u32(),
+	};
+
+	if (service && service->slots != 0)
+		bpf_loop(WEIR_SECOND_TRIES + service->roster, weir_try, &walk, 0);
+	return walk.found;
+}
+
+static long weir_tally(__u32 number, struct weir_walk *walk)
+{
+	walk->ejected +=
+		weir_standing(walk->generation, walk->service, walk->service->slots + number,
+			      walk->source) == WEIR_STANDING_EJECTED;
+	return 0;
 }
 
 /* Whether one more may be ejected for a source: fewer than all, and no more than the share. */
-WEIR_FUNCTION int weir_may_eject(const struct weir_view *view, const struct weir_service *service,
-				 __u32 source)
+WEIR_PROVEN_ONCE int weir_may_eject(__u32 generation, const struct weir_service *service,
+				    __u32 source)
 {
-	struct weir_backend *backend;
-	void *slot_table, *backend_table;
-	__u32 ejected = 1, i;
+	struct weir_walk walk = {
+		.service = service,
+		.generation = generation,
+		.source = source,
+		.ejected = 1,
+	};
 
-	if (!view || !service)
+	if (!service)
 		return 0;
-	slot_table = WEIR_TABLE_OF(slots, view);
-	backend_table = WEIR_TABLE_OF(backends, view);
-	for (i = 0; i < WEIR_ROSTER && i < service->roster; i++) {
-		backend = weir_backend_in(slot_table, backend_table, service, service->slots + i);
-		ejected += weir_is_ejected(source, backend);
-	}
-	return ejected < service->roster &&
-	       ejected * 100 <= (__u32)service->ejected_percent * service->roster;
+	bpf_loop(service->roster, weir_tally, &walk, 0);
+	return walk.ejected < service->roster &&
+	       walk.ejected * 100 <= (__u32)service->ejected_percent * service->roster;
 }
 
 /* The backend did not answer. */
@@ -121,7 +168,7 @@ WEIR_FUNCTION int weir_backend_failed(const struct weir_socket *socket, int erro
 	if (found->until > now)
 		return 0;
 	if (__sync_fetch_and_add(&found->failures, 1) + 1 < service->ejection_failures ||
-	    !weir_may_eject(&view, service, socket->source))
+	    !weir_may_eject(view.slot, service, socket->source))
 		return 0;
 	found->failures = 0;
 	found->times++;

@@ -164,7 +164,7 @@ struct weir_service {
 	__u32 ejection_ms;       /* the n-th time n times as long */
 	__u16 ejection_failures; /* in a row that eject a backend; 0: none is ever */
 	__u8 ejected_percent;    /* of its backends at most */
-	__u8 roster; /* its backends, once each, in so many slots behind its own; at most WEIR_ROSTER */
+	__u8 roster;             /* its backends, once each, in so many slots behind its own */
 };
 
 #define WEIR_SLOTS_PER_CHUNK 32
@@ -255,7 +255,6 @@ enum weir_socket_flags {
 	WEIR_SOCKET_NEAR = 1 << 7,     /* goes to a workload of this node, not by lo */
 };
 
-#define WEIR_ROSTER           64
 #define WEIR_EJECTION_MOST_MS 300000
 
 /* `ejections`: a backend as one source has met it. */

@@ -20,8 +20,8 @@ import java.util.Optional;
 /** Which services pass over backends that do not answer, and which backends are passed over. */
 final class Ejections {
 
-  /** {@code WEIR_ROSTER}. */
-  private static final int ROSTER = 64;
+  /** What {@code roster} of {@code struct weir_service} can say. */
+  private static final int ROSTER = 255;
 
   private final Map<Integer, OutlierEjection> byService = new HashMap<>();
 
