@@ -7,6 +7,7 @@
  * passes. See bpf-programs/README.md for the order of questions.
  */
 #include "weir/eject.h"
+#include "weir/limit.h"
 #include "weir/socket.h"
 #include "weir/steer.h"
 #include "weir/verdict.h"
@@ -36,6 +37,7 @@ struct weir_finding {
 	__u32 source;
 	__u32 destination; /* workload */
 	__u32 source_identity;
+	__u32 owner;    /* workload that owns the port on this node, where it may be meant; or 0 */
 	__u16 identity; /* of the destination */
 	__u16 port;     /* as judged */
 	__u8 governed;  /* the source is judged */
@@ -194,6 +196,54 @@ WEIR_FUNCTION int weir_may(struct bpf_sock_addr *ctx, struct weir_finding *f,
 	return 1;
 }
 
+/* Asks one limit of a destination. True: go on. */
+WEIR_FUNCTION int weir_within(struct weir_finding *f, const struct weir_request *request,
+			      __u32 destination, __u16 port)
+{
+	__u32 limited;
+
+	if (!f || !request)
+		return 0;
+	limited = weir_limited(f->view.slot, f->source, destination,
+			       port | (__u32)request->protocol << 16, 1);
+	if (!limited)
+		return 1;
+	f->destination = destination;
+	if (!weir_refuse(f, request, limited & 0xffff, WEIR_REASON_RATE_LIMIT))
+		return 0;
+	f->audited = 1;
+	return 1;
+}
+
+/*
+ * Whether one more connection is within the limits of the service and of whom it leads to. What
+ * goes to the proxy reaches no workload yet; the proxy's own connection does.
+ */
+WEIR_FUNCTION int weir_within_limits(struct weir_finding *f, const struct weir_request *request,
+				     const struct weir_service *service)
+{
+	__u32 destination, workload;
+	__u16 port;
+	int within = 1;
+
+	if (!f || !request || !f->view.generation)
+		return 0;
+	destination = f->destination;
+	port = f->port;
+	if (service && (service->flags & WEIR_SERVICE_LIMITED)) {
+		f->port = request->port;
+		within = weir_within(f, request, service->workload, request->port);
+		f->port = port;
+	}
+	workload = destination >= WEIR_FIRST_WORKLOAD ? destination : f->owner;
+	/* Nothing keeps a workload from itself. */
+	if (within && !f->inspect && workload != f->source &&
+	    (f->view.generation->flags & WEIR_GENERATION_LIMITS))
+		within = weir_within(f, request, workload, 0);
+	f->destination = destination;
+	return within;
+}
+
 /* Whose address is it, if it belongs to anybody? Sets destination and identity. Returns whether
  * the address is positively not of this node. */
 WEIR_FUNCTION int weir_resolve(struct weir_finding *f, const struct weir_address *address)
@@ -306,7 +356,8 @@ WEIR_FUNCTION int weir_is_near(const struct weir_view *view, const struct weir_a
 
 /* The storage of a socket, made at need. `birth_cgroup` 0 never is: a socket older than the attach
  * counts as born where it is first used. */
-WEIR_INLINE struct weir_socket *weir_socket_of(struct bpf_sock *sk, __u32 source)
+WEIR_INLINE struct weir_socket *weir_socket_of(struct bpf_sock_addr *ctx, struct bpf_sock *sk,
+					       __u32 source)
 {
 	struct weir_socket *socket = bpf_sk_storage_get(&sockets, sk, NULL, 0);
 
@@ -317,6 +368,7 @@ WEIR_INLINE struct weir_socket *weir_socket_of(struct bpf_sock *sk, __u32 source
 	if (socket) {
 		socket->birth_cgroup = bpf_get_current_cgroup_id();
 		socket->birth_workload = source;
+		socket->netns = bpf_get_netns_cookie(ctx);
 	}
 	return socket;
 }
@@ -488,6 +540,7 @@ WEIR_FUNCTION int weir_may_reach(struct bpf_sock_addr *ctx, struct weir_finding 
 	if (remote || !owner_workload || owner_workload == destination ||
 	    owner_workload == f->source)
 		return 1;
+	f->owner = owner_workload;
 	/* A backend's address was written as that workload's; only one known to be elsewhere cannot
 	 * reach the owner of the port here. */
 	if (!direct && !weir_address_is_loopback(address)) {
@@ -534,7 +587,7 @@ WEIR_PROVEN_ONCE int weir_decide(struct bpf_sock_addr *ctx, struct weir_request 
 	}
 	f.source_identity = weir_identity_of(table, f.source);
 
-	socket = weir_socket_of(sk, f.source);
+	socket = weir_socket_of(ctx, sk, f.source);
 	if (socket && !weir_birth_allows(table, socket, bpf_get_current_cgroup_id(), f.source)) {
 		if (!weir_refuse(&f, request, 0, WEIR_REASON_BIRTH))
 			return WEIR_WAY_REFUSED;
@@ -592,6 +645,11 @@ WEIR_PROVEN_ONCE int weir_decide(struct bpf_sock_addr *ctx, struct weir_request 
 	/* An answer makes no association of its own. */
 	if (f.reply && !f.steered)
 		return WEIR_WAY_STRAIGHT;
+	if (f.governed && request->protocol == WEIR_TCP &&
+	    ((generation->flags & WEIR_GENERATION_LIMITS) ||
+	     (service && (service->flags & WEIR_SERVICE_LIMITED))) &&
+	    !weir_within_limits(&f, request, service))
+		return WEIR_WAY_REFUSED;
 	if (request->protocol == WEIR_TCP && !f.inspect)
 		f.near = weir_is_near(&f.view, f.steered ? &request->steered : &request->address);
 	weir_record(ctx, socket, &f, request);

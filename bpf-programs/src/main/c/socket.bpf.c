@@ -85,6 +85,7 @@ int weir_sock_create(struct bpf_sock *ctx)
 	if (socket) {
 		socket->birth_cgroup = bpf_get_current_cgroup_id();
 		socket->birth_workload = workload;
+		socket->netns = bpf_get_netns_cookie(ctx);
 	}
 	return 1;
 }

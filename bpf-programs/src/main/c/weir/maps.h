@@ -60,6 +60,8 @@ WEIR_TABLE(cidrs, BPF_MAP_TYPE_LPM_TRIE, BPF_F_NO_PREALLOC, struct weir_cidr_key
 WEIR_TABLE(ports, BPF_MAP_TYPE_HASH, BPF_F_NO_PREALLOC, struct weir_port_key, struct weir_port);
 /* Read only with WEIR_GENERATION_PORT_CLASSES. Miss: the port itself. */
 WEIR_TABLE(port_classes, BPF_MAP_TYPE_ARRAY, BPF_F_INNER_MAP, __u32, struct weir_port_classes);
+/* Asked for what is flagged alone. Miss: no limit. */
+WEIR_TABLE(limits, BPF_MAP_TYPE_HASH, BPF_F_NO_PREALLOC, struct weir_limit_key, struct weir_limit);
 
 /* Which slot is in force. Written by the loader with one store. */
 struct {
@@ -130,6 +132,17 @@ struct {
 	__type(key, struct weir_ejection_key);
 	__type(value, struct weir_ejection);
 } ejections SEC(".maps");
+
+/* Written by connect and by the packet hook; the loader takes out what has drained long ago when it
+ * becomes full. Miss: nothing has come yet. Full: refused, and counted. Not an LRU map: what it
+ * forgets would be let through again. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4096); /* * */
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct weir_limit_state_key);
+	__type(value, struct weir_limit_state);
+} limit_states SEC(".maps");
 
 /* Addresses of all network namespaces of this node, written by the loader before a walk over the
  * open connections, read by it. Miss: an address elsewhere. */
@@ -203,6 +216,8 @@ const struct weir_layout {
 	struct weir_port_key port_key;
 	struct weir_port port;
 	struct weir_port_classes port_classes;
+	struct weir_limit_key limit_key;
+	struct weir_limit limit;
 	struct weir_event event;
 	struct weir_origin origin;
 	struct weir_revoked revoked;

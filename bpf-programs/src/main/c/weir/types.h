@@ -22,6 +22,7 @@
 
 #ifndef __VMLINUX_H__
 #include <linux/types.h>
+#include <linux/bpf.h>
 #endif
 
 /* Reserved workloads, and the identities of the same number. */
@@ -54,6 +55,7 @@ enum weir_reason {
 	WEIR_REASON_PORT_OWNED,    /* bind to a port declared by another workload */
 	WEIR_REASON_NO_GENERATION, /* no generation is readable: fail closed */
 	WEIR_REASON_PROTOCOL,      /* a protocol that cannot be governed */
+	WEIR_REASON_RATE_LIMIT,    /* allowed, but more than a TrafficPolicy lets through */
 	WEIR_REASON_MAX,
 };
 
@@ -64,6 +66,7 @@ enum weir_generation_flags {
 	WEIR_GENERATION_CIDRS = 1 << 3,         /* `cidrs` is not empty */
 	WEIR_GENERATION_PORT_CLASSES = 1 << 4,  /* `port_classes` is in use */
 	WEIR_GENERATION_EPERM = 1 << 5,         /* refuse with EPERM instead of ECONNREFUSED */
+	WEIR_GENERATION_LIMITS = 1 << 6,        /* `limits` names workloads */
 };
 
 enum weir_identity_flags {
@@ -82,6 +85,41 @@ enum weir_workload_flags {
 enum weir_service_flags {
 	WEIR_SERVICE_PROXY = 1 << 0,    /* leads to the proxy */
 	WEIR_SERVICE_AFFINITY = 1 << 1, /* sessionAffinity: ClientIP */
+	WEIR_SERVICE_LIMITED = 1 << 2,  /* `limits` names it */
+};
+
+/* How often: `limits` and `limit_states`, see limit.h. */
+struct weir_limit_key {
+	__u32 destination; /* workload number of a service or a workload */
+	__u16 port;        /* virtual port of a service; 0 for a workload */
+	__u8 protocol;     /* TCP: connections; UDP: packets */
+	__u8 pad;
+};
+
+struct weir_limit {
+	__u32 per_second; /* at least 1 */
+	__u32 burst;      /* at most so many at once; at least 1 */
+	__u16 rule;
+	__u16 port; /* of the state: 0 if all ports of the service share one */
+	__u8 each;  /* source workload by itself; 0: all together */
+	__u8 pad[3];
+};
+
+struct weir_limit_state_key {
+	__u32 source; /* workload; 0: all of them */
+	__u32 destination;
+	__u16 port;
+	__u8 protocol;
+	__u8 pad;
+};
+
+/* What has come and not drained yet, in billionths of one, at a time. Of no generation: another rate
+ * drains what is there. */
+struct weir_limit_state {
+	struct bpf_spin_lock lock;
+	__u32 pad;
+	__u64 since; /* CLOCK_BOOTTIME ns */
+	__u64 level;
 };
 
 /* One canonical form: IPv6, or IPv4 as ::ffff:a.b.c.d. */
@@ -225,6 +263,7 @@ struct weir_port_classes {
  * but its number for the log. */
 struct weir_socket {
 	__u64 birth_cgroup;
+	__u64 netns;           /* cookie */
 	__u64 connect_started; /* CLOCK_MONOTONIC ns */
 	__u64 counted_until;   /* of its duration; CLOCK_MONOTONIC_COARSE ns, 0: not established */
 	__u64 sent_bytes;      /* of these so many are in `pairs` already */
@@ -417,6 +456,7 @@ enum weir_counter {
 	WEIR_COUNTER_REVOKED,         /* open connections that were ended */
 	WEIR_COUNTER_EJECTED,         /* times that a backend was ejected for a source */
 	WEIR_COUNTER_REPLIES_REFUSED, /* a socket that has answered before may not answer this peer */
+	WEIR_COUNTER_LIMITS_FULL,     /* no room to count for a limit: refused */
 	WEIR_COUNTER_MAX,
 };
 

@@ -28,7 +28,8 @@ final class Counters {
     CONNECTS,
     REVOKED,
     EJECTED,
-    REPLIES_REFUSED
+    REPLIES_REFUSED,
+    LIMITS_FULL
   }
 
   private static final int AUDITED = 0x80;

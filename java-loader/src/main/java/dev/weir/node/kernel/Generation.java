@@ -36,6 +36,7 @@ record Generation(long number, Map<Table, Contents> contents) {
   private static final int CIDRS = 1 << 3;
   private static final int PORT_CLASSES = 1 << 4;
   private static final int EPERM = 1 << 5;
+  private static final int LIMITS = 1 << 6;
 
   private static final int INGRESS_ISOLATED = 1;
   private static final int EGRESS_ISOLATED = 1 << 1;
@@ -44,6 +45,7 @@ record Generation(long number, Map<Table, Contents> contents) {
   private static final int HANDS_OUT_SOCKETS = 1;
   private static final int SERVICE_PROXY = 1;
   private static final int SERVICE_AFFINITY = 1 << 1;
+  private static final int SERVICE_LIMITED = 1 << 2;
   private static final int ENDPOINT_REMOTE = 1;
 
   private static final int PORTS = 1 << 16;
@@ -105,6 +107,7 @@ record Generation(long number, Map<Table, Contents> contents) {
     private final long netns;
     private final long root;
     private final Ejections ejections;
+    private final Limits limits;
     private final Map<Table, Contents> contents = new EnumMap<>(Table.class);
 
     /**
@@ -131,6 +134,7 @@ record Generation(long number, Map<Table, Contents> contents) {
       this.netns = netns;
       this.root = root;
       this.ejections = new Ejections(plan);
+      this.limits = new Limits(plan);
     }
 
     /** All tables under this number. */
@@ -148,6 +152,7 @@ record Generation(long number, Map<Table, Contents> contents) {
       contents.put(Table.CIDRS, cidrs());
       contents.put(Table.PORTS, ports());
       contents.put(Table.PORT_CLASSES, portClasses());
+      contents.put(Table.LIMITS, limits());
       return new Generation(number, contents);
     }
 
@@ -172,7 +177,8 @@ record Generation(long number, Map<Table, Contents> contents) {
                   | (settings.audit() ? AUDIT : 0)
                   | (plan.cidrs().isEmpty() ? 0 : CIDRS)
                   | (plan.portClasses().isEmpty() ? 0 : PORT_CLASSES)
-                  | (settings.refuseWithEperm() ? EPERM : 0));
+                  | (settings.refuseWithEperm() ? EPERM : 0)
+                  | (limits.onWorkloads() ? LIMITS : 0));
       to.proxyPort().put(out.values(), 0, settings.outboundPort());
       to.meshRule().put(out.values(), 0, 0);
       return out;
@@ -247,7 +253,9 @@ record Generation(long number, Map<Table, Contents> contents) {
             .put(
                 out.values(),
                 out.value(i),
-                (proxy ? SERVICE_PROXY : 0) | (service.affinity() ? SERVICE_AFFINITY : 0));
+                (proxy ? SERVICE_PROXY : 0)
+                    | (service.affinity() ? SERVICE_AFFINITY : 0)
+                    | (limits.holdsFor(service) ? SERVICE_LIMITED : 0));
         int base = out.value(i);
         int roster = ejections.roster(service).size();
         ejections
@@ -344,6 +352,28 @@ record Generation(long number, Map<Table, Contents> contents) {
         key.protocol().put(out.keys(), out.key(i), owner.protocol().ordinal());
         to.workload().put(out.values(), out.value(i), workloads.get(owner.workload()));
         to.identity().put(out.values(), out.value(i), identityOf(owner.workload()));
+      }
+      return out;
+    }
+
+    private Contents limits() {
+      Layouts.LimitKey key = layouts.limitKey;
+      Layouts.Limit to = layouts.limit;
+      Contents out = Contents.hash(limits.rows().size(), key.layout(), to.layout());
+      int i = 0;
+      for (Map.Entry<Limits.Key, Limits.Limit> row : limits.rows().entrySet()) {
+        Limits.Limit limit = row.getValue();
+        int at = out.key(i);
+        int base = out.value(i);
+        key.destination().put(out.keys(), at, workloads.get(row.getKey().destination()));
+        key.port().put(out.keys(), at, row.getKey().port());
+        key.protocol().put(out.keys(), at, row.getKey().protocol().ordinal());
+        to.perSecond().put(out.values(), base, limit.perSecond());
+        to.burst().put(out.values(), base, limit.burst());
+        to.rule().put(out.values(), base, limit.rule());
+        to.port().put(out.values(), base, limit.port());
+        to.each().put(out.values(), base, limit.each() ? 1 : 0);
+        i++;
       }
       return out;
     }

@@ -39,6 +39,9 @@ final class Layouts {
   final RefusalKey refusalKey;
   final Event event;
   final Revoked revoked;
+  final LimitKey limitKey;
+  final Limit limit;
+  final LimitState limitState;
   final EjectionKey ejectionKey;
   final Ejection ejection;
   private final String form;
@@ -66,6 +69,9 @@ final class Layouts {
     refusalKey = new RefusalKey(btf.structure("weir_refusal_key"));
     event = new Event(btf.structure("weir_event"));
     revoked = new Revoked(btf.structure("weir_revoked"));
+    limitKey = new LimitKey(btf.structure("weir_limit_key"));
+    limit = new Limit(btf.structure("weir_limit"));
+    limitState = new LimitState(btf.structure("weir_limit_state"));
     ejectionKey = new EjectionKey(btf.structure("weir_ejection_key"));
     ejection = new Ejection(btf.structure("weir_ejection"));
     form = form(btf);
@@ -104,6 +110,10 @@ final class Layouts {
           "weir_pair_key",
           "weir_pair",
           "weir_refusal_key",
+          "weir_limit_key",
+          "weir_limit",
+          "weir_limit_state_key",
+          "weir_limit_state",
           "weir_ejection_key",
           "weir_ejection",
           "weir_reply_key",
@@ -378,6 +388,31 @@ final class Layouts {
           of.field("hook", 1),
           of.field("reason", 1),
           of.field("comm", COMMAND));
+    }
+  }
+
+  record LimitKey(StructLayout layout, Field destination, Field port, Field protocol) {
+    LimitKey(StructLayout of) {
+      this(of, of.field("destination", 4), of.field("port", 2), of.field("protocol", 1));
+    }
+  }
+
+  record Limit(
+      StructLayout layout, Field perSecond, Field burst, Field rule, Field port, Field each) {
+    Limit(StructLayout of) {
+      this(
+          of,
+          of.field("per_second", 4),
+          of.field("burst", 4),
+          of.field("rule", 2),
+          of.field("port", 2),
+          of.field("each", 1));
+    }
+  }
+
+  record LimitState(StructLayout layout, Field since, Field level) {
+    LimitState(StructLayout of) {
+      this(of, of.field("since", 8), of.field("level", 8));
     }
   }
 

@@ -498,6 +498,7 @@ final class Mesh implements AutoCloseable {
       case CIDRS -> layouts.cidr.layout().size();
       case PORTS -> layouts.port.layout().size();
       case PORT_CLASSES -> layouts.portClasses.size();
+      case LIMITS -> layouts.limit.layout().size();
     };
   }
 

@@ -18,5 +18,7 @@ public enum Reason {
   /** No generation is readable. */
   NO_GENERATION,
   /** A protocol that cannot be governed. */
-  PROTOCOL
+  PROTOCOL,
+  /** Allowed, but more than a TrafficPolicy lets through. */
+  RATE_LIMIT
 }

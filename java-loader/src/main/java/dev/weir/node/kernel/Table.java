@@ -28,7 +28,9 @@ enum Table {
   /** By network namespace, protocol and port. */
   PORTS(BpfMap.Type.HASH),
   /** Classes by port, in chunks. */
-  PORT_CLASSES(BpfMap.Type.ARRAY);
+  PORT_CLASSES(BpfMap.Type.ARRAY),
+  /** By destination, port and protocol. */
+  LIMITS(BpfMap.Type.HASH);
 
   private final BpfMap.Type type;
 

@@ -164,6 +164,7 @@ public final class RefusalLog {
       case NO_BACKEND -> ": the service has no ready backend";
       case PORT_OWNED -> ": the port belongs to another workload";
       case NO_GENERATION -> ": no policy is readable";
+      case RATE_LIMIT -> ": more than the rate limit lets through";
       case PROTOCOL -> ": the protocol cannot be governed";
     };
   }

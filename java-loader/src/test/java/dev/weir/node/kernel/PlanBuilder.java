@@ -268,6 +268,26 @@ final class PlanBuilder {
     return this;
   }
 
+  /** How often a service, with all its ports, or a workload may be reached. */
+  PlanBuilder limits(String target, TrafficPolicy.Setting... rates) {
+    return limits(target, 0, rates);
+  }
+
+  /** How often one port of a service may be reached. */
+  PlanBuilder limits(String target, int port, TrafficPolicy.Setting... rates) {
+    int index = index(target);
+    TrafficPolicy.TargetKind kind =
+        workloads.get(index).kind().equals("Service")
+            ? TrafficPolicy.TargetKind.SERVICE
+            : TrafficPolicy.TargetKind.WORKLOAD;
+    traffic.add(
+        new TrafficPolicy(
+            rule("limit-" + target + "-" + port),
+            List.of(new TrafficPolicy.Target(kind, index, port == 0 ? "" : "named", port)),
+            List.of(rates)));
+    return this;
+  }
+
   PlanBuilder governed(String path) {
     governed.add(path.isEmpty() ? root : root + "/" + path);
     return this;

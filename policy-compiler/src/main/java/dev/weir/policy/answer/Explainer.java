@@ -46,6 +46,7 @@ public final class Explainer {
   private final Remedies remedies;
   private final Routing routing;
   private final RequestRules requests;
+  private final RateLimits limits;
   private final List<Service> services;
 
   /** A question that names nobody, or more than one. */
@@ -67,6 +68,7 @@ public final class Explainer {
     this.authorizations = new Authorizations(analysis);
     this.remedies = new Remedies(analysis, policies, authorizations);
     this.requests = new RequestRules(analysis.cluster(), plan, authorizations, remedies);
+    this.limits = new RateLimits(plan);
     this.services = analysis.steering().services();
   }
 
@@ -83,9 +85,10 @@ public final class Explainer {
 
   /** May {@code from} reach {@code to}, and why? */
   public Explanation explain(Party from, Party to, Protocol protocol, int port) {
-    return to instanceof Party.Virtual service
-        ? service(from, service, protocol, port)
-        : direct(from, to, protocol, port, Asked.CONNECTION);
+    return (to instanceof Party.Virtual service
+            ? service(from, service, protocol, port)
+            : direct(from, to, protocol, port, Asked.CONNECTION))
+        .limited(limits.of(to, protocol, port));
   }
 
   /**

@@ -7,6 +7,7 @@ import dev.weir.policy.plan.Verdict.Decision;
 import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
+import java.util.stream.Stream;
 
 /**
  * Why a connection is allowed or not.
@@ -95,6 +96,25 @@ public record Explanation(
         Optional.of(where));
   }
 
+  /** The same, and what limits it, if it is made. */
+  Explanation limited(List<Finding> limits) {
+    return limits.isEmpty() || !made()
+        ? this
+        : new Explanation(
+            from,
+            to,
+            protocol,
+            port,
+            decision,
+            decidedBy,
+            tier,
+            why,
+            Stream.concat(findings.stream(), limits.stream()).toList(),
+            backends,
+            remedy,
+            routed);
+  }
+
   /** The same, and that this would have it allowed. */
   Explanation by(Optional<Remedy> better) {
     return new Explanation(
@@ -163,6 +183,8 @@ public record Explanation(
     /** It names the port, but not the other side. */
     OTHER_PEER,
     /** It matches, and only reports. */
-    REPORTS
+    REPORTS,
+    /** It lets only so many through of what is allowed. */
+    LIMITS
   }
 }

@@ -3,6 +3,8 @@ package dev.weir.policy.plan;
 
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
+import java.util.stream.Collectors;
 
 /**
  * How much a plan takes in the kernel and on its way to the proxy.
@@ -55,9 +57,30 @@ public record Footprint(List<Table> tables, long proxyBytes) {
     tables.add(hash("endpoints", plan.endpoints().size(), 16, 8));
     tables.add(trie("cidrs", plan.cidrs().size(), 20 + 4));
     tables.add(hash("ports", plan.ports().size(), 16, 8));
+    tables.add(hash("limits", limits(plan), 8, 16));
     tables.add(array("port_classes", plan.portClasses().isEmpty() ? 0 : chunks(1 << 16), 64));
     long proxyBytes = plan.proxy().needed() ? PlanCodec.encode(PlanCodec.forProxy(plan)).length : 0;
     return new Footprint(tables, proxyBytes);
+  }
+
+  /** At most: a service has one for each of its ports, a workload one. */
+  private static long limits(Plan plan) {
+    Map<Integer, Long> ports =
+        plan.traffic().isEmpty()
+            ? Map.of()
+            : plan.services().stream()
+                .collect(Collectors.groupingBy(Service::workload, Collectors.counting()));
+    return plan.traffic().stream()
+        .filter(
+            policy ->
+                policy.settings().stream()
+                    .anyMatch(
+                        setting ->
+                            setting instanceof TrafficPolicy.ConnectionRate
+                                || setting instanceof TrafficPolicy.PacketRate))
+        .flatMap(policy -> policy.targets().stream())
+        .mapToLong(target -> ports.getOrDefault(target.index(), 2L))
+        .sum();
   }
 
   private static long buckets(long rows) {

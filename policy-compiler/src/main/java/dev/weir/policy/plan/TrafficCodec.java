@@ -50,6 +50,7 @@ final class TrafficCodec {
                 out.ordinal(t.kind());
                 out.number(t.index());
                 out.text(t.section());
+                out.number(t.port());
               });
           out.list(p.settings(), s -> write(out, s));
         });
@@ -148,7 +149,8 @@ final class TrafficCodec {
                     () -> {
                       TargetKind kind = in.ordinal(TargetKind.values());
                       boolean place = kind == TargetKind.SERVICE || kind == TargetKind.WORKLOAD;
-                      return new Target(kind, in.index(place ? workloads : rules), in.text());
+                      return new Target(
+                          kind, in.index(place ? workloads : rules), in.text(), number(in));
                     }),
                 in.list(() -> setting(in))));
   }

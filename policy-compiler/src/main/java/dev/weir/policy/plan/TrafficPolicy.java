@@ -35,8 +35,15 @@ public record TrafficPolicy(int rule, List<Target> targets, List<Setting> settin
    * @param kind what it is
    * @param index which one, see {@link TargetKind}
    * @param section port of a Service, listener of a Gateway or rule of a route; empty for all
+   * @param port number of the port of a Service that the section names; else 0
    */
-  public record Target(TargetKind kind, int index, String section) {}
+  public record Target(TargetKind kind, int index, String section, int port) {
+
+    /** The whole of it, or a section that is no port. */
+    public Target(TargetKind kind, int index, String section) {
+      this(kind, index, section, 0);
+    }
+  }
 
   /** One demand. */
   public sealed interface Setting {}

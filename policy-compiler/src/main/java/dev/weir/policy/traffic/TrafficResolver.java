@@ -13,8 +13,11 @@ import dev.weir.policy.model.Resource;
 import dev.weir.policy.model.Service;
 import dev.weir.policy.model.TrafficPolicy;
 import dev.weir.policy.model.Workload;
+import dev.weir.policy.plan.Protocol;
 import dev.weir.policy.plan.TrafficPolicy.CanaryRollback;
+import dev.weir.policy.plan.TrafficPolicy.ConnectionRate;
 import dev.weir.policy.plan.TrafficPolicy.OutlierEjection;
+import dev.weir.policy.plan.TrafficPolicy.PacketRate;
 import dev.weir.policy.plan.TrafficPolicy.ProxyUnavailable;
 import dev.weir.policy.plan.TrafficPolicy.Setting;
 import dev.weir.policy.plan.TrafficPolicy.Target;
@@ -94,14 +97,23 @@ public final class TrafficResolver {
       for (Located<Setting> setting : policy.settings()) {
         conflicts(policy, reference, setting);
         check(policy, resource, setting);
+        rate(reference, resource, setting);
       }
     }
     for (Located<Setting> setting : policy.settings()) {
-      if (!(setting.value() instanceof OutlierEjection) || !byKernel(policy)) {
+      if (!isEnforced(policy, setting.value())) {
         diagnostics.unserved(setting.at(), setting.field(), "is not enforced yet");
       }
     }
     return new dev.weir.policy.plan.TrafficPolicy(places.rule(policy), targets, settings);
+  }
+
+  private boolean isEnforced(TrafficPolicy policy, Setting setting) {
+    return switch (setting) {
+      case ConnectionRate rate -> true;
+      case OutlierEjection ejection -> byKernel(policy);
+      default -> false;
+    };
   }
 
   /**
@@ -139,12 +151,16 @@ public final class TrafficResolver {
     String section = reference.sectionName().orElse("");
     return switch (resource) {
       case Service service -> {
-        if (!section.isEmpty()
-            && service.ports().stream().noneMatch(p -> p.name().equals(section))) {
-          noSection(reference, resource, "port");
-          yield Optional.empty();
+        if (section.isEmpty()) {
+          yield Optional.of(new Target(TargetKind.SERVICE, places.service(service), ""));
         }
-        yield Optional.of(new Target(TargetKind.SERVICE, places.service(service), section));
+        Optional<Service.Port> port =
+            service.ports().stream().filter(p -> p.name().equals(section)).findFirst();
+        if (port.isEmpty()) {
+          noSection(reference, resource, "port");
+        }
+        yield port.map(
+            p -> new Target(TargetKind.SERVICE, places.service(service), section, p.port()));
       }
       case Workload workload ->
           Optional.of(new Target(TargetKind.WORKLOAD, places.workload(workload), ""));
@@ -201,6 +217,38 @@ public final class TrafficResolver {
               + "/"
               + reference.name(),
           "say it in one of the two");
+    }
+  }
+
+  /**
+   * A rate is counted at a virtual address and of one protocol; where there is none, of nothing.
+   */
+  private void rate(Reference reference, Resource resource, Located<Setting> setting) {
+    Optional<Protocol> protocol =
+        switch (setting.value()) {
+          case ConnectionRate rate -> Optional.of(Protocol.TCP);
+          case PacketRate rate -> Optional.of(Protocol.UDP);
+          default -> Optional.empty();
+        };
+    if (protocol.isEmpty() || !(resource instanceof Service service)) {
+      return;
+    }
+    if (service.addresses().isEmpty()) {
+      diagnostics.warning(
+          setting.at(),
+          setting.field(),
+          "nothing is counted for " + service.id() + ", which has no virtual address",
+          "name the Workloads behind it");
+    } else if (service.ports().stream()
+        .noneMatch(
+            port ->
+                port.protocol() == protocol.get()
+                    && reference.sectionName().map(port.name()::equals).orElse(true))) {
+      diagnostics.warning(
+          setting.at(),
+          setting.field(),
+          "is about " + protocol.get() + ", and no such port of " + service.id() + " is",
+          "remove it");
     }
   }
 

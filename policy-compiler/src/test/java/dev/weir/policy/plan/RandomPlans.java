@@ -166,7 +166,8 @@ final class RandomPlans {
     TrafficPolicy.TargetKind kind = one(TrafficPolicy.TargetKind.values());
     boolean place =
         kind == TrafficPolicy.TargetKind.SERVICE || kind == TrafficPolicy.TargetKind.WORKLOAD;
-    return new TrafficPolicy.Target(kind, place ? workload() : rule(), text());
+    return new TrafficPolicy.Target(
+        kind, place ? workload() : rule(), text(), random.nextInt(65536));
   }
 
   private TrafficPolicy.Setting setting() {

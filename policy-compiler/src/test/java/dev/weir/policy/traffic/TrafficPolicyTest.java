@@ -3,9 +3,14 @@ package dev.weir.policy.traffic;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.weir.policy.Analysis;
 import dev.weir.policy.Compilation;
 import dev.weir.policy.PolicyCompiler;
+import dev.weir.policy.answer.Explainer;
+import dev.weir.policy.answer.Explanation;
+import dev.weir.policy.answer.Party;
 import dev.weir.policy.plan.Plan;
+import dev.weir.policy.plan.Protocol;
 import dev.weir.policy.plan.TrafficPolicy.CanaryRollback;
 import dev.weir.policy.plan.TrafficPolicy.CircuitLimits;
 import dev.weir.policy.plan.TrafficPolicy.ConnectionRate;
@@ -70,7 +75,12 @@ class TrafficPolicyTest {
     Compilation compilation = check(yaml);
     assertThat(compilation).isInstanceOf(Compilation.Compiled.class);
     assertThat(compilation.warnings())
-        .allSatisfy(w -> assertThat(w.message()).isEqualTo("is not enforced yet"));
+        .allSatisfy(
+            w ->
+                assertThat(w.message())
+                    .isIn(
+                        "is not enforced yet",
+                        "is about UDP, and no such port of Service default/cart is"));
     return ((Compilation.Compiled) compilation).plan();
   }
 
@@ -104,6 +114,76 @@ class TrafficPolicyTest {
                 List.of(
                     new RequestRate(600, 60, 20, RequestKey.HEADER, "x-tenant"),
                     new RequestRate(1000, 1, 1000, RequestKey.SOURCE_IDENTITY, ""))));
+  }
+
+  @Test
+  void aRateOfConnectionsIsEnforcedWhereThereIsSomethingToCount() {
+    String rate = "  rateLimit: {connections: {perSecond: 10}}\n";
+    assertThat(check(ON_SERVICE + rate).warnings()).isEmpty();
+    assertThat(
+            check(HEAD + "  targetRefs: [{group: weir.dev, kind: Workload, name: a}]\n" + rate)
+                .warnings())
+        .isEmpty();
+    assertThat(
+            plan(HEAD + "  targetRefs: [{kind: Service, name: cart, sectionName: http}]\n" + rate)
+                .traffic()
+                .getFirst()
+                .targets())
+        .singleElement()
+        .satisfies(target -> assertThat(target.port()).isEqualTo(80));
+    assertThat(
+            PolicyCompiler.check(
+                    SourceTree.of(
+                        "f",
+                        SHOP.replace("clusterIP: 10.96.0.2", "clusterIP: None")
+                            + ON_SERVICE.replace("cart", "cart-v2")
+                            + rate))
+                .warnings())
+        .anySatisfy(warning -> assertThat(warning.toString()).contains("has no virtual address"));
+  }
+
+  @Test
+  void explainNamesTheRateLimitsOfWhatIsAllowed() throws Explainer.UnclearException {
+    String rates =
+        """
+        apiVersion: weir.dev/v1alpha1
+        kind: TrafficPolicy
+        metadata: {name: all}
+        spec:
+          targetRefs: [{kind: Service, name: cart-v2}]
+          rateLimit: {connections: {perSecond: 100, burst: 7}}
+        ---
+        apiVersion: weir.dev/v1alpha1
+        kind: TrafficPolicy
+        metadata: {name: one}
+        spec:
+          targetRefs: [{group: weir.dev, kind: Workload, name: a}]
+          rateLimit: {connections: {perSecond: 5, scope: SourceIdentity}}
+        """;
+    Analysis analysis = PolicyCompiler.analyse(SourceTree.of("f", SHOP + rates));
+    Explainer explainer = new Explainer(analysis, (Compilation.Compiled) analysis.compilation());
+    Party host = explainer.party("host", Protocol.TCP, 0);
+
+    assertThat(
+            explainer
+                .explain(
+                    host, explainer.party("service/cart-v2", Protocol.TCP, 80), Protocol.TCP, 80)
+                .findings())
+        .singleElement()
+        .satisfies(
+            finding -> {
+              assertThat(finding.effect()).isEqualTo(Explanation.Effect.LIMITS);
+              assertThat(finding.rule().name()).isEqualTo("all");
+              assertThat(finding.note())
+                  .isEqualTo(
+                      "lets through 100 new connections a second, at most 7 at once,"
+                          + " of all sources together");
+            });
+    assertThat(
+            explainer
+                .explain(host, explainer.party("workload/a", Protocol.TCP, 0), Protocol.TCP, 8080)
+                .findings())
+        .anySatisfy(finding -> assertThat(finding.note()).endsWith("of each source workload"));
   }
 
   @Test
