@@ -237,6 +237,16 @@ final class Fields {
     return Optional.empty();
   }
 
+  /** Warns of a list that an API server refuses for its length. */
+  void atMost(String key, int most) {
+    if (mapping.get(key).orElse(mapping) instanceof Sequence list && list.items().size() > most) {
+      warning(
+          key,
+          "has " + list.items().size() + " items, and an API server refuses more than " + most,
+          "split it");
+    }
+  }
+
   /** A list of numbers. */
   List<Located<Integer>> integers(String key, int min, int max) {
     List<Located<Integer>> result = new ArrayList<>();

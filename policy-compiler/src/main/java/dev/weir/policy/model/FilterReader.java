@@ -22,6 +22,9 @@ final class FilterReader {
           "https?://(\\*|(\\*\\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*)"
               + "(:[1-9][0-9]{0,4})?");
 
+  /** Headers that one filter sets, adds or removes, by the API's schema. */
+  private static final int MAX_EDITS = 16;
+
   /** Where each type keeps what it says. */
   private static final Map<String, String> BODIES =
       Map.of(
@@ -154,8 +157,15 @@ final class FilterReader {
       if (!HttpNames.token(name.value())) {
         fields.error("remove", "\"" + name.value() + "\" is no header name", "");
       }
+      if (remove.contains(name.value())) {
+        fields.warning(
+            "remove", "\"" + name.value() + "\" occurs twice, which an API server refuses", "");
+      }
       remove.add(name.value());
     }
+    fields.atMost("set", MAX_EDITS);
+    fields.atMost("add", MAX_EDITS);
+    fields.atMost("remove", MAX_EDITS);
     fields.finish();
     return new HeaderEdit(set, add, remove);
   }
@@ -256,7 +266,7 @@ final class FilterReader {
 
   private static HttpRoute.Filter mirror(Fields fields) {
     Fields target = fields.mapping("backendRef").orElseGet(() -> fields.empty("backendRef"));
-    Reference reference = GatewayReader.reference(target, "", "Service");
+    Reference reference = RouteReader.backend(target);
     target.finish();
     int numerator = 100;
     int denominator = 100;

@@ -34,6 +34,13 @@ final class GatewayReader {
           ListenerProtocol.TLS_TERMINATE, Set.of("TLSRoute", "TCPRoute"),
           ListenerProtocol.TCP, Set.of("TCPRoute"));
 
+  private static final int MAX_LISTENERS = 64;
+
+  private static final Pattern PROTOCOL =
+      Pattern.compile("([-a-z0-9.]+/)?[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?");
+
+  private static final Pattern KIND = Pattern.compile("[A-Za-z]([-A-Za-z0-9]*[A-Za-z0-9])?");
+
   private final RouteReader limits = new RouteReader();
 
   private GatewayReader() {}
@@ -79,7 +86,8 @@ final class GatewayReader {
       }
       listeners.add(listener);
     }
-    if (listeners.isEmpty() && !spec.has("listeners")) {
+    spec.atMost("listeners", MAX_LISTENERS);
+    if (spec.mappings("listeners").isEmpty()) {
       spec.error("listeners", "is missing or empty", "name at least one listener");
     }
     spec.finish();
@@ -102,6 +110,12 @@ final class GatewayReader {
       } else if (address.isEmpty()) {
         item.error("value", "is no IP address", "an address of this node");
       } else {
+        if (addresses.stream().anyMatch(a -> a.value().equals(address.get()))) {
+          item.warning(
+              "value",
+              "\"" + value.get().value() + "\" occurs twice, which an API server refuses",
+              "");
+        }
         addresses.add(new Located<>(address.get(), value.get().at(), value.get().field()));
       }
     }
@@ -121,6 +135,7 @@ final class GatewayReader {
 
   private Optional<Listener> listener(Fields item) {
     Located<String> name = item.required("name");
+    sectionName(item, "name", name.value());
     Optional<Located<String>> host = item.string("hostname").filter(h -> !h.value().isEmpty());
     String hostname = host.map(h -> hostname(item, "hostname", h)).orElse("");
     if (!item.has("port")) {
@@ -137,6 +152,9 @@ final class GatewayReader {
           case "TLS" -> Optional.of(mode(item, tls));
           case "" -> Optional.empty();
           default -> {
+            if (!PROTOCOL.matcher(text).matches()) {
+              item.error("protocol", "\"" + text + "\" is no protocol", "as HTTP or HTTPS");
+            }
             limits.unserved(item, "protocol", "listeners of protocol " + text + " are not served");
             item.ignore("tls", "allowedRoutes");
             yield Optional.empty();
@@ -283,19 +301,49 @@ final class GatewayReader {
     return hostname;
   }
 
-  static Reference reference(Fields fields, String group, String kind) {
+  /** Notes an error when a text is no name of a listener or rule; none at all is not judged. */
+  private static void sectionName(Fields fields, String key, String name) {
+    if (!name.isEmpty() && !Labels.isSubdomain(name)) {
+      fields.error(key, "\"" + name + "\" is no name", "lower-case letters, digits, '-' and '.'");
+    }
+  }
+
+  /**
+   * Whom something names.
+   *
+   * @param otherGroup of who says none
+   * @param otherKind of who says none
+   */
+  static Reference reference(Fields fields, String otherGroup, String otherKind) {
     OptionalInt port =
         fields
             .integer("port", 1, 65535)
             .map(p -> OptionalInt.of(p.value()))
             .orElse(OptionalInt.empty());
+    String group = fields.text("group", otherGroup);
+    if (!group.isEmpty() && !Labels.isSubdomain(group)) {
+      fields.error("group", "\"" + group + "\" is no group", "as gateway.networking.k8s.io");
+    }
+    String kind = fields.text("kind", otherKind);
+    if (!kind.isEmpty() && (kind.length() > 63 || !KIND.matcher(kind).matches())) {
+      fields.error("kind", "\"" + kind + "\" is no kind", "as Service");
+    }
+    Optional<Located<String>> namespace = fields.string("namespace");
+    if (namespace.isPresent() && !ResourceReader.isLabel(namespace.get().value())) {
+      fields.error(
+          "namespace",
+          "\"" + namespace.get().value() + "\" is not a namespace",
+          "lower-case letters, digits and '-', at most 63");
+    }
+    Optional<String> section = fields.string("sectionName").map(Located::value);
+    sectionName(fields, "sectionName", section.orElse(""));
     Position at = fields.at();
     return new Reference(
-        fields.text("group", group),
-        fields.text("kind", kind),
-        fields.string("namespace").map(Located::value),
+        group,
+        kind,
+        namespace.map(Located::value),
         fields.required("name").value(),
-        fields.string("sectionName").map(Located::value),
+        section,
         port,
         at,
         fields.path());

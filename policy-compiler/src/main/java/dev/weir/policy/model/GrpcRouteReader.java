@@ -40,6 +40,7 @@ final class GrpcRouteReader {
     route.unserved(object, "kind", "GRPCRoutes are not served by the proxy yet");
     List<Reference> parents = route.parents(spec, meta);
     List<String> hostnames = RouteReader.hostnames(spec);
+    RouteReader.count(spec);
     List<HttpRoute.Rule> rules = new ArrayList<>();
     for (Fields item : spec.mappings("rules")) {
       rules.add(rule(item));
@@ -67,7 +68,7 @@ final class GrpcRouteReader {
     List<HttpRoute.Filter> ruleFilters = filters.ofRule(item);
     List<HttpRoute.Backend> backends = new ArrayList<>();
     for (Fields backend : item.mappings("backendRefs")) {
-      Reference reference = GatewayReader.reference(backend, "", "Service");
+      Reference reference = RouteReader.backend(backend);
       int weight = RouteReader.weight(backend);
       backends.add(new HttpRoute.Backend(reference, weight, filters.ofBackend(backend)));
       backend.finish();

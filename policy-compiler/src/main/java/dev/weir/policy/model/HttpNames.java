@@ -17,6 +17,9 @@ final class HttpNames {
   static final Set<String> METHODS =
       Set.of("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH");
 
+  /** Headers, or query parameters, of a match by the API's schema. */
+  private static final int MAX_MATCHES = 16;
+
   private static final Pattern TOKEN = Pattern.compile("[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}");
 
   private HttpNames() {}
@@ -49,6 +52,7 @@ final class HttpNames {
   static List<ValueMatch> matches(Fields fields, String key, boolean header) {
     List<ValueMatch> values = new ArrayList<>();
     Set<String> names = new HashSet<>();
+    fields.atMost(key, MAX_MATCHES);
     for (Fields item : fields.mappings(key)) {
       String type = item.text("type", "Exact");
       Located<String> name = item.required("name");

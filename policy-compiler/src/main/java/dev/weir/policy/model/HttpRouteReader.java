@@ -48,6 +48,7 @@ final class HttpRouteReader {
     object.finish();
     List<Reference> parents = route.parents(spec, meta);
     List<String> hostnames = RouteReader.hostnames(spec);
+    RouteReader.count(spec);
     List<HttpRoute.Rule> rules = new ArrayList<>();
     for (Fields item : spec.mappings("rules")) {
       rules.add(rule(item));
@@ -168,7 +169,7 @@ final class HttpRouteReader {
   }
 
   private HttpRoute.Backend backend(Fields item) {
-    Reference reference = GatewayReader.reference(item, "", "Service");
+    Reference reference = RouteReader.backend(item);
     int weight = RouteReader.weight(item);
     List<HttpRoute.Filter> own = filters.ofBackend(item);
     item.finish();

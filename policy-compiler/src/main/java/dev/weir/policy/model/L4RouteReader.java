@@ -22,6 +22,7 @@ final class L4RouteReader {
           "is missing, which an API server refuses: every server name is meant",
           "name the hosts");
     }
+    RouteReader.count(spec);
     List<L4Route.Backend> backends = new ArrayList<>();
     List<Fields> rules = spec.mappings("rules");
     if (rules.isEmpty()) {
@@ -39,7 +40,7 @@ final class L4RouteReader {
         rule.error("backendRefs", "is missing or empty", "name a Service");
       }
       for (Fields item : items) {
-        Reference reference = GatewayReader.reference(item, "", "Service");
+        Reference reference = RouteReader.backend(item);
         backends.add(new L4Route.Backend(reference, RouteReader.weight(item)));
         item.finish();
       }

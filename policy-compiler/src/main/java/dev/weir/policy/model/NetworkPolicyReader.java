@@ -13,16 +13,10 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
-import java.util.regex.Pattern;
 
 /** Reads {@code networking.k8s.io/v1 NetworkPolicy} and label selectors. */
 final class NetworkPolicyReader {
 
-  private static final Pattern LABEL_VALUE =
-      Pattern.compile("([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?");
-  private static final Pattern LABEL_KEY =
-      Pattern.compile(
-          "([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?");
   private static final Map<String, Operator> OPERATORS =
       Map.of(
           "In", Operator.IN,
@@ -70,6 +64,9 @@ final class NetworkPolicyReader {
             spec.error(
                 "policyTypes", "\"" + type.value() + "\" is no policy type", "Ingress or Egress");
       }
+    }
+    if (types.size() > 2) {
+      spec.warning("policyTypes", "an API server refuses more than two", "name each of them once");
     }
     if (!isolatesEgress && !egress.isEmpty()) {
       spec.lint(
@@ -208,22 +205,12 @@ final class NetworkPolicyReader {
 
   /** A label selector. */
   static LabelSelector selector(Fields fields) {
-    Map<String, String> labels = fields.map("matchLabels");
-    for (Map.Entry<String, String> label : labels.entrySet()) {
-      checkKey(fields, label.getKey());
-      if (!ResourceReader.isPlainWord(label.getValue())
-          && (label.getValue().length() > 63 || !LABEL_VALUE.matcher(label.getValue()).matches())) {
-        fields.error(
-            "matchLabels",
-            "\"" + label.getValue() + "\" is no label value",
-            "at most 63 letters, digits, '-', '_' and '.', alphanumeric at both ends");
-      }
-    }
+    Map<String, String> labels = Labels.selecting(fields, "matchLabels");
     List<Requirement> requirements = new ArrayList<>();
     for (Fields item : fields.mappings("matchExpressions")) {
       Located<String> key = item.required("key");
       if (!key.value().isEmpty()) {
-        checkKey(item, key.value());
+        Labels.checkKey(item, key.value());
       }
       if (!item.has("operator")) {
         item.error("operator", "is missing", "In, NotIn, Exists or DoesNotExist");
@@ -237,18 +224,12 @@ final class NetworkPolicyReader {
         } else if (!wants && !values.isEmpty()) {
           item.error("values", "must be empty for Exists and DoesNotExist", "");
         }
+        values.forEach(value -> Labels.checkValue(item, "values", value));
         requirements.add(new Requirement(key.value(), operator.get(), values));
       }
       item.finish();
     }
     fields.finish();
     return new LabelSelector(labels, requirements, fields.at());
-  }
-
-  private static void checkKey(Fields fields, String key) {
-    if (!ResourceReader.isPlainWord(key)
-        && (key.length() > 317 || !LABEL_KEY.matcher(key).matches())) {
-      fields.error("\"" + key + "\" is no label key", "as app or example.com/app");
-    }
   }
 }

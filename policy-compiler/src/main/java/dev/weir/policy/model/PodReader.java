@@ -44,7 +44,7 @@ final class PodReader {
         new Meta(
             meta.namespace(),
             meta.name(),
-            metadata.map("labels"),
+            Labels.of(metadata),
             meta.annotations(),
             meta.created(),
             meta.at());
@@ -139,12 +139,17 @@ final class PodReader {
 
   private static void ports(Fields container, Set<String> seen, List<Workload.Port> ports) {
     container.warnOfLookalikes("ports");
+    Set<String> here = new HashSet<>();
     for (Fields item : container.mappings("ports")) {
       item.ignore("hostPort", "hostIP");
       String name = item.text("name", "");
       if (!name.isEmpty() && !ServiceReader.portName(name)) {
         item.error(
             "name", "\"" + name + "\" is not a port name", "lower-case letters, digits and '-'");
+      }
+      if (!name.isEmpty() && !here.add(name)) {
+        item.error(
+            "name", "\"" + name + "\" occurs twice in the container", "rename one of the two");
       }
       if (!item.has("containerPort")) {
         item.error("containerPort", "is missing", "");

@@ -27,7 +27,6 @@ import java.util.regex.Pattern;
  */
 public final class ResourceReader {
 
-  private static final Pattern NAME = Pattern.compile("[a-z0-9]([-a-z0-9.]*[a-z0-9])?");
   private static final Pattern NAMESPACE = Pattern.compile("[a-z0-9]([-a-z0-9]*[a-z0-9])?");
 
   /** {@code group/kind} of what decides about traffic and is not read yet, with what to do. */
@@ -391,20 +390,17 @@ public final class ResourceReader {
     if (!namespaced) {
       metadata.ignore("namespace");
     }
-    Map<String, String> labels = metadata.map("labels");
+    Map<String, String> labels = Labels.of(metadata);
     Map<String, String> annotations = metadata.map("annotations");
     String created = metadata.text("creationTimestamp", "");
     metadata.finish();
     if (name.value().isEmpty()) {
       return Optional.empty();
     }
-    if (name.value().indexOf('_') >= 0
-        && name.value().length() <= 253
-        && NAME.matcher(name.value().replace('_', '-')).matches()) {
+    if (name.value().indexOf('_') >= 0 && Labels.isSubdomain(name.value().replace('_', '-'))) {
       metadata.warning(
           "name", "\"" + name.value() + "\" is a name that an API server refuses: it has '_'", "");
-    } else if (!isPlainName(name.value())
-        && (name.value().length() > 253 || !NAME.matcher(name.value()).matches())) {
+    } else if (!isPlainName(name.value()) && !Labels.isSubdomain(name.value())) {
       metadata.error(
           "name",
           "\"" + name.value() + "\" is not a name",

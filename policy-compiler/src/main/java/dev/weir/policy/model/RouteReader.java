@@ -4,6 +4,7 @@ package dev.weir.policy.model;
 import dev.weir.policy.plan.ProxyPlan.SessionPersistence;
 import dev.weir.policy.source.Lint;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
@@ -16,14 +17,17 @@ import java.util.regex.Pattern;
 final class RouteReader {
 
   private static final int MAX_WEIGHT = 1_000_000;
+  private static final int MAX_PARENTS = 32;
+  private static final int MAX_HOSTNAMES = 16;
+  private static final int MAX_RULES = 16;
+  private static final int MAX_MATCHES = 64;
+  private static final int MAX_ALL_MATCHES = 128;
+  private static final int MAX_ITEMS = 16;
 
   /** GEP-2257. */
   private static final Pattern DURATION = Pattern.compile("([0-9]{1,5}(h|m|s|ms)){1,4}");
 
   private static final Pattern DURATION_PART = Pattern.compile("([0-9]{1,5})(ms|h|m|s)");
-
-  private static final Pattern SECTION_NAME =
-      Pattern.compile("[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*");
 
   private final List<Limit> limits = new ArrayList<>();
   private final Set<String> ruleNames = new HashSet<>();
@@ -43,21 +47,27 @@ final class RouteReader {
   }
 
   List<Reference> parents(Fields spec, Meta meta) {
+    spec.atMost("parentRefs", MAX_PARENTS);
     List<Reference> parents = new ArrayList<>();
-    Set<String> distinct = new HashSet<>();
+    Map<List<String>, Boolean> parts = new HashMap<>();
+    Set<List<Object>> distinct = new HashSet<>();
     for (Fields item : spec.mappings("parentRefs")) {
       Reference parent = GatewayReader.reference(item, GatewayReader.GROUP, "Gateway");
       item.finish();
-      String key =
-          String.join(
-              " ",
+      List<String> whole =
+          List.of(
               parent.group(),
               parent.kind(),
               parent.namespace().orElse(meta.namespace()),
-              parent.name(),
-              parent.sectionName().orElse(""),
-              parent.port().toString());
-      if (distinct.add(key)) {
+              parent.name());
+      boolean part = parent.sectionName().isPresent() || parent.port().isPresent();
+      if (parts.getOrDefault(whole, part) != part) {
+        item.warning(
+            "an API server refuses a parent with and without sectionName or port",
+            "name what is meant each time");
+      }
+      parts.put(whole, part);
+      if (distinct.add(List.of(whole, parent.sectionName(), parent.port()))) {
         parents.add(parent);
       } else {
         item.error(
@@ -83,6 +93,7 @@ final class RouteReader {
   }
 
   static List<String> hostnames(Fields spec) {
+    spec.atMost("hostnames", MAX_HOSTNAMES);
     List<String> hostnames = new ArrayList<>();
     for (Located<String> hostname : spec.strings("hostnames")) {
       String name = GatewayReader.hostname(spec, "hostnames", hostname);
@@ -100,13 +111,43 @@ final class RouteReader {
       return "";
     }
     String text = name.get().value();
-    if (text.length() > 253 || !SECTION_NAME.matcher(text).matches()) {
+    if (!Labels.isSubdomain(text)) {
       rule.error("name", "\"" + text + "\" is no name", "lower-case letters, digits, '-' and '.'");
     }
     if (!ruleNames.add(text)) {
       rule.error("name", "\"" + text + "\" occurs twice", "rename one of the two");
     }
     return text;
+  }
+
+  /** Warns of more rules, matches, filters and backends than the API's schema has place for. */
+  static void count(Fields spec) {
+    spec.atMost("rules", MAX_RULES);
+    int matches = 0;
+    for (Fields rule : spec.mappings("rules")) {
+      rule.atMost("matches", MAX_MATCHES);
+      rule.atMost("filters", MAX_ITEMS);
+      rule.atMost("backendRefs", MAX_ITEMS);
+      matches += rule.mappings("matches").size();
+    }
+    if (matches > MAX_ALL_MATCHES) {
+      spec.warning(
+          "rules",
+          "has " + matches + " matches, and an API server refuses more than " + MAX_ALL_MATCHES,
+          "split the route");
+    }
+  }
+
+  /** A backend: a Service needs a port. */
+  static Reference backend(Fields item) {
+    Reference reference = GatewayReader.reference(item, "", "Service");
+    if (reference.group().isEmpty()
+        && reference.kind().equals("Service")
+        && !item.has("port")
+        && !reference.name().isEmpty()) {
+      item.error("port", "is missing", "a backend that is a Service needs one");
+    }
+    return reference;
   }
 
   static int weight(Fields backend) {

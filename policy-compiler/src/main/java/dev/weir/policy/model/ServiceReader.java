@@ -8,6 +8,7 @@ import dev.weir.policy.source.Node.Scalar;
 import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
@@ -56,7 +57,12 @@ final class ServiceReader {
           "to serve it to the outside, put a Gateway in front of it");
     }
     if (type.equals("ExternalName")) {
-      spec.required("externalName");
+      Located<String> name = spec.required("externalName");
+      String host =
+          name.value().endsWith(".") ? name.value().replaceFirst("\\.$", "") : name.value();
+      if (!host.isEmpty() && !Labels.isSubdomain(host.toLowerCase(Locale.ROOT))) {
+        spec.error(name, "\"" + name.value() + "\" is no host name", "as db.example.com");
+      }
     } else {
       spec.ignore("externalName");
     }
@@ -66,8 +72,14 @@ final class ServiceReader {
     }
     List<Located<Address>> addresses = new ArrayList<>();
     boolean headless = addresses(spec, addresses);
+    if (type.equals("ExternalName") && !addresses.isEmpty()) {
+      spec.error(addresses.getFirst(), "does not go with type ExternalName", "remove it");
+    } else if (type.equals("LoadBalancer") && headless) {
+      spec.warning(
+          "type", "is LoadBalancer, which cannot be headless by an API server", "use ClusterIP");
+    }
     List<Service.Port> ports = ports(spec);
-    if (ports.isEmpty() && !headless && !type.equals("ExternalName")) {
+    if (ports.isEmpty() && !spec.has("ports") && !headless && !type.equals("ExternalName")) {
       spec.error("ports", "is missing or empty", "name at least one port");
     }
     Optional<Located<String>> affinity =
@@ -75,7 +87,7 @@ final class ServiceReader {
     if (affinity.isPresent() && !affinity.get().value().equals("ClientIP")) {
       spec.error("sessionAffinity", "is \"" + affinity.get().value() + "\"", "None or ClientIP");
     }
-    Map<String, String> selector = spec.map("selector");
+    Map<String, String> selector = Labels.selecting(spec, "selector");
     spec.finish();
     object.ignore("apiVersion", "kind", "metadata");
     object.finish();
@@ -107,12 +119,18 @@ final class ServiceReader {
       Optional<Address> address = Address.parse(text.value());
       if (address.isEmpty() || address.get().isLoopback()) {
         spec.error(
-            "clusterIPs",
+            text,
             "\"" + text.value() + "\" is not an address a service can have",
             "an IPv4 or IPv6 address that is not loopback, or None");
       } else {
         addresses.add(new Located<>(address.get(), text.at(), text.field()));
       }
+    }
+    if (texts.size() > 2) {
+      spec.error("clusterIPs", "has more than two addresses", "one of each family");
+    } else if (addresses.size() == 2
+        && addresses.getFirst().value().isV4() == addresses.getLast().value().isV4()) {
+      spec.error("clusterIPs", "has two addresses of one family", "one of each family");
     }
     return false;
   }
@@ -125,6 +143,19 @@ final class ServiceReader {
     for (Fields item : items) {
       item.ignore("nodePort");
       String name = item.text("name", "");
+      if (!name.isEmpty() && !ResourceReader.isLabel(name)) {
+        item.error(
+            "name",
+            "\"" + name + "\" is not a port name",
+            "at most 63 lower-case letters, digits and '-', alphanumeric at both ends");
+      }
+      String protocolName = item.text("appProtocol", "");
+      if (!protocolName.isEmpty() && !Labels.isKey(protocolName)) {
+        item.error(
+            "appProtocol",
+            "\"" + protocolName + "\" is no protocol name",
+            "as http, or kubernetes.io/h2c");
+      }
       if (name.isEmpty() && items.size() > 1) {
         item.warning("name", "is missing", "an API server refuses several ports without names");
       }
@@ -148,13 +179,7 @@ final class ServiceReader {
                 .orElse(new PortReference.Numbers(port.get().value(), port.get().value()));
         ports.add(
             new Service.Port(
-                name,
-                port.get().value(),
-                protocol,
-                target,
-                item.text("appProtocol", ""),
-                item.at(),
-                item.path()));
+                name, port.get().value(), protocol, target, protocolName, item.at(), item.path()));
       }
       item.finish();
     }
