@@ -345,12 +345,14 @@ WEIR_FUNCTION struct weir_backend *weir_choose(struct bpf_sock_addr *ctx,
 WEIR_FUNCTION int weir_is_near(const struct weir_view *view, const struct weir_address *address)
 {
 	struct weir_endpoint *endpoint;
+	struct weir_address key;
 	void *table;
 
 	if (!view || !address || weir_address_is_loopback(address))
 		return 0;
+	key = *address; /* as in weir_resolve() */
 	table = WEIR_TABLE_OF(endpoints, view);
-	endpoint = table ? bpf_map_lookup_elem(table, address) : NULL;
+	endpoint = table ? bpf_map_lookup_elem(table, &key) : NULL;
 	return endpoint && !(endpoint->flags & WEIR_ENDPOINT_REMOTE);
 }
 

@@ -159,7 +159,7 @@ WEIR_FUNCTION __u32 weir_transport(struct __sk_buff *ctx, __u8 v4, __u8 protocol
 
 /* Reads addresses, ports and flags of the packet. What cannot be read stays 0 and counts as the
  * opening of a connection. */
-WEIR_FUNCTION int weir_read_packet(struct __sk_buff *ctx, struct weir_arrival *a)
+WEIR_PROVEN_ONCE int weir_read_packet(struct __sk_buff *ctx, struct weir_arrival *a)
 {
 	__u8 protocol, flags = 0;
 	__u32 words[8], at;
@@ -281,7 +281,7 @@ WEIR_FUNCTION int weir_from_elsewhere(struct weir_finding *f, const struct weir_
 }
 
 /* Judges what came in. True: let in. */
-WEIR_FUNCTION int weir_admit(struct __sk_buff *ctx, const struct weir_arrival *a, __u32 slot)
+WEIR_PROVEN_ONCE int weir_admit(struct __sk_buff *ctx, const struct weir_arrival *a, __u32 slot)
 {
 	struct weir_question question = {};
 	struct weir_answer answer = {};
@@ -340,7 +340,7 @@ WEIR_FUNCTION int weir_admit(struct __sk_buff *ctx, const struct weir_arrival *a
  * A datagram to a socket that is not connected. What answers a datagram the socket was allowed to
  * send comes in; anything else is judged, and what is let in may be answered for a while.
  */
-WEIR_FUNCTION int weir_datagram(struct __sk_buff *ctx, const struct weir_arrival *a, __u32 slot)
+WEIR_PROVEN_ONCE int weir_datagram(struct __sk_buff *ctx, const struct weir_arrival *a, __u32 slot)
 {
 	struct weir_reply_key key = {};
 	struct weir_reply reply = {}, *peer;
