@@ -5,7 +5,6 @@ import java.nio.ByteBuffer;
 import java.nio.charset.CharacterCodingException;
 import java.nio.charset.CharsetDecoder;
 import java.nio.charset.StandardCharsets;
-import java.security.MessageDigest;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -39,12 +38,12 @@ final class BinaryReader {
   /**
    * Begins behind the magic word and the version.
    *
-   * @throws PlanFormatException when magic word, version or digest is not as expected
+   * @throws PlanFormatException when magic word, version or checksum is not as expected
    */
   static BinaryReader open(byte[] bytes, byte[] magic, int version, String what)
       throws PlanFormatException {
     int header = magic.length + 2;
-    if (bytes.length < header + BinaryWriter.DIGEST_BYTES
+    if (bytes.length < header + BinaryWriter.CHECKSUM_BYTES
         || !Arrays.equals(bytes, 0, magic.length, magic, 0, magic.length)) {
       throw new PlanFormatException("not a " + what + " (" + bytes.length + " bytes)");
     }
@@ -53,12 +52,14 @@ final class BinaryReader {
       throw new PlanFormatException(
           "a " + what + " of format " + found + "; this version reads format " + version);
     }
-    int end = bytes.length - BinaryWriter.DIGEST_BYTES;
-    MessageDigest digest = BinaryWriter.sha256();
-    digest.update(bytes, 0, end);
-    if (!MessageDigest.isEqual(digest.digest(), Arrays.copyOfRange(bytes, end, bytes.length))) {
+    int end = bytes.length - BinaryWriter.CHECKSUM_BYTES;
+    int checksum = 0;
+    for (int i = end; i < bytes.length; i++) {
+      checksum = checksum << 8 | bytes[i] & 0xff;
+    }
+    if (checksum != BinaryWriter.checksum(bytes, end)) {
       throw new PlanFormatException(
-          "the " + what + " is damaged or cut short: its SHA-256 does not match its content");
+          "the " + what + " is damaged or cut short: its checksum does not match its content");
     }
     BinaryReader reader = new BinaryReader(bytes, end);
     reader.at = header;

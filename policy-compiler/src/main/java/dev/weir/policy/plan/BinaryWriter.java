@@ -2,20 +2,22 @@
 package dev.weir.policy.plan;
 
 import java.nio.charset.StandardCharsets;
-import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
 import java.util.function.Consumer;
+import java.util.zip.CRC32C;
 
 /**
  * Writes the primitives of the plan's binary form: variable-length numbers (7 bits a byte, lowest
- * first), UTF-8 text and lists with a length before them, and at the end a SHA-256 of all of it.
+ * first), UTF-8 text and lists with a length before them, and at the end the CRC-32C (RFC 3720,
+ * appendix B.4) of all of it, highest byte first. It is there for files cut short and bits turned,
+ * not for whoever may write the file, who could write any plan; and it is computed at memory speed,
+ * which a cryptographic digest is not in code that has just started.
  */
 final class BinaryWriter {
 
-  static final int DIGEST_BYTES = 32;
+  static final int CHECKSUM_BYTES = 4;
 
   private byte[] bytes = new byte[1 << 12];
   private int size;
@@ -93,19 +95,19 @@ final class BinaryWriter {
     value.ifPresent(each);
   }
 
-  /** Everything written, with its digest behind it. */
+  /** Everything written, with its checksum behind it. */
   byte[] finish() {
-    MessageDigest digest = sha256();
-    digest.update(bytes, 0, size);
-    raw(digest.digest());
+    int checksum = checksum(bytes, size);
+    for (int shift = 24; shift >= 0; shift -= 8) {
+      u8(checksum >>> shift);
+    }
     return Arrays.copyOf(bytes, size);
   }
 
-  static MessageDigest sha256() {
-    try {
-      return MessageDigest.getInstance("SHA-256");
-    } catch (NoSuchAlgorithmException e) {
-      throw new IllegalStateException("every Java platform has SHA-256", e);
-    }
+  /** Of the first {@code size} bytes. */
+  static int checksum(byte[] bytes, int size) {
+    CRC32C checksum = new CRC32C();
+    checksum.update(bytes, 0, size);
+    return (int) checksum.getValue();
   }
 }

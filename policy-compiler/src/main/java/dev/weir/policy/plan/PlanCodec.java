@@ -11,13 +11,13 @@ import java.util.List;
  * A plan as bytes and back.
  *
  * <p>The form is {@code WEIRPLAN}, two bytes of version, the plan's lists in the order of its
- * components, and the SHA-256 of all before it. The same plan gives the same bytes. It is ours
+ * components, and the CRC-32C of all before it. The same plan gives the same bytes. It is ours
  * alone: a version reads only its own format, since a plan can always be compiled anew.
  */
 public final class PlanCodec {
 
   /** Version of the format; grows with every change of a record of this package. */
-  public static final int VERSION = 5;
+  public static final int VERSION = 6;
 
   private static final byte[] MAGIC = "WEIRPLAN".getBytes(StandardCharsets.US_ASCII);
 
