@@ -17,14 +17,16 @@
 
 #include "types.h"
 
-/* Declares NAME, two slots of inner maps of the given type, key and value. */
+/* Declares NAME, two slots of inner maps of the given type, key and value. By their sizes, for 6.1
+ * takes as inner maps either those that say their types or those that do not (timer_off in
+ * bpf_map_meta_equal), and user space makes ones that do not. */
 #define WEIR_TABLE(name, inner_type, inner_flags, key_type, value_type) \
 	struct name##_inner {                                           \
 		__uint(type, inner_type);                               \
 		__uint(max_entries, 1);                                 \
 		__uint(map_flags, inner_flags);                         \
-		__type(key, key_type);                                  \
-		__type(value, value_type);                              \
+		__uint(key_size, sizeof(key_type));                     \
+		__uint(value_size, sizeof(value_type));                 \
 	};                                                              \
 	struct {                                                        \
 		__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);               \
