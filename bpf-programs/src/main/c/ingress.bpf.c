@@ -39,6 +39,7 @@ struct weir_arrival {
 	__u8 v4;
 	__u8 here; /* sent by this network namespace */
 	__u8 syn;  /* opens a connection; also where that cannot be told */
+	__u8 hook; /* for the event */
 };
 
 /* Counts and reports; true: it passes all the same, in audit mode. No process runs here that the
@@ -81,7 +82,7 @@ WEIR_FUNCTION int weir_turn_away(const struct weir_finding *f, const struct weir
 		event->rule = key.rule;
 		event->port = key.port;
 		event->protocol = key.protocol;
-		event->hook = WEIR_HOOK_INGRESS;
+		event->hook = a->hook;
 		event->reason = key.reason;
 		bpf_ringbuf_submit(event, 0);
 	}
@@ -377,7 +378,7 @@ SEC("cgroup_skb/ingress")
 int weir_ingress(struct __sk_buff *ctx)
 {
 	struct bpf_sock *sk = ctx->sk;
-	struct weir_arrival a = {};
+	struct weir_arrival a = {.hook = WEIR_HOOK_INGRESS};
 	struct weir_socket *socket;
 	struct weir_view view;
 	__u32 state, slot;

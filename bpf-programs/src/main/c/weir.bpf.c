@@ -2,6 +2,7 @@
 /* All programs in one object, so that every map exists once. */
 #include "egress.bpf.c"
 #include "ingress.bpf.c"
+#include "packet.bpf.c"
 #include "socket.bpf.c"
 #include "enroll.bpf.c"
 #include "iterate.bpf.c"

@@ -380,6 +380,8 @@ enum weir_hook {
 	WEIR_HOOK_REVOKE = 6,
 	/* A connection or datagram that came to a socket: cgroup is the socket's, address the peer. */
 	WEIR_HOOK_INGRESS = 7,
+	/* A UDP packet beyond a rate limit. */
+	WEIR_HOOK_PACKET = 8,
 };
 
 struct weir_event {

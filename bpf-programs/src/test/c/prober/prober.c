@@ -11,6 +11,7 @@
 #include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <netinet/udp.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -71,6 +72,8 @@ static const char HELP[] =
 	"      --print-first-byte-stats  same as --read, with --count\n"
 	"  sendto ADDR PORT     an unconnected datagram; prints {\"result\",\"from\",\"line\"}\n"
 	"      --count N --read --text TEXT --bind-port P --from ADDR\n"
+	"      --connected        connect first, then send without an address\n"
+	"      --segment N        have the kernel cut each message into datagrams of N bytes\n"
 	"      --interface NAME   multicast leaves by this one\n"
 	"  race ADDR PORT       threads connect as fast as they can, each connection reads one line;\n"
 	"                       prints {\"connects\",\"seconds\",\"outcomes\"}\n"
@@ -119,8 +122,9 @@ static struct {
 	const char *positional[3];
 	int positionals;
 	long count, send, bind_port, hold, threads, milliseconds, blocks, cycles, timeout, backlog,
-		third_port, blind_port;
-	int origin, echo, read, peername, udp, v6_socket, graceful, from_stdin, reuseport, v6;
+		third_port, blind_port, segment;
+	int origin, echo, read, peername, udp, v6_socket, graceful, from_stdin, reuseport, v6,
+		connected;
 } o = {.count = -1,
        .bind_port = -1,
        .threads = 4,
@@ -172,6 +176,7 @@ static void parse(int argc, char **argv)
 		{"--count", NULL, &o.count, NULL},
 		{"--send", NULL, &o.send, NULL},
 		{"--bind-port", NULL, &o.bind_port, NULL},
+		{"--segment", NULL, &o.segment, NULL},
 		{"--hold", NULL, &o.hold, NULL},
 		{"--threads", NULL, &o.threads, NULL},
 		{"--for", NULL, &o.milliseconds, NULL},
@@ -185,6 +190,7 @@ static void parse(int argc, char **argv)
 		{"--print-first-byte-stats", NULL, NULL, &o.read},
 		{"--peername", NULL, NULL, &o.peername},
 		{"--udp", NULL, NULL, &o.udp},
+		{"--connected", NULL, NULL, &o.connected},
 		{"--v6-socket", NULL, NULL, &o.v6_socket},
 		{"--graceful", NULL, NULL, &o.graceful},
 		{"--stdin", NULL, NULL, &o.from_stdin},
@@ -834,6 +840,10 @@ static int command_sendto(void)
 		failed(o.bind_port >= 0 ? "bind" : "socket");
 	if (o.birth_cgroup && o.cgroup)
 		enter_cgroup(o.cgroup);
+	if (o.segment && setsockopt(fd, SOL_UDP, UDP_SEGMENT, &(int){o.segment}, sizeof(int)))
+		failed("UDP_SEGMENT");
+	if (o.connected && connect(fd, &a.sa, size))
+		failed("connect");
 	for (long i = 0; i < count; i++) {
 		int n = snprintf(buffer, sizeof(buffer), "%s\n", o.text ? o.text : "x");
 		const char *call = "sendto";
@@ -842,7 +852,8 @@ static int command_sendto(void)
 
 		error = 0;
 		*text = 0;
-		if (sendto(fd, buffer, n, 0, &a.sa, size) < 0) {
+		if (sendto(fd, buffer, n, 0, o.connected ? NULL : &a.sa, o.connected ? 0 : size) <
+		    0) {
 			error = errno;
 		} else if (o.read) {
 			call = "recvfrom";

@@ -91,7 +91,7 @@ public record NodeHealth(Map<String, Object> json, String text, List<String> pro
     NodeHealth result() {
       Optional<Current> current = node.current();
       current.ifPresentOrElse(this::generation, this::nothing);
-      kernel(current.isPresent());
+      kernel(current);
       boolean proxyNeeded = current.filter(c -> c.plan().proxy().needed()).isPresent();
       agent(proxyNeeded);
       proxy(current, proxyNeeded);
@@ -140,7 +140,7 @@ public record NodeHealth(Map<String, Object> json, String text, List<String> pro
           .count();
     }
 
-    private void kernel(boolean inForce) {
+    private void kernel(Optional<Current> current) {
       Set<String> programs = pinned("programs");
       Set<String> links = pinned("links");
       json.put("programs", programs);
@@ -158,8 +158,8 @@ public record NodeHealth(Map<String, Object> json, String text, List<String> pro
       }
       Set<String> loose = new TreeSet<>(programs);
       loose.removeAll(links);
-      loose.removeAll(KernelNode.walkers());
-      if (inForce && !loose.isEmpty()) {
+      current.ifPresent(c -> loose.removeAll(KernelNode.unattached(c.plan())));
+      if (current.isPresent() && !loose.isEmpty()) {
         problems.add(
             "not attached: " + String.join(", ", loose) + "; weir apply attaches them again");
       }

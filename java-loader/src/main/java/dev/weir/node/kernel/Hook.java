@@ -18,5 +18,7 @@ public enum Hook {
   /** An open connection that is not allowed any more. */
   REVOKE,
   /** A connection or datagram that came to a socket; it belongs to no process. */
-  INGRESS
+  INGRESS,
+  /** A UDP packet on its way out. */
+  PACKET
 }

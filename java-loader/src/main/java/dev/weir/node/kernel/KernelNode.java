@@ -74,9 +74,16 @@ public final class KernelNode implements AutoCloseable {
     return Probe.missing(places);
   }
 
-  /** Programs that are pinned and attached to nothing: they are run to walk over open sockets. */
-  public static Set<String> walkers() {
-    return Mesh.WALKERS;
+  /**
+   * Programs that are pinned and, with this plan, attached to nothing: those that are run to walk
+   * over open sockets, and the one that looks at packets unless their rate is limited.
+   */
+  public static Set<String> unattached(Plan plan) {
+    Set<String> names = new HashSet<>(Mesh.WALKERS);
+    if (!new Limits(plan).ofPackets()) {
+      names.add(Mesh.PACKET_PROGRAM);
+    }
+    return names;
   }
 
   /** Where this mesh lives. */
@@ -187,7 +194,7 @@ public final class KernelNode implements AutoCloseable {
       Optional<String> unreserved = reservedPorts.reserve(ReservedPorts.declared(plan));
       Revocation revocation = revocation(mesh, programs.layouts());
       mesh.store(new Slot(FIRST_SLOT, Slot.deadline(confirmWithin, SystemCalls.bootNanos())));
-      loaded.attachCgroups(places.cgroupRoot(), proxy);
+      loaded.attachCgroups(places.cgroupRoot(), proxy, new Limits(plan).ofPackets());
       loaded.pin(pins.staged());
       pins.staged().becomes(pins);
       files.writePrograms(programs.hash());
@@ -382,12 +389,19 @@ public final class KernelNode implements AutoCloseable {
       inForce(mesh).ifPresent(current -> reserved.or(ReservedPorts.declared(current.plan())));
     }
     reservedPorts.reserve(reserved).ifPresent(remarks::add);
+    boolean packets = new Limits(plan).ofPackets();
+    if (packets) {
+      Mesh.watchPackets(pins, places.cgroupRoot(), true);
+    }
     Revocation revocation = revocation(mesh, programs.layouts());
     mesh.store(new Slot(before.other(), Slot.deadline(confirmWithin, SystemCalls.bootNanos())));
     final Duration took = took(started);
     final List<Revoked> revoked = revoke(revocation, before.slot(), numbers, remarks);
     if (confirmWithin.isZero()) {
       keepLastGood(plan, keyPairs, remarks);
+      if (!packets) {
+        Mesh.watchPackets(pins, places.cgroupRoot(), false);
+      }
     }
     keepFiles(mesh);
     remarks.addAll(remarks(enrollment, declared, plan));

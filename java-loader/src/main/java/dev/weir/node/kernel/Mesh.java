@@ -34,6 +34,8 @@ final class Mesh implements AutoCloseable {
   private enum Target {
     TRACEPOINT,
     ROOT,
+    /** At the root, but only while a plan asks for it: it runs for each packet. */
+    ROOT_ON_DEMAND,
     PROXY,
     /** Nowhere: it is run when something is to be walked over. */
     ITERATOR
@@ -48,6 +50,7 @@ final class Mesh implements AutoCloseable {
   private static final int CGROUP_SOCKOPT = 25;
   private static final int TRACING = 26;
   private static final int TRACE_ITER = 28;
+  private static final int PACKETS_LEAVE = 1;
 
   /**
    * {@code enum bpf_attach_type}, in the order of attaching: who lives where first, then what
@@ -72,6 +75,7 @@ final class Mesh implements AutoCloseable {
           20, // BPF_CGROUP_UDP6_RECVMSG
           14, // BPF_CGROUP_UDP4_SENDMSG
           15, // BPF_CGROUP_UDP6_SENDMSG
+          PACKETS_LEAVE, // BPF_CGROUP_INET_EGRESS
           10, // BPF_CGROUP_INET4_CONNECT
           11, // BPF_CGROUP_INET6_CONNECT
           0); // BPF_CGROUP_INET_INGRESS: whoever sent before the others were attached is unknown
@@ -93,6 +97,9 @@ final class Mesh implements AutoCloseable {
           Revocation.LIST_TCP,
           Revocation.LIST_UDP,
           OpenConnections.PROGRAM);
+
+  /** Attached only while a plan limits packets. */
+  static final String PACKET_PROGRAM = "weir_packet";
 
   static final String ADDRESSES = "addresses";
   static final String CURRENT = "current";
@@ -125,8 +132,12 @@ final class Mesh implements AutoCloseable {
               new Place(
                   program.attachType() == TRACE_ITER ? Target.ITERATOR : Target.TRACEPOINT, order));
       case CGROUP_SOCKOPT -> Optional.of(new Place(Target.PROXY, order));
-      case CGROUP_SKB, CGROUP_SOCK, SOCK_OPS, CGROUP_SOCK_ADDR ->
-          Optional.of(new Place(Target.ROOT, order));
+      case CGROUP_SKB ->
+          Optional.of(
+              new Place(
+                  program.attachType() == PACKETS_LEAVE ? Target.ROOT_ON_DEMAND : Target.ROOT,
+                  order));
+      case CGROUP_SOCK, SOCK_OPS, CGROUP_SOCK_ADDR -> Optional.of(new Place(Target.ROOT, order));
       default -> Optional.empty();
     };
   }
@@ -208,13 +219,18 @@ final class Mesh implements AutoCloseable {
       }
     }
 
-    /** Attaches what remembers and decides. */
-    void attachCgroups(Path root, Optional<Path> proxy) {
+    /**
+     * Attaches what remembers and decides.
+     *
+     * @param packets whether the plan limits packets
+     */
+    void attachCgroups(Path root, Optional<Path> proxy, boolean packets) {
       for (BpfObject.Program program : declared) {
         Optional<Path> directory =
             switch (targetOf(program)) {
               case TRACEPOINT, ITERATOR -> Optional.empty();
               case ROOT -> Optional.of(root);
+              case ROOT_ON_DEMAND -> packets ? Optional.of(root) : Optional.empty();
               case PROXY -> proxy;
             };
         directory.ifPresent(
@@ -418,7 +434,7 @@ final class Mesh implements AutoCloseable {
   private static void repairLink(
       BpfObject.Program program, Pins pins, Path root, Optional<Path> proxy) {
     Target target = targetOf(program);
-    if (target == Target.ITERATOR) {
+    if (target == Target.ITERATOR || target == Target.ROOT_ON_DEMAND) {
       return;
     }
     Path pin = pins.link(program.name());
@@ -447,6 +463,29 @@ final class Mesh implements AutoCloseable {
           pinOver(made::pin, pin);
         }
       }
+    }
+  }
+
+  /** Has each packet looked at, or none. */
+  static void watchPackets(Pins pins, Path root, boolean wanted) {
+    Path pin = pins.link(PACKET_PROGRAM);
+    Optional<BpfLink> link = openLink(pin);
+    if (!wanted) {
+      link.ifPresent(BpfLink::close);
+      DurableFile.remove(pin);
+      return;
+    }
+    if (link.isPresent()) {
+      try (BpfLink present = link.get()) {
+        if (OptionalLong.of(present.cgroupId()).equals(Enrollment.Hierarchy.id(root))) {
+          return;
+        }
+      }
+    }
+    try (BpfProgram loaded = BpfProgram.open(pins.program(PACKET_PROGRAM));
+        Descriptor cgroup = Descriptor.open(root);
+        BpfLink made = BpfLink.attach(PACKET_PROGRAM, loaded, cgroup, PACKETS_LEAVE)) {
+      pinOver(made::pin, pin);
     }
   }
 

@@ -120,7 +120,7 @@ public final class RefusalLog {
         switch (event.hook()) {
           case BIND -> " bind ";
           case CREATE -> " socket ";
-          case NONE, CONNECT, SENDMSG, MOVED, REVOKE, INGRESS -> " -> ";
+          case NONE, CONNECT, SENDMSG, MOVED, REVOKE, INGRESS, PACKET -> " -> ";
         };
     String text =
         word(event)
@@ -138,6 +138,7 @@ public final class RefusalLog {
             + switch (event.hook()) {
               case INGRESS -> " [came in from ";
               case REVOKE -> " [open to ";
+              case PACKET -> " [packet to ";
               case NONE, CONNECT, SENDMSG, BIND, CREATE, MOVED -> " [" + process + " to ";
             }
             + event.address()

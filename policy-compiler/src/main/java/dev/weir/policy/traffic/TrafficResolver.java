@@ -111,6 +111,7 @@ public final class TrafficResolver {
   private boolean isEnforced(TrafficPolicy policy, Setting setting) {
     return switch (setting) {
       case ConnectionRate rate -> true;
+      case PacketRate rate -> true;
       case OutlierEjection ejection -> byKernel(policy);
       default -> false;
     };
