@@ -190,12 +190,16 @@ final class Fields {
     return string(key).map(Located::value).orElse(otherwise);
   }
 
-  /** A string that must be there; empty, and an error noted, when it is not. */
+  /** A string that must be there; empty, and an error noted, when it is not or holds nothing. */
   Located<String> required(String key) {
     if (!has(key)) {
       diagnostics.error(mapping.at(), path(key), "is missing", "");
     }
-    return string(key).orElse(new Located<>("", at(key), path(key)));
+    Optional<Located<String>> text = string(key);
+    if (text.isPresent() && text.get().value().isEmpty()) {
+      error(key, "is empty", "");
+    }
+    return text.orElse(new Located<>("", at(key), path(key)));
   }
 
   Optional<Located<Integer>> integer(String key, int min, int max) {

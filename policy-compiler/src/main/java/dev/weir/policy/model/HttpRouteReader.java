@@ -94,8 +94,8 @@ final class HttpRouteReader {
     long backend = 0;
     Optional<Fields> timeouts = item.mapping("timeouts");
     if (timeouts.isPresent()) {
-      request = RouteReader.duration(timeouts.get(), "request");
-      backend = RouteReader.duration(timeouts.get(), "backendRequest");
+      request = Durations.read(timeouts.get(), "request");
+      backend = Durations.read(timeouts.get(), "backendRequest");
       if (request > 0 && backend > request) {
         timeouts.get().error("backendRequest", "is longer than request", "make it shorter");
       }
@@ -163,7 +163,7 @@ final class HttpRouteReader {
     }
     // The API leaves the number open; one more try is what does least harm.
     int attempts = fields.integer("attempts", 0, Integer.MAX_VALUE).map(Located::value).orElse(1);
-    long backoff = RouteReader.duration(fields, "backoff");
+    long backoff = Durations.read(fields, "backoff");
     fields.finish();
     return new Retry(codes, attempts, backoff);
   }

@@ -10,8 +10,6 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
-import java.util.regex.Matcher;
-import java.util.regex.Pattern;
 
 /** Reads what all kinds of route share. Collects what is not done yet while it reads. */
 final class RouteReader {
@@ -23,11 +21,6 @@ final class RouteReader {
   private static final int MAX_MATCHES = 64;
   private static final int MAX_ALL_MATCHES = 128;
   private static final int MAX_ITEMS = 16;
-
-  /** GEP-2257. */
-  private static final Pattern DURATION = Pattern.compile("([0-9]{1,5}(h|m|s|ms)){1,4}");
-
-  private static final Pattern DURATION_PART = Pattern.compile("([0-9]{1,5})(ms|h|m|s)");
 
   private final List<Limit> limits = new ArrayList<>();
   private final Set<String> ruleNames = new HashSet<>();
@@ -154,31 +147,6 @@ final class RouteReader {
     return backend.integer("weight", 0, MAX_WEIGHT).map(Located::value).orElse(1);
   }
 
-  /** A duration in milliseconds; 0 when there is none. */
-  static long duration(Fields fields, String key) {
-    Optional<Located<String>> text = fields.string(key);
-    if (text.isEmpty()) {
-      return 0;
-    }
-    if (!DURATION.matcher(text.get().value()).matches()) {
-      fields.error(key, "\"" + text.get().value() + "\" is no duration", "as 500ms, 10s or 1m30s");
-      return 0;
-    }
-    long millis = 0;
-    Matcher part = DURATION_PART.matcher(text.get().value());
-    while (part.find()) {
-      long unit =
-          switch (part.group(2)) {
-            case "h" -> 3_600_000;
-            case "m" -> 60_000;
-            case "s" -> 1000;
-            default -> 1;
-          };
-      millis += Long.parseLong(part.group(1)) * unit;
-    }
-    return millis;
-  }
-
   Optional<SessionPersistence> session(Fields rule) {
     return rule.mapping("sessionPersistence").map(fields -> session(rule, fields));
   }
@@ -202,8 +170,8 @@ final class RouteReader {
           "\"" + name + "\" names no cookie or header",
           "a token of RFC 9110, at most 128 characters");
     }
-    long absolute = duration(fields, "absoluteTimeout");
-    long idle = duration(fields, "idleTimeout");
+    long absolute = Durations.read(fields, "absoluteTimeout");
+    long idle = Durations.read(fields, "idleTimeout");
     boolean permanent = false;
     Optional<Fields> cookie = fields.mapping("cookieConfig");
     if (cookie.isPresent()) {

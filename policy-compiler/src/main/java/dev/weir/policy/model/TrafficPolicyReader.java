@@ -24,7 +24,6 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.Set;
-import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
 /** Reads {@code weir.dev/v1alpha1 TrafficPolicy}. */
@@ -51,7 +50,6 @@ final class TrafficPolicyReader {
   private static final int MAX_RATE = 1_000_000_000;
   private static final int MAX_RATES = 16;
   private static final int MAX_COUNT = 1_000_000;
-  private static final int DAY_MILLIS = 86_400_000;
 
   private static final Map<String, Scope> SCOPES =
       Map.of("Total", Scope.TOTAL, "SourceIdentity", Scope.SOURCE_IDENTITY);
@@ -61,11 +59,6 @@ final class TrafficPolicyReader {
 
   private static final Pattern HOST =
       Pattern.compile("[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*");
-
-  /** Gateway API, Duration (GEP-2257). */
-  private static final Pattern DURATION = Pattern.compile("([0-9]{1,5}(h|m|s|ms)){1,4}");
-
-  private static final Pattern DURATION_PART = Pattern.compile("([0-9]{1,5})(h|ms|m|s)");
 
   private final Fields spec;
   private final List<Reference> targets = new ArrayList<>();
@@ -243,8 +236,8 @@ final class TrafficPolicyReader {
 
   private void outlierEjection(Fields fields) {
     int errors = optional(fields, "consecutiveErrors", 1, MAX_COUNT).orElse(5);
-    int interval = duration(fields, "interval", 10_000);
-    int base = duration(fields, "baseEjectionTime", 30_000);
+    int interval = Durations.withinADay(fields, "interval", 10_000);
+    int base = Durations.withinADay(fields, "baseEjectionTime", 30_000);
     int percent = optional(fields, "maxEjectedPercent", 1, 100).orElse(50);
     fields.finish();
     add(spec, "outlierEjection", SERVED, new OutlierEjection(errors, interval, base, percent));
@@ -290,8 +283,8 @@ final class TrafficPolicyReader {
     if (!host.isEmpty() && (host.length() > 253 || !HOST.matcher(host).matches())) {
       fields.error("host", "\"" + host + "\" is no host name", "as shop.example");
     }
-    int interval = duration(fields, "interval", 10_000);
-    int timeout = duration(fields, "timeout", Math.min(1000, interval));
+    int interval = Durations.withinADay(fields, "interval", 10_000);
+    int timeout = Durations.withinADay(fields, "timeout", Math.min(1000, interval));
     if (timeout > interval) {
       fields.error(
           "timeout", "is longer than interval", "an answer is due before the next question");
@@ -366,7 +359,7 @@ final class TrafficPolicyReader {
     backend.finish();
     Optional<Integer> errors = optional(fields, "errorMarginPercent", 0, 100);
     Optional<Integer> p99 = optional(fields, "p99MarginPercent", 0, MAX_COUNT);
-    int window = duration(fields, "window", 300_000);
+    int window = Durations.withinADay(fields, "window", 300_000);
     int minimum = optional(fields, "minimumRequests", 1, MAX_RATE).orElse(100);
     fields.finish();
     if (errors.isEmpty() && p99.isEmpty()) {
@@ -400,35 +393,5 @@ final class TrafficPolicyReader {
 
   private static Optional<Integer> optional(Fields fields, String key, int min, int max) {
     return fields.integer(key, min, max).map(Located::value);
-  }
-
-  /** Milliseconds, more than 0 and at most a day. */
-  private static int duration(Fields fields, String key, int otherwise) {
-    Optional<Located<String>> text = fields.string(key);
-    if (text.isEmpty()) {
-      return otherwise;
-    }
-    long millis = 0;
-    if (DURATION.matcher(text.get().value()).matches()) {
-      Matcher part = DURATION_PART.matcher(text.get().value());
-      while (part.find()) {
-        long unit =
-            switch (part.group(2)) {
-              case "h" -> 3_600_000;
-              case "m" -> 60_000;
-              case "s" -> 1000;
-              default -> 1;
-            };
-        millis += Long.parseLong(part.group(1)) * unit;
-      }
-    }
-    if (millis <= 0 || millis > DAY_MILLIS) {
-      fields.error(
-          key,
-          "\"" + text.get().value() + "\" is no duration of more than 0 and at most 24h",
-          "as 500ms, 10s or 1m30s");
-      return otherwise;
-    }
-    return (int) millis;
   }
 }

@@ -68,7 +68,7 @@ class SchemaAgreementTest {
   }
 
   /** Paths of all fields that a schema knows, without those of metadata. */
-  private static void fields(Mapping schema, String path, Set<String> found) {
+  static void fields(Mapping schema, String path, Set<String> found) {
     schema
         .get("properties")
         .ifPresent(
