@@ -43,16 +43,20 @@ final class Authorizations {
    * @param request over the connection; empty when only the connection is asked about
    * @param plaintext the source is taken to come from elsewhere and without mutual TLS
    * @param here the connection is made on this node, be it for somebody elsewhere
+   * @param opaque nobody will look at requests: what is sent is led on as it is
    */
-  record Asked(Optional<Request> request, boolean plaintext, boolean here) {
-    static final Asked CONNECTION = new Asked(Optional.empty(), false, false);
+  record Asked(Optional<Request> request, boolean plaintext, boolean here, boolean opaque) {
+    static final Asked CONNECTION = new Asked(Optional.empty(), false, false, false);
+
+    /** A connection of a TCPRoute or of TLS that is passed through. */
+    static final Asked OPAQUE = new Asked(Optional.empty(), false, false, true);
 
     static Asked of(Request request) {
-      return new Asked(Optional.of(request), false, false);
+      return new Asked(Optional.of(request), false, false, false);
     }
 
     Asked fromHere() {
-      return new Asked(request, plaintext, true);
+      return new Asked(request, plaintext, true, opaque);
     }
   }
 
@@ -98,7 +102,7 @@ final class Authorizations {
     boolean enforced = answer.verdict() != Verdict.REFUSE;
     boolean whole = answer.verdict() == Verdict.ALLOW;
     boolean depends = false;
-    if (asked.request().isEmpty()) {
+    if (asked.request().isEmpty() && !asked.opaque()) {
       boolean requests = protocol == Protocol.TCP;
       Before before = questions.before(destination, attributes, requests, false);
       enforced = !strict && before != Before.REFUSE;

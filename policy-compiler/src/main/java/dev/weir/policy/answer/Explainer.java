@@ -96,7 +96,7 @@ public final class Explainer {
    * nobody could tell who it is? The plan is not asked: it knows workloads as they would come.
    */
   public Explanation inPlaintext(Party from, Party to, int port, Optional<Request> request) {
-    return direct(from, to, Protocol.TCP, port, new Asked(request, true, false));
+    return direct(from, to, Protocol.TCP, port, new Asked(request, true, false, false));
   }
 
   /**
@@ -289,8 +289,7 @@ public final class Explainer {
         for (int endpoint : plan.proxy().clusters().get(share.cluster()).endpoints()) {
           Backend backend = plan.backends().get(endpoint);
           Party party = parties.declared(parties.workload(backend.workload()));
-          backends.add(
-              direct(from, party, Protocol.TCP, backend.port(), Asked.CONNECTION.fromHere()));
+          backends.add(direct(from, party, Protocol.TCP, backend.port(), Asked.OPAQUE.fromHere()));
         }
       }
     }
@@ -364,6 +363,11 @@ public final class Explainer {
           List.of());
     }
     VirtualPort virtual = found.get();
+    Asked asked =
+        virtual.front().filter(f -> !f.l4Routes().isEmpty()).isPresent()
+                || protocol == Protocol.TCP && byTcpRoute(to, port)
+            ? Asked.OPAQUE
+            : Asked.CONNECTION;
     List<Explanation> backends = new ArrayList<>();
     for (int target : virtual.proxied() ? routed(virtual) : new TreeSet<>(virtual.targets())) {
       Target backend = analysis.steering().targets().get(target);
@@ -371,21 +375,27 @@ public final class Explainer {
           backend.workload() == Steering.OUTSIDE
               ? new Party.Outside(backend.address())
               : parties.declared(backend.workload());
-      backends.add(direct(from, behind, protocol, backend.port(), Asked.CONNECTION));
+      backends.add(direct(from, behind, protocol, backend.port(), asked));
     }
     if (virtual.proxied()) {
       VerdictIndex.Answer answer =
           index.lookup(parties.identity(from), parties.identity(to), protocol, port);
       String route = rule(virtual.front().orElseThrow().rule()).describe();
-      boolean made = answer.decision() == Decision.INSPECT || answer.decision() == Decision.ALLOW;
+      boolean made =
+          (answer.decision() == Decision.INSPECT || answer.decision() == Decision.ALLOW)
+              && (!asked.opaque()
+                  || backends.isEmpty()
+                  || backends.stream().anyMatch(Explanation::made));
       return answer(
           from,
           to,
           protocol,
           port,
-          made ? Decision.INSPECT : answer.decision(),
+          made
+              ? Decision.INSPECT
+              : answer.decision() == Decision.AUDIT ? Decision.AUDIT : Decision.REFUSE,
           answer.rule(),
-          made ? "proxy" : "kernel",
+          made || answer.decision() == Decision.INSPECT ? "proxy" : "kernel",
           made
               ? route
                   + " chooses a backend by "
@@ -452,6 +462,14 @@ public final class Explainer {
         backends,
         whole.remedy(),
         routed);
+  }
+
+  /** Whether the kernel splits the connections to a port of a service as a TCPRoute says. */
+  private boolean byTcpRoute(Party.Virtual to, int port) {
+    return routing
+        .connection(Entrance.service(to.name(), port), "")
+        .filter(split -> split.kernel() && rule(split.rule()).kind().equals("TCPRoute"))
+        .isPresent();
   }
 
   /** The part of connections that a split leads nowhere. */
@@ -544,8 +562,11 @@ public final class Explainer {
     Decision read = decision(out, in, access);
     // The proxy knows identities: what it leads back to the caller is judged like all of its kind.
     boolean itself = from.equals(to) && !asked.here();
-    // The plan knows no request, and no peer that comes otherwise than it would.
-    boolean asPlanned = asked.request().isEmpty() && !asked.plaintext();
+    // The plan knows no request, and no peer that comes otherwise than it would. What depends on
+    // requests where none will be looked at, as Istio has it of TCP: an ALLOW rule with HTTP
+    // attributes matches nothing, and a DENY rule matches without them.
+    boolean unseen = asked.opaque() && answer.decision() == Decision.INSPECT;
+    boolean asPlanned = asked.request().isEmpty() && !asked.plaintext() && !unseen;
     Decision decision = itself ? Decision.ALLOW : asPlanned || special ? answer.decision() : read;
     boolean refused = decision == Decision.REFUSE || decision == Decision.AUDIT;
     // Where the enforced ones let it pass, the reasons are those of policies in audit.
@@ -582,6 +603,11 @@ public final class Explainer {
                   : byRule.clause().isEmpty()
                       ? "no rule of the ALLOW policies about the destination lets the source in"
                       : byRule.describe() + " denies it";
+    }
+    if (unseen) {
+      why +=
+          "; nobody looks at requests where a route leads connections: an ALLOW rule with HTTP"
+              + " attributes matches nothing there, and a DENY rule matches without them";
     }
     Optional<Remedy> remedy = Optional.empty();
     if (refused) {
@@ -624,7 +650,7 @@ public final class Explainer {
             : access.decisive().isEmpty()
                 ? findings.getFirst().rule()
                 : access.decisive().getFirst().rule(),
-        answer.decision() == Decision.INSPECT ? "proxy" : "kernel",
+        answer.decision() == Decision.INSPECT && (!unseen || asked.here()) ? "proxy" : "kernel",
         why,
         findings,
         List.of(),
