@@ -42,6 +42,7 @@ import java.util.Optional;
 import java.util.Random;
 import java.util.Set;
 import java.util.TreeSet;
+import java.util.stream.IntStream;
 
 /**
  * One cluster, asked three times: what the plan says in the kernel's order of look-ups, what {@code
@@ -137,6 +138,36 @@ final class Oracle {
     }
   }
 
+  /** A question about a connection, and what the reference says. */
+  record Asked(Side from, Side to, Protocol protocol, int port, Outcome expected) {}
+
+  /** A cluster that compiles, to be asked about elsewhere. */
+  static Oracle of(List<String> documents, long seed) {
+    return new Oracle(documents, seed, false);
+  }
+
+  /** Some questions about connections, each pair with the same chance. */
+  List<Asked> connections(int count) {
+    List<Side> from = sides.stream().filter(Side::source).toList();
+    List<Asked> asked = new ArrayList<>();
+    while (asked.size() < count) {
+      Side source = one(from);
+      Side destination = one(sides);
+      if (!source.equals(destination)) {
+        Protocol protocol = one(PROTOCOLS);
+        int port = one(RandomClusters.PORTS);
+        asked.add(
+            new Asked(
+                source,
+                destination,
+                protocol,
+                port,
+                reference.connection(source.party(), destination.party(), protocol, port)));
+      }
+    }
+    return asked;
+  }
+
   /** What the plan says about every pair, protocol and port, in an order that workloads give. */
   static List<Decision> verdicts(List<String> documents) {
     Oracle oracle = new Oracle(documents, 0, true);
@@ -175,16 +206,22 @@ final class Oracle {
     return new Shrunk(rest, last);
   }
 
-  int identity(Workload workload) {
-    return plan.workloads().stream()
+  /** Its index in the plan. */
+  int place(Workload workload) {
+    return IntStream.range(0, plan.workloads().size())
         .filter(
-            w ->
-                w.kind().equals(workload.kind())
-                    && w.namespace().equals(workload.meta().namespace())
-                    && w.name().equals(workload.meta().name()))
+            i -> {
+              dev.weir.policy.plan.Workload w = plan.workloads().get(i);
+              return w.kind().equals(workload.kind())
+                  && w.namespace().equals(workload.meta().namespace())
+                  && w.name().equals(workload.meta().name());
+            })
         .findFirst()
-        .orElseThrow()
-        .identity();
+        .orElseThrow();
+  }
+
+  int identity(Workload workload) {
+    return plan.workloads().get(place(workload)).identity();
   }
 
   private void sides() {

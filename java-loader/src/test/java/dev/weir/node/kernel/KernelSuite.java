@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.weir.node.kernel;
 
+import static org.junit.platform.engine.discovery.DiscoverySelectors.selectClass;
 import static org.junit.platform.engine.discovery.DiscoverySelectors.selectPackage;
 
 import java.io.PrintStream;
@@ -8,7 +9,10 @@ import java.io.PrintWriter;
 import java.io.StringWriter;
 import java.time.Duration;
 import java.util.HashMap;
+import java.util.List;
 import java.util.Map;
+import java.util.stream.Stream;
+import org.junit.platform.engine.DiscoverySelector;
 import org.junit.platform.engine.TestExecutionResult;
 import org.junit.platform.engine.support.descriptor.ClassSource;
 import org.junit.platform.engine.support.descriptor.MethodSource;
@@ -26,10 +30,20 @@ final class KernelSuite {
 
   private KernelSuite() {}
 
+  /**
+   * Runs.
+   *
+   * @param arguments simple names of test classes, in their order; none: all of the package
+   */
   public static void main(String[] arguments) {
+    String here = KernelSuite.class.getPackageName();
+    List<? extends DiscoverySelector> selected =
+        arguments.length == 0
+            ? List.of(selectPackage(here))
+            : Stream.of(arguments).map(name -> selectClass(here + "." + name)).toList();
     LauncherDiscoveryRequest request =
         LauncherDiscoveryRequestBuilder.request()
-            .selectors(selectPackage(KernelSuite.class.getPackageName()))
+            .selectors(selected)
             .configurationParameter("junit.jupiter.execution.timeout.default", "120 s")
             .build();
     Tap tap = new Tap(System.out);
