@@ -85,8 +85,10 @@ public final class PlanBudget {
     check(budget.mapEntries(), footprint.entries(), "entries of kernel maps", most, diagnostics);
     check(
         budget.mapBytes(),
-        footprint.bytesOfBothSlots(),
-        "bytes of kernel maps, two generations",
+        footprint.bytesOfBothSlots()
+            + budget.mapBytes().map(bytes -> (long) bytes.value() / 16 * 7).orElse(0L),
+        "bytes of kernel maps (two generations, and seven sixteenths of what it may take, which are"
+            + " for connections and telemetry)",
         most,
         diagnostics);
     check(

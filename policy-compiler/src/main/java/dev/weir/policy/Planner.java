@@ -308,7 +308,8 @@ final class Planner {
         mesh.outboundPort().value(),
         mesh.metricsPort().value(),
         mesh.healthPort().value(),
-        mesh.proxyCgroup().value());
+        mesh.proxyCgroup().value(),
+        mesh.budget().mapBytes().map(Located::value).orElse(Settings.MAP_BYTES));
   }
 
   private List<Workload> workloads() {

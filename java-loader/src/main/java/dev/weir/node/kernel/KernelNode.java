@@ -166,7 +166,9 @@ public final class KernelNode implements AutoCloseable {
     pins.remove(); // what a killed "down" has left
     pins.staged().remove(); // what a killed "apply" has left
     int room = Integer.highestOneBit(Math.max(1, declared.size())) * 4;
-    Map<String, Integer> sizes = new HashMap<>(TelemetryRoom.here().sizes());
+    int budget = plan.settings().mapBytes();
+    Map<String, Integer> sizes = new HashMap<>(TelemetryRoom.here(budget).sizes());
+    sizes.putAll(ConnectionRoom.within(budget).sizes());
     sizes.putAll(Map.of(Mesh.PATHS, room, Mesh.CGROUPS, room * 2));
     try (Mesh.Loaded loaded = Mesh.load(programs, sizes, way)) {
       Mesh mesh = loaded.mesh();
@@ -345,6 +347,12 @@ public final class KernelNode implements AutoCloseable {
       mesh.store(new Slot(before.other(), 0));
       before = mesh.slot();
       remarks.add("the generation before was never confirmed; it was put out of force first");
+    }
+    if (mesh.map(Mesh.HANDOVERS).maxEntries()
+        != ConnectionRoom.within(plan.settings().mapBytes()).handovers()) {
+      remarks.add(
+          "spec.budget.mapBytes has changed: what was sized by it stays as it is until weir down"
+              + " and weir apply");
     }
     List<Integer> workloads = numbers.workloads(plan);
     List<Integer> rules = numbers.rules(plan);

@@ -26,6 +26,8 @@ import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 import java.util.function.Supplier;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
 
 /** The maps of one mesh, opened. */
 final class Mesh implements AutoCloseable {
@@ -101,6 +103,11 @@ final class Mesh implements AutoCloseable {
   /** Attached only while a plan limits packets. */
   static final String PACKET_PROGRAM = "weir_packet";
 
+  /** Maps whose capacity follows the budget, below what the programs say as well as above. */
+  private static final Set<String> SIZED =
+      Stream.concat(TelemetryRoom.MAPS.stream(), ConnectionRoom.MAPS.stream())
+          .collect(Collectors.toSet());
+
   static final String ADDRESSES = "addresses";
   static final String CURRENT = "current";
   static final String PATHS = "paths";
@@ -110,6 +117,7 @@ final class Mesh implements AutoCloseable {
   static final String COUNTERS = "counters";
   static final String EVENTS = "events";
   static final String EJECTIONS = "ejections";
+  static final String HANDOVERS = "handovers";
   static final String SOCKETS = "sockets";
 
   private final Layouts layouts;
@@ -184,7 +192,7 @@ final class Mesh implements AutoCloseable {
         sizes.forEach(
             (name, entries) ->
                 Optional.ofNullable(object.maps().get(name))
-                    .filter(map -> TelemetryRoom.MAPS.contains(name) || map.maxEntries() < entries)
+                    .filter(map -> SIZED.contains(name) || map.maxEntries() < entries)
                     .ifPresent(map -> map.maxEntries(entries)));
         reuse.forEach(
             (name, map) ->
@@ -273,7 +281,7 @@ final class Mesh implements AutoCloseable {
   /**
    * Loads programs and makes maps.
    *
-   * @param sizes capacity by name: of maps for telemetry exactly, of others at least
+   * @param sizes capacity by name: of maps that fill at run time exactly, of others at least
    */
   static Loaded load(CompiledPrograms compiled, Map<String, Integer> sizes, RevocationWay way) {
     return load(compiled, sizes, Map.of(), way);

@@ -18,9 +18,6 @@ record TelemetryRoom(int pairs, int refusals) {
   /** Maps whose size this is about. */
   static final Set<String> MAPS = Set.of(Mesh.PAIRS, Mesh.REFUSALS);
 
-  /** What all kernel maps together may take, unless the Mesh says otherwise. */
-  static final long NODE_BUDGET = 8L << 20;
-
   /** The ring of events, and per processor the counters and the events' budgets. */
   private static final long RING = 256L << 10;
 
@@ -42,9 +39,13 @@ record TelemetryRoom(int pairs, int refusals) {
   private static final int LEAST = 64;
   private static final int MOST = 8192;
 
-  /** For this machine. */
-  static TelemetryRoom here() {
-    return within(NODE_BUDGET / 4, BpfMap.possibleCpus());
+  /**
+   * For this machine.
+   *
+   * @param budget bytes of all kernel maps together
+   */
+  static TelemetryRoom here(long budget) {
+    return within(budget / 4, BpfMap.possibleCpus());
   }
 
   /**

@@ -13,7 +13,7 @@ final class VerdictTable {
   static final int BUCKET_ROWS = 8;
 
   /** Rows per hundred places above which the table doubles: beyond it rows often do not place. */
-  private static final int MAX_LOAD_PERCENT = 76;
+  private static final int MAX_LOAD_PERCENT = 80;
 
   /** Largest number of buckets: 2^20 are 64 MiB, eight million rows. */
   private static final int MAX_BUCKETS = 1 << 20;
@@ -66,13 +66,33 @@ final class VerdictTable {
       int first = (int) hash & mask;
       int second = (int) (hash >>> 32) & mask;
       int bucket = fill[second] < fill[first] ? second : first;
-      if (fill[bucket] == BUCKET_ROWS) {
+      if (fill[bucket] == BUCKET_ROWS
+          && !makeRoom(table, fill, first, seed)
+          && !makeRoom(table, fill, second, seed)) {
         return new long[0];
       }
+      bucket = fill[second] < fill[first] ? second : first;
       table[bucket * BUCKET_ROWS + fill[bucket]] = row;
       fill[bucket]++;
     }
     return table;
+  }
+
+  /** Moves a row of a full bucket to its other one, if any has room there. */
+  private static boolean makeRoom(long[] table, byte[] fill, int bucket, long seed) {
+    for (int i = bucket * BUCKET_ROWS; i < (bucket + 1) * BUCKET_ROWS; i++) {
+      long hash = hash(table[i] & KEY, seed);
+      int first = (int) hash & fill.length - 1;
+      int other = first == bucket ? (int) (hash >>> 32) & fill.length - 1 : first;
+      if (fill[other] < BUCKET_ROWS) {
+        table[other * BUCKET_ROWS + fill[other]++] = table[i];
+        fill[bucket]--;
+        table[i] = table[bucket * BUCKET_ROWS + fill[bucket]];
+        table[bucket * BUCKET_ROWS + fill[bucket]] = 0;
+        return true;
+      }
+    }
+    return false;
   }
 
   /** {@code weir_hash}. */

@@ -7,6 +7,7 @@ import dev.weir.node.bpf.BpfException;
 import dev.weir.node.bpf.BpfMap;
 import dev.weir.node.bpf.Errno;
 import dev.weir.policy.plan.Protocol;
+import dev.weir.policy.plan.Settings;
 import dev.weir.policy.plan.Verdict.Decision;
 import java.io.IOException;
 import java.nio.ByteBuffer;
@@ -24,7 +25,7 @@ import org.junit.jupiter.params.provider.ValueSource;
 @Tag("kernel")
 final class TelemetryRoomTest {
 
-  private static final long QUARTER = TelemetryRoom.NODE_BUDGET / 4;
+  private static final long QUARTER = Settings.MAP_BYTES / 4;
   private static final int PORT = 5432;
 
   @RegisterExtension final KernelTest kernel = new KernelTest();
@@ -83,8 +84,8 @@ final class TelemetryRoomTest {
   @Test
   void mapsInTheKernelHaveThatSizeAndFilledToTheBrimTakeNoMoreThanTheQuarter() throws IOException {
     applyAndServe();
-    assertThat(fill(Mesh.PAIRS)).isEqualTo(TelemetryRoom.here().pairs());
-    assertThat(fill(Mesh.REFUSALS)).isEqualTo(TelemetryRoom.here().refusals());
+    assertThat(fill(Mesh.PAIRS)).isEqualTo(TelemetryRoom.here(Settings.MAP_BYTES).pairs());
+    assertThat(fill(Mesh.REFUSALS)).isEqualTo(TelemetryRoom.here(Settings.MAP_BYTES).refusals());
     long bytes = 0;
     for (String name : List.of("pairs", "refusals", "events", "event_budgets", "counters")) {
       bytes += memlock(name);

@@ -21,7 +21,7 @@ public record Footprint(List<Table> tables, long proxyBytes) {
   /** Rows of one bucket of verdicts, and how full the loader fills them. */
   private static final int BUCKET_ROWS = 8;
 
-  private static final int MAX_LOAD_PERCENT = 76;
+  private static final int MAX_LOAD_PERCENT = 80;
 
   private static final int HASH_ELEMENT = 48;
   private static final int HASH_BUCKET = 16;

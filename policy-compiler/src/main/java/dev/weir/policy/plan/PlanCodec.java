@@ -239,6 +239,7 @@ public final class PlanCodec {
     out.number(settings.metricsPort());
     out.number(settings.healthPort());
     out.text(settings.proxyCgroup());
+    out.number(settings.mapBytes());
   }
 
   static Plan read(BinaryReader in) throws PlanFormatException {
@@ -386,7 +387,8 @@ public final class PlanCodec {
         in.integer(0xffff),
         in.integer(0xffff),
         in.integer(0xffff),
-        in.text());
+        in.text(),
+        in.integer(Integer.MAX_VALUE));
   }
 
   private static Verdict verdict(BinaryReader in, int identities, int rules)

@@ -17,6 +17,8 @@ import java.util.List;
  * @param metricsPort the node's scrape port
  * @param healthPort the node's health port
  * @param proxyCgroup path from the cgroup2 root in which the proxy lives
+ * @param mapBytes what all kernel maps together are to take at most; those that fill up at run time
+ *     are sized by it
  */
 public record Settings(
     String mesh,
@@ -29,7 +31,39 @@ public record Settings(
     int outboundPort,
     int metricsPort,
     int healthPort,
-    String proxyCgroup) {
+    String proxyCgroup,
+    int mapBytes) {
+
+  /** What all kernel maps together may take, unless the Mesh says otherwise. */
+  public static final int MAP_BYTES = 8 << 20;
+
+  /** With the usual {@link #MAP_BYTES}. */
+  public Settings(
+      String mesh,
+      boolean defaultDeny,
+      boolean hostGoverned,
+      List<ManagementRule> managementAllow,
+      List<String> governedCgroups,
+      boolean audit,
+      boolean refuseWithEperm,
+      int outboundPort,
+      int metricsPort,
+      int healthPort,
+      String proxyCgroup) {
+    this(
+        mesh,
+        defaultDeny,
+        hostGoverned,
+        managementAllow,
+        governedCgroups,
+        audit,
+        refuseWithEperm,
+        outboundPort,
+        metricsPort,
+        healthPort,
+        proxyCgroup,
+        MAP_BYTES);
+  }
 
   /** Copies the lists. */
   public Settings {

@@ -91,7 +91,8 @@ final class RandomPlans {
             port(),
             port(),
             port(),
-            text()),
+            text(),
+            random.nextInt(Integer.MAX_VALUE)),
         exactly(
             workloads,
             () ->
