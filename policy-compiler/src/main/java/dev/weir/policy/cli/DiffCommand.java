@@ -5,6 +5,7 @@ import dev.weir.policy.Analysis;
 import dev.weir.policy.Compilation;
 import dev.weir.policy.PolicyCompiler;
 import dev.weir.policy.answer.RouteDifference;
+import dev.weir.policy.answer.ServiceDifference;
 import dev.weir.policy.connectivity.Difference;
 import dev.weir.policy.json.JsonRows;
 import dev.weir.policy.plan.Plan;
@@ -71,6 +72,7 @@ public final class DiffCommand implements Callable<Integer> {
         routes =
             RouteDifference.between(
                 older, before.steering(), later, after.steering(), row -> rows.add(fields(row)));
+        ServiceDifference.between(before.cluster(), after.cluster(), row -> rows.add(fields(row)));
       }
       direction = both(direction, routes);
     } else {
@@ -79,11 +81,18 @@ public final class DiffCommand implements Callable<Integer> {
       routes =
           RouteDifference.between(
               older, before.steering(), later, after.steering(), row -> out.println(text(row)));
+      boolean services =
+          ServiceDifference.between(
+              before.cluster(), after.cluster(), row -> out.println(text(row)));
       direction = both(direction, routes);
       out.println(
           switch (direction) {
             case EQUAL ->
-                routes.changed() ? "equal: requests reach the same services as before" : "equal";
+                services
+                    ? "equal: what is allowed is the same, but services lead elsewhere"
+                    : routes.changed()
+                        ? "equal: requests reach the same services as before"
+                        : "equal";
             case WIDENED -> "widened";
             case NARROWED -> "narrowed";
             case BOTH -> "widened and narrowed";
@@ -139,6 +148,28 @@ public final class DiffCommand implements Callable<Integer> {
     fields.put("method", row.method());
     fields.put("headers", row.headers());
     fields.put("query", row.query());
+    return fields;
+  }
+
+  private String text(ServiceDifference.Row row) {
+    return coloured(row.change())
+        + ": "
+        + row.service()
+        + ": leads to "
+        + row.before()
+        + " => "
+        + row.after();
+  }
+
+  private static Map<String, Object> fields(ServiceDifference.Row row) {
+    Map<String, Object> fields = new LinkedHashMap<>();
+    fields.put("kind", "service");
+    fields.put("change", row.change());
+    fields.put("src", row.service());
+    fields.put("dst", "");
+    fields.put("old", row.before());
+    fields.put("new", row.after());
+    fields.put("note", "");
     return fields;
   }
 

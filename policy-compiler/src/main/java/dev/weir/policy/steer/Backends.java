@@ -21,6 +21,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
+import java.util.SortedSet;
 import java.util.TreeMap;
 import java.util.TreeSet;
 
@@ -340,6 +341,25 @@ final class Backends {
       }
     }
     return List.copyOf(behind);
+  }
+
+  /** Who gets the connections to a port of a service: workloads with their ports, addresses. */
+  SortedSet<Led> led(Backing backing) {
+    SortedSet<Led> led = new TreeSet<>();
+    Service service = service(backing);
+    Service.Port port = port(backing);
+    for (int w : selected(service)) {
+      Workload workload = cluster.workloads().get(w);
+      for (int number : numbers(workload, port)) {
+        led.add(new Led(workload.meta().qualifiedName() + "[" + workload.kind() + "]", number));
+      }
+    }
+    for (Target target : targets(service, port, Optional.empty(), false)) {
+      if (target.workload() == Steering.OUTSIDE) {
+        led.add(new Led(target.address().toString(), target.port()));
+      }
+    }
+    return led;
   }
 
   /** Finds virtual addresses that cannot be, and services that lead nowhere. */
