@@ -552,6 +552,33 @@ WEIR_FUNCTION int weir_may_reach(struct bpf_sock_addr *ctx, struct weir_finding 
 	return weir_may(ctx, f, request, owner_workload, owner_identity);
 }
 
+/* Whether nobody listens at the proxy's port, in the namespace of who asks. */
+WEIR_PROVEN_ONCE int weir_proxy_gone(struct bpf_sock_addr *ctx, __u16 port, __u8 v4)
+{
+	struct bpf_sock_tuple tuple = {};
+	struct bpf_sock *sk;
+	__u32 size;
+	int gone = 1;
+
+	if (v4) {
+		size = sizeof(tuple.ipv4);
+		tuple.ipv4.saddr = WEIR_V4_LOOPBACK;
+		tuple.ipv4.daddr = WEIR_V4_LOOPBACK;
+		tuple.ipv4.dport = bpf_htons(port);
+	} else {
+		size = sizeof(tuple.ipv6);
+		tuple.ipv6.saddr[3] = bpf_htonl(1);
+		tuple.ipv6.daddr[3] = bpf_htonl(1);
+		tuple.ipv6.dport = bpf_htons(port);
+	}
+	sk = bpf_sk_lookup_tcp(ctx, &tuple, size, BPF_F_CURRENT_NETNS, 0);
+	if (sk) {
+		gone = sk->state != WEIR_STATE_LISTEN;
+		bpf_sk_release(sk);
+	}
+	return gone;
+}
+
 WEIR_PROVEN_ONCE int weir_decide(struct bpf_sock_addr *ctx, struct weir_request *request)
 {
 	struct weir_finding f = {};
@@ -605,7 +632,10 @@ WEIR_PROVEN_ONCE int weir_decide(struct bpf_sock_addr *ctx, struct weir_request 
 	if (!service) {
 		if (f.governed && !weir_may_reach(ctx, &f, request, 1))
 			return WEIR_WAY_REFUSED;
-	} else if (service->flags & WEIR_SERVICE_PROXY) {
+	} else if ((service->flags & WEIR_SERVICE_PROXY) &&
+		   !((service->flags & WEIR_SERVICE_BYPASS) &&
+		     weir_proxy_gone(ctx, generation->proxy_port,
+				     weir_address_is_v4(&request->address)))) {
 		f.destination = service->workload;
 		f.identity = service->identity;
 		if (f.governed && !weir_may(ctx, &f, request, f.destination, f.identity))

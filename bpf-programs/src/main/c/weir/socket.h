@@ -39,6 +39,7 @@
 #define SOCK_RAW    3
 
 #define WEIR_STATE_ESTABLISHED 1 /* of a connected UDP socket as well */
+#define WEIR_STATE_LISTEN      10
 
 /* How long after a datagram its answer passes. */
 #define WEIR_REPLY_NS 60000000000ULL

@@ -86,6 +86,8 @@ enum weir_service_flags {
 	WEIR_SERVICE_PROXY = 1 << 0,    /* leads to the proxy */
 	WEIR_SERVICE_AFFINITY = 1 << 1, /* sessionAffinity: ClientIP */
 	WEIR_SERVICE_LIMITED = 1 << 2,  /* `limits` names it */
+	WEIR_SERVICE_BYPASS =
+		1 << 3, /* with WEIR_SERVICE_PROXY: to its slots while nobody listens there */
 };
 
 /* How often: `limits` and `limit_states`, see limit.h. */

@@ -46,6 +46,7 @@ record Generation(long number, Map<Table, Contents> contents) {
   private static final int SERVICE_PROXY = 1;
   private static final int SERVICE_AFFINITY = 1 << 1;
   private static final int SERVICE_LIMITED = 1 << 2;
+  private static final int SERVICE_BYPASS = 1 << 3;
   private static final int ENDPOINT_REMOTE = 1;
 
   private static final int PORTS = 1 << 16;
@@ -254,6 +255,7 @@ record Generation(long number, Map<Table, Contents> contents) {
                 out.values(),
                 out.value(i),
                 (proxy ? SERVICE_PROXY : 0)
+                    | (proxy && !service.slots().isEmpty() ? SERVICE_BYPASS : 0)
                     | (service.affinity() ? SERVICE_AFFINITY : 0)
                     | (limits.holdsFor(service) ? SERVICE_LIMITED : 0));
         int base = out.value(i);

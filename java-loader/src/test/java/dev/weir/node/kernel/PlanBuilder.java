@@ -243,6 +243,11 @@ final class PlanBuilder {
 
   /** A virtual address that leads to the proxy. */
   PlanBuilder proxied(String name, String address, int port) {
+    return proxied(name, address, port, List.of());
+  }
+
+  /** A virtual address that leads to the proxy, and to these backends while there is none. */
+  PlanBuilder proxied(String name, String address, int port, List<Integer> otherwise) {
     int workload = serviceWorkload(name);
     services.add(
         new Service(
@@ -253,7 +258,7 @@ final class PlanBuilder {
             Service.Tier.PROXY,
             workloads.get(workload).identity(),
             false,
-            List.of()));
+            otherwise));
     virtualServices.add(new ProxyPlan.VirtualService(workload, address(address), port, List.of()));
     return this;
   }

@@ -14,7 +14,8 @@ import java.util.List;
  * @param identity with {@link Tier#PROXY}: destination identity of its verdicts; else 0
  * @param affinity {@code sessionAffinity: ClientIP}
  * @param slots backends by slot: weights are exact counts of slots; empty when there is no backend
- *     or the proxy chooses
+ *     or the proxy chooses. With {@link Tier#PROXY}: where connections are led while there is no
+ *     proxy
  */
 public record Service(
     int workload,

@@ -10,6 +10,7 @@ import dev.weir.policy.model.Reference;
 import dev.weir.policy.model.Resource;
 import dev.weir.policy.model.Route;
 import dev.weir.policy.model.Service;
+import dev.weir.policy.model.TrafficPolicy;
 import dev.weir.policy.plan.Address;
 import dev.weir.policy.plan.Protocol;
 import dev.weir.policy.plan.ProxyPlan;
@@ -17,6 +18,9 @@ import dev.weir.policy.plan.ProxyPlan.ConsumerRoutes;
 import dev.weir.policy.plan.ProxyPlan.Match;
 import dev.weir.policy.plan.ProxyPlan.PathMatch;
 import dev.weir.policy.plan.ProxyPlan.WeightedBackend;
+import dev.weir.policy.plan.TrafficPolicy.ProxyUnavailable;
+import dev.weir.policy.plan.TrafficPolicy.Setting;
+import dev.weir.policy.plan.TrafficPolicy.Unavailable;
 import dev.weir.policy.source.Diagnostics;
 import dev.weir.policy.steer.Attachment.ServiceRoutes;
 import dev.weir.policy.steer.Steering.Front;
@@ -56,6 +60,7 @@ public final class Steerer {
   private final Listeners listeners;
   private final BackendTlsPolicies tls;
   private final Split split;
+  private final List<TrafficPolicy> policies;
 
   /** Clusters in use, and the lowest rule that leads to each. */
   private final TreeMap<Backing, Integer> used = new TreeMap<>();
@@ -95,6 +100,7 @@ public final class Steerer {
     this.backends = new Backends(cluster, grants, diagnostics);
     this.listeners = new Listeners(cluster, grants, diagnostics);
     this.tls = new BackendTlsPolicies(cluster, diagnostics);
+    this.policies = cluster.all(TrafficPolicy.class);
     this.split = new Split(cluster, backends, diagnostics);
   }
 
@@ -136,7 +142,7 @@ public final class Steerer {
           Backing backing = new Backing(s, p);
           List<Target> here =
               work.containsKey(backing)
-                  ? List.of()
+                  ? bypassing(backing, address.value().isV4())
                   : split.slots(backing, routes(backing), address.value().isV4());
           slots.add(here);
           all.addAll(here);
@@ -176,6 +182,32 @@ public final class Steerer {
         planned,
         listenerRules,
         listeners.keyPairs());
+  }
+
+  /** Where connections for the proxy are led while it is gone: as without routes, if it is said. */
+  private List<Target> bypassing(Backing backing, boolean v4) {
+    Service service = backends.service(backing);
+    Optional<Unavailable> whole = Optional.empty();
+    Optional<Unavailable> own = Optional.empty();
+    for (TrafficPolicy policy : policies) {
+      for (Located<Setting> setting : policy.settings()) {
+        if (setting.value() instanceof ProxyUnavailable unavailable
+            && policy.meta().namespace().equals(service.meta().namespace())) {
+          for (Reference target : policy.targets()) {
+            if (target.kind().equals("Service") && target.name().equals(service.meta().name())) {
+              if (target.sectionName().isEmpty()) {
+                whole = Optional.of(unavailable.action());
+              } else if (target.sectionName().get().equals(backends.port(backing).name())) {
+                own = Optional.of(unavailable.action());
+              }
+            }
+          }
+        }
+      }
+    }
+    return (own.isPresent() ? own : whole).filter(Unavailable.BYPASS::equals).isPresent()
+        ? split.slots(backing, Optional.empty(), v4)
+        : List.of();
   }
 
   private List<KernelSplit> kernelSplits(Map<Backing, Work> work) {
@@ -385,7 +417,13 @@ public final class Steerer {
                   port.port(),
                   port.protocol(),
                   service.clientIpAffinity().isPresent() && front.isEmpty(),
-                  here.stream().filter(t -> t != Steering.NOWHERE).sorted().distinct().toList(),
+                  front.isPresent()
+                      ? List.of()
+                      : here.stream()
+                          .filter(t -> t != Steering.NOWHERE)
+                          .sorted()
+                          .distinct()
+                          .toList(),
                   here,
                   front,
                   front.isPresent()

@@ -112,6 +112,7 @@ public final class TrafficResolver {
     return switch (setting) {
       case ConnectionRate rate -> true;
       case PacketRate rate -> true;
+      case ProxyUnavailable unavailable -> true;
       case OutlierEjection ejection -> byKernel(policy);
       default -> false;
     };

@@ -283,8 +283,39 @@ class TrafficPolicyTest {
   void toPutItInForceIsRefusedUntilItIsEnforced() {
     Compilation compilation =
         PolicyCompiler.compile(
-            SourceTree.of("f", SHOP + ON_SERVICE + "  proxyUnavailable: Refuse\n"));
+            SourceTree.of("f", SHOP + ON_SERVICE + "  circuitLimits: {maxConnections: 1}\n"));
     assertThat(compilation).isInstanceOf(Compilation.Refused.class);
+  }
+
+  /** 10.96.0.1 has a route, which has the proxy choose. */
+  private static List<Integer> slotsWithoutProxy(String yaml) {
+    dev.weir.policy.plan.Service service =
+        plan(yaml).services().stream()
+            .filter(s -> s.address().toString().equals("10.96.0.1"))
+            .findFirst()
+            .orElseThrow();
+    assertThat(service.tier()).isEqualTo(dev.weir.policy.plan.Service.Tier.PROXY);
+    return service.slots();
+  }
+
+  @Test
+  void bypassGivesAServiceWithRoutesTheBackendsThatItHasWithoutThem() {
+    String bypass = ON_SERVICE + "  proxyUnavailable: Bypass\n";
+    assertThat(slotsWithoutProxy(bypass)).hasSize(1);
+    assertThat(slotsWithoutProxy(ON_SERVICE + "  proxyUnavailable: Refuse\n")).isEmpty();
+    assertThat(slotsWithoutProxy(bypass.replace("name: cart", "name: cart-v2"))).isEmpty();
+    // What is said of a port goes before what is said of its Service.
+    assertThat(
+            slotsWithoutProxy(
+                bypass
+                    + "---\n"
+                    + bypass
+                        .replace("name: p", "name: q")
+                        .replace("name: cart", "name: cart, sectionName: http")
+                        .replace("Bypass", "Refuse")))
+        .isEmpty();
+    assertThat(PolicyCompiler.compile(SourceTree.of("f", SHOP + bypass)))
+        .isInstanceOf(Compilation.Compiled.class);
   }
 
   @Test
