@@ -19,6 +19,7 @@ import java.util.Optional;
  * @param ports virtual ports
  * @param clientIpAffinity {@code sessionAffinity: ClientIP}
  * @param publishNotReadyAddresses endpoints that are not ready count as ready
+ * @param localOnly {@code internalTrafficPolicy: Local}: only backends of the node that asks
  */
 public record Service(
     Meta meta,
@@ -28,7 +29,8 @@ public record Service(
     Map<String, String> selector,
     List<Port> ports,
     Optional<Located<String>> clientIpAffinity,
-    boolean publishNotReadyAddresses)
+    boolean publishNotReadyAddresses,
+    boolean localOnly)
     implements Resource {
   /** Copies the parts. */
   public Service {

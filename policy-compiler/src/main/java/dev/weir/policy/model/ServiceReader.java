@@ -32,7 +32,6 @@ final class ServiceReader {
     spec.ignore(
         "ipFamilies",
         "ipFamilyPolicy",
-        "internalTrafficPolicy",
         "externalTrafficPolicy",
         "allocateLoadBalancerNodePorts",
         "healthCheckNodePort",
@@ -66,6 +65,8 @@ final class ServiceReader {
     } else {
       spec.ignore("externalName");
     }
+    boolean local =
+        spec.choice("internalTrafficPolicy", Map.of("Cluster", false, "Local", true)).orElse(false);
     boolean notReady = spec.bool("publishNotReadyAddresses", false);
     if (!spec.strings("externalIPs").isEmpty()) {
       spec.warning("externalIPs", "only the cluster addresses are served", "");
@@ -100,7 +101,8 @@ final class ServiceReader {
             selector,
             ports,
             affinity,
-            notReady));
+            notReady,
+            local));
   }
 
   /** Returns whether the service is headless. */

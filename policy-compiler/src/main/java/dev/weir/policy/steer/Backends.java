@@ -12,6 +12,8 @@ import dev.weir.policy.model.Service;
 import dev.weir.policy.model.Workload;
 import dev.weir.policy.plan.Address;
 import dev.weir.policy.plan.Protocol;
+import dev.weir.policy.plan.TrafficPolicy.Level;
+import dev.weir.policy.plan.TrafficPolicy.Locality;
 import dev.weir.policy.source.Diagnostics;
 import dev.weir.policy.source.Lint;
 import dev.weir.policy.steer.Steering.Target;
@@ -45,6 +47,8 @@ final class Backends {
   /** Whose an address is said to be. */
   private final Map<Address, Integer> declared = new HashMap<>();
 
+  private final ServiceSettings settings;
+
   private final Map<String, Integer> workloadIndex = new HashMap<>();
   private final Map<Backing, List<Target>> dialled = new TreeMap<>();
 
@@ -52,6 +56,7 @@ final class Backends {
     this.cluster = cluster;
     this.grants = grants;
     this.diagnostics = diagnostics;
+    this.settings = new ServiceSettings(cluster);
     this.services = cluster.all(Service.class);
     for (EndpointSlice slice : cluster.all(EndpointSlice.class)) {
       slices
@@ -176,7 +181,32 @@ final class Backends {
 
   /** What one address of a service leads to, ascending. */
   List<Target> targets(Service service, Service.Port port, boolean v4) {
-    return targets(service, port, Optional.of(v4), true);
+    return near(service, port, targets(service, port, Optional.of(v4), true));
+  }
+
+  /**
+   * Those of this node, where the Service says that only they are to be dialled, or a TrafficPolicy
+   * that they go first.
+   */
+  private List<Target> near(Service service, Service.Port port, List<Target> targets) {
+    if (!service.localOnly() && !prefersNode(service, port)) {
+      return targets;
+    }
+    List<Target> local =
+        targets.stream()
+            .filter(
+                target ->
+                    target.workload() != Steering.OUTSIDE
+                        && cluster.workloads().get(target.workload()).onThisNode())
+            .toList();
+    return local.isEmpty() && !service.localOnly() ? targets : local;
+  }
+
+  private boolean prefersNode(Service service, Service.Port port) {
+    return settings
+        .of(service, port, Locality.class)
+        .filter(locality -> locality.prefer().getFirst() == Level.NODE)
+        .isPresent();
   }
 
   /**

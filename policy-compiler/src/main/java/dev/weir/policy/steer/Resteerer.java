@@ -9,6 +9,7 @@ import dev.weir.policy.model.Ingress;
 import dev.weir.policy.model.Located;
 import dev.weir.policy.model.Route;
 import dev.weir.policy.model.Service;
+import dev.weir.policy.model.TrafficPolicy;
 import dev.weir.policy.model.Workload;
 import dev.weir.policy.plan.Address;
 import dev.weir.policy.source.Diagnostic;
@@ -76,6 +77,7 @@ public final class Resteerer {
             && before.all(EndpointSlice.class).isEmpty()
             && before.all(BackendTlsPolicy.class).isEmpty()
             && was.fronts().isEmpty()
+            && before.all(TrafficPolicy.class).equals(now.all(TrafficPolicy.class))
             && before.workloads().size() == now.workloads().size();
     return plain ? new Resteerer(before, now, was, said).steer() : Optional.empty();
   }

@@ -10,7 +10,6 @@ import dev.weir.policy.model.Reference;
 import dev.weir.policy.model.Resource;
 import dev.weir.policy.model.Route;
 import dev.weir.policy.model.Service;
-import dev.weir.policy.model.TrafficPolicy;
 import dev.weir.policy.plan.Address;
 import dev.weir.policy.plan.Protocol;
 import dev.weir.policy.plan.ProxyPlan;
@@ -19,7 +18,6 @@ import dev.weir.policy.plan.ProxyPlan.Match;
 import dev.weir.policy.plan.ProxyPlan.PathMatch;
 import dev.weir.policy.plan.ProxyPlan.WeightedBackend;
 import dev.weir.policy.plan.TrafficPolicy.ProxyUnavailable;
-import dev.weir.policy.plan.TrafficPolicy.Setting;
 import dev.weir.policy.plan.TrafficPolicy.Unavailable;
 import dev.weir.policy.source.Diagnostics;
 import dev.weir.policy.steer.Attachment.ServiceRoutes;
@@ -60,7 +58,7 @@ public final class Steerer {
   private final Listeners listeners;
   private final BackendTlsPolicies tls;
   private final Split split;
-  private final List<TrafficPolicy> policies;
+  private final ServiceSettings settings;
 
   /** Clusters in use, and the lowest rule that leads to each. */
   private final TreeMap<Backing, Integer> used = new TreeMap<>();
@@ -100,7 +98,7 @@ public final class Steerer {
     this.backends = new Backends(cluster, grants, diagnostics);
     this.listeners = new Listeners(cluster, grants, diagnostics);
     this.tls = new BackendTlsPolicies(cluster, diagnostics);
-    this.policies = cluster.all(TrafficPolicy.class);
+    this.settings = new ServiceSettings(cluster);
     this.split = new Split(cluster, backends, diagnostics);
   }
 
@@ -186,26 +184,10 @@ public final class Steerer {
 
   /** Where connections for the proxy are led while it is gone: as without routes, if it is said. */
   private List<Target> bypassing(Backing backing, boolean v4) {
-    Service service = backends.service(backing);
-    Optional<Unavailable> whole = Optional.empty();
-    Optional<Unavailable> own = Optional.empty();
-    for (TrafficPolicy policy : policies) {
-      for (Located<Setting> setting : policy.settings()) {
-        if (setting.value() instanceof ProxyUnavailable unavailable
-            && policy.meta().namespace().equals(service.meta().namespace())) {
-          for (Reference target : policy.targets()) {
-            if (target.kind().equals("Service") && target.name().equals(service.meta().name())) {
-              if (target.sectionName().isEmpty()) {
-                whole = Optional.of(unavailable.action());
-              } else if (target.sectionName().get().equals(backends.port(backing).name())) {
-                own = Optional.of(unavailable.action());
-              }
-            }
-          }
-        }
-      }
-    }
-    return (own.isPresent() ? own : whole).filter(Unavailable.BYPASS::equals).isPresent()
+    return settings
+            .of(backends.service(backing), backends.port(backing), ProxyUnavailable.class)
+            .filter(unavailable -> unavailable.action() == Unavailable.BYPASS)
+            .isPresent()
         ? split.slots(backing, Optional.empty(), v4)
         : List.of();
   }

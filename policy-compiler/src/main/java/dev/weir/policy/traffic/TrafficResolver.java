@@ -16,6 +16,8 @@ import dev.weir.policy.model.Workload;
 import dev.weir.policy.plan.Protocol;
 import dev.weir.policy.plan.TrafficPolicy.CanaryRollback;
 import dev.weir.policy.plan.TrafficPolicy.ConnectionRate;
+import dev.weir.policy.plan.TrafficPolicy.Level;
+import dev.weir.policy.plan.TrafficPolicy.Locality;
 import dev.weir.policy.plan.TrafficPolicy.OutlierEjection;
 import dev.weir.policy.plan.TrafficPolicy.PacketRate;
 import dev.weir.policy.plan.TrafficPolicy.ProxyUnavailable;
@@ -114,6 +116,8 @@ public final class TrafficResolver {
       case PacketRate rate -> true;
       case ProxyUnavailable unavailable -> true;
       case OutlierEjection ejection -> byKernel(policy);
+      // What is in which zone nobody says yet.
+      case Locality locality -> locality.prefer().equals(List.of(Level.NODE)) && byKernel(policy);
       default -> false;
     };
   }

@@ -191,7 +191,7 @@ class TrafficPolicyTest {
     String ejection = "  outlierEjection: {consecutiveErrors: 3}\n";
     String onKernels = ON_SERVICE.replace("cart", "cart-v2");
     assertThat(check(onKernels + ejection).warnings()).isEmpty();
-    assertThat(check(onKernels + ejection + "  locality: {prefer: [Node]}\n").warnings())
+    assertThat(check(onKernels + ejection + "  locality: {prefer: [Zone]}\n").warnings())
         .singleElement()
         .satisfies(warning -> assertThat(warning.toString()).contains("locality"));
     // Its route has the proxy choose.
@@ -285,6 +285,56 @@ class TrafficPolicyTest {
         PolicyCompiler.compile(
             SourceTree.of("f", SHOP + ON_SERVICE + "  circuitLimits: {maxConnections: 1}\n"));
     assertThat(compilation).isInstanceOf(Compilation.Refused.class);
+  }
+
+  private static final String TWO_NODES =
+      """
+      {apiVersion: weir.dev/v1alpha1, kind: Mesh, metadata: {name: m}, spec: {trustPodAddresses: true}}
+      ---
+      {apiVersion: weir.dev/v1alpha1, kind: Workload, metadata: {name: here, labels: {app: db}},
+       spec: {cgroup: /here, ports: [{port: 5432}]}}
+      ---
+      {apiVersion: weir.dev/v1alpha1, kind: Workload, metadata: {name: there, labels: {app: db}},
+       spec: {addresses: [10.0.2.2], ports: [{port: 5432}]}}
+      ---
+      {apiVersion: v1, kind: Service, metadata: {name: db},
+       spec: {clusterIP: 10.96.0.3, selector: {app: db}, ports: [{port: 5432}]}}
+      ---
+      """;
+
+  private static List<String> behindDb(String yaml) {
+    Compilation compilation = PolicyCompiler.compile(SourceTree.of("f", yaml));
+    assertThat(compilation).isInstanceOf(Compilation.Compiled.class);
+    Plan plan = ((Compilation.Compiled) compilation).plan();
+    return plan.services().stream()
+        .filter(s -> s.address().toString().equals("10.96.0.3"))
+        .flatMap(s -> s.slots().stream())
+        .map(slot -> plan.backends().get(slot).address().toString())
+        .sorted()
+        .toList();
+  }
+
+  @Test
+  void thisNodesBackendsGoFirstWhereThatIsSaid() {
+    String prefer = ON_SERVICE.replace("cart", "db") + "  locality: {prefer: [Node]}\n";
+    assertThat(behindDb(TWO_NODES)).containsExactly("10.0.2.2", "127.0.0.1");
+    assertThat(behindDb(TWO_NODES + prefer)).containsExactly("127.0.0.1");
+    // Nobody is here: the others are better than nobody.
+    String elsewhere = TWO_NODES.replace("cgroup: /here", "addresses: [10.0.2.1]");
+    assertThat(behindDb(elsewhere + prefer)).containsExactly("10.0.2.1", "10.0.2.2");
+  }
+
+  @Test
+  void internalTrafficPolicyLocalLeavesOnlyThisNodesBackends() {
+    String local =
+        TWO_NODES.replace(
+            "selector: {app: db}", "selector: {app: db}, internalTrafficPolicy: Local");
+    assertThat(behindDb(local)).containsExactly("127.0.0.1");
+    assertThat(behindDb(local.replace("cgroup: /here", "addresses: [10.0.2.1]"))).isEmpty();
+    assertThat(
+            behindDb(
+                local.replace("internalTrafficPolicy: Local", "internalTrafficPolicy: Cluster")))
+        .hasSize(2);
   }
 
   /** 10.96.0.1 has a route, which has the proxy choose. */
