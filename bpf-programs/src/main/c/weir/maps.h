@@ -135,8 +135,8 @@ struct {
 	__type(value, struct weir_ejection);
 } ejections SEC(".maps");
 
-/* Written by connect and by the packet hook; the loader takes out what has drained long ago when it
- * becomes full. Miss: nothing has come yet. Full: refused, and counted. Not an LRU map: what it
+/* Written by connect and by the packet hook; who reads counters takes out what has drained long
+ * ago when it becomes full. Miss: nothing has come yet. Full: refused, and counted. Not an LRU map: what it
  * forgets would be let through again. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

@@ -752,6 +752,7 @@ public final class KernelNode implements AutoCloseable {
     return pinned(
         (mesh, layouts) -> {
           OpenConnections.count(mesh, pins);
+          Limits.forgetDrained(mesh, layouts, SystemCalls.bootNanos());
           return Counters.read(mesh, layouts);
         });
   }

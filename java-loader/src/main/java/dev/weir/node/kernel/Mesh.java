@@ -118,6 +118,7 @@ final class Mesh implements AutoCloseable {
   static final String EVENTS = "events";
   static final String EJECTIONS = "ejections";
   static final String HANDOVERS = "handovers";
+  static final String LIMIT_STATES = "limit_states";
   static final String SOCKETS = "sockets";
 
   private final Layouts layouts;
