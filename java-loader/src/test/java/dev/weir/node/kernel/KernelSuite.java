@@ -40,6 +40,7 @@ final class KernelSuite {
           "BypassTest",
           "GenerationSwapTest",
           "KillTest",
+          "SurvivalTest",
           "ReferenceInKernelTest",
           "IngressTest",
           "ServiceTest",
