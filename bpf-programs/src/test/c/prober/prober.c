@@ -7,6 +7,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <linux/io_uring.h>
 #include <net/if.h>
 #include <netinet/in.h>
@@ -24,6 +25,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -110,6 +112,8 @@ static const char HELP[] =
 	"  bind ADDR PORT [--udp] [--reuseport]     prints {\"result\",\"port\"}\n"
 	"  raw | mptcp | sctp | udplite | ping [--v6]  makes such a socket; prints {\"result\"}\n"
 	"  echo ADDR            an ICMP echo from a raw socket (IPv4); prints {\"result\"}\n"
+	"  unix PATH            connects to a Unix socket; prints {\"result\"}\n"
+	"      --user N           as this user and no other group than N, once in its cgroup\n"
 	"  sleep [MS]           prints {\"pid\"} and sleeps (for ever)\n"
 	"\n"
 	"  --timeout MS         of each wait in a client (default 5000)\n";
@@ -122,11 +126,12 @@ static struct {
 	const char *positional[3];
 	int positionals;
 	long count, send, bind_port, hold, threads, milliseconds, blocks, cycles, timeout, backlog,
-		third_port, blind_port, segment;
+		third_port, blind_port, segment, user;
 	int origin, echo, read, peername, udp, v6_socket, graceful, from_stdin, reuseport, v6,
 		connected;
 } o = {.count = -1,
        .bind_port = -1,
+       .user = -1,
        .threads = 4,
        .blocks = 1,
        .cycles = 1000,
@@ -175,6 +180,7 @@ static void parse(int argc, char **argv)
 		{"--interface", &o.interface, NULL, NULL},
 		{"--count", NULL, &o.count, NULL},
 		{"--send", NULL, &o.send, NULL},
+		{"--user", NULL, &o.user, NULL},
 		{"--bind-port", NULL, &o.bind_port, NULL},
 		{"--segment", NULL, &o.segment, NULL},
 		{"--hold", NULL, &o.hold, NULL},
@@ -1328,6 +1334,27 @@ static int command_echo(void)
 	failed("recv");
 }
 
+static int command_unix(void)
+{
+	struct sockaddr_un a = {.sun_family = AF_UNIX};
+	int fd;
+
+	if (o.positionals != 1 || strlen(o.positional[0]) >= sizeof(a.sun_path))
+		usage("unix wants PATH, of at most %zu bytes", sizeof(a.sun_path) - 1);
+	strcpy(a.sun_path, o.positional[0]);
+	if (o.user >= 0 && (setgroups(0, NULL) || setresgid(o.user, o.user, o.user) ||
+			    setresuid(o.user, o.user, o.user)))
+		usage("cannot become user %ld: %s", o.user, name_of(errno));
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		failed("socket");
+	if (connect(fd, (struct sockaddr *)&a, sizeof(a)))
+		failed("connect");
+	printf("{\"result\":\"ok\"}\n");
+	close(fd);
+	return 0;
+}
+
 static int command_sleep(void)
 {
 	printf("{\"pid\":%d}\n", getpid());
@@ -1353,7 +1380,7 @@ int main(int argc, char **argv)
 		{"udplite", command_udplite}, {"ping", command_ping},
 		{"sleep", command_sleep},     {"way", command_way},
 		{"packet", command_packet},   {"listen-unbound", command_listen_unbound},
-		{"sleep", command_sleep},     {"echo", command_echo},
+		{"unix", command_unix},       {"echo", command_echo},
 	};
 
 	parse(argc, argv);

@@ -353,7 +353,12 @@ record Generation(long number, Map<Table, Contents> contents) {
         key.port().put(out.keys(), out.key(i), owner.port());
         key.protocol().put(out.keys(), out.key(i), owner.protocol().ordinal());
         to.workload().put(out.values(), out.value(i), workloads.get(owner.workload()));
-        to.identity().put(out.values(), out.value(i), identityOf(owner.workload()));
+        // Held by the host, where the agent lives, and no more open to a workload than the proxy's.
+        int identity =
+            plan.settings().servedByAgent(owner)
+                ? Reserved.PROXY.index()
+                : identityOf(owner.workload());
+        to.identity().put(out.values(), out.value(i), identity);
       }
       return out;
     }

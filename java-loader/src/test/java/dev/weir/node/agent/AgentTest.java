@@ -43,6 +43,8 @@ final class AgentTest {
 
   private static final String REFUSED = "ECONNREFUSED";
   private static final int DB = 5432;
+  private static final int ROOT = 0;
+  private static final int NOBODY = 65534;
 
   /** Generous: the machine may be busy with other things. */
   private static final Duration PATIENCE = Duration.ofSeconds(20);
@@ -452,6 +454,18 @@ final class AgentTest {
         .containsPattern("CapBnd:\t0+\n")
         .containsPattern("NoNewPrivs:\t1\n");
     assertThat(Files.readString(proc.resolve("cgroup"))).contains("0::" + kernel.root() + "/proxy");
+  }
+
+  @Test
+  void aWorkloadReachesNoSocketOfTheAgentOrTheProxy() throws Exception {
+    write("route.yaml", route("db"));
+    start();
+    eventually("the proxy has its plan", () -> proxyGeneration() == generation());
+    Path runDir = kernel.places().runDir();
+    for (Path socket : List.of(Agent.socket(runDir), ProxySupervisor.socket(runDir))) {
+      assertThat(kernel.reachUnix("web", NOBODY, socket)).isEqualTo("EACCES");
+      assertThat(kernel.reachUnix("plain", ROOT, socket)).isEqualTo("ok");
+    }
   }
 
   @Test

@@ -233,6 +233,11 @@ public final class KernelTest implements BeforeEachCallback, AfterEachCallback {
     return run(cgroup, arguments.toArray(String[]::new)).text("result");
   }
 
+  /** What a connect to a Unix socket gives a process of a cgroup and of this user. */
+  public String reachUnix(String cgroup, int user, Path socket) {
+    return run(cgroup, "unix", socket.toString(), "--user", Integer.toString(user)).text("result");
+  }
+
   /** The line that a server sent to a client in a cgroup. */
   public String ask(String cgroup, String address, int port, String... options) {
     List<String> arguments =

@@ -34,6 +34,8 @@ import java.util.Map;
 final class PlanBuilder {
 
   static final int PROXY_PORT = 15001;
+  static final int METRICS_PORT = 15020;
+  static final int HEALTH_PORT = 15021;
 
   private final String root;
   private final List<Workload> workloads = new ArrayList<>();
@@ -326,8 +328,8 @@ final class PlanBuilder {
             audit,
             eperm,
             PROXY_PORT,
-            15020,
-            15021,
+            METRICS_PORT,
+            HEALTH_PORT,
             root + "/proxy"),
         workloads,
         identities,

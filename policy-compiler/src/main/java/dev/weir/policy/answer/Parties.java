@@ -127,7 +127,7 @@ final class Parties {
     for (PortOwner owner : plan.ports()) {
       if (owner.protocol() == protocol && owner.port() == port) {
         int workload = owner.workload() - firstWorkload();
-        return owner.workload() == Reserved.PROXY.index()
+        return owner.workload() == Reserved.PROXY.index() || plan.settings().servedByAgent(owner)
             ? new Party.Proxy()
             : workload < 0 ? new Party.Host() : declared(workload);
       }

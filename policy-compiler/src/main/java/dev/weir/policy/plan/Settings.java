@@ -72,6 +72,16 @@ public record Settings(
   }
 
   /**
+   * Whether a port is the agent's own: for scrapes and probes of the host, and of no workload. It
+   * is judged as the proxy's own ports are.
+   */
+  public boolean servedByAgent(PortOwner owner) {
+    return owner.workload() == Reserved.HOST.index()
+        && owner.protocol() == Protocol.TCP
+        && (owner.port() == metricsPort || owner.port() == healthPort);
+  }
+
+  /**
    * One thing the governed host may do.
    *
    * @param direction to or from this node
