@@ -4,6 +4,7 @@ package dev.weir.policy.plan;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.stream.Collectors;
 
 /**
@@ -22,6 +23,12 @@ public record Footprint(List<Table> tables, long proxyBytes) {
   private static final int BUCKET_ROWS = 8;
 
   private static final int MAX_LOAD_PERCENT = 80;
+
+  /** Backends of one service that can be ejected: {@code roster} of {@code struct weir_service}. */
+  private static final int MOST_EJECTED = 255;
+
+  /** The stable number of the first workload that is not reserved (docs/protocols.md). */
+  private static final int FIRST_NUMBER = 16;
 
   private static final int HASH_ELEMENT = 48;
   private static final int HASH_BUCKET = 16;
@@ -45,14 +52,12 @@ public record Footprint(List<Table> tables, long proxyBytes) {
   public static Footprint of(Plan plan) {
     List<Table> tables = new ArrayList<>();
     tables.add(array("generations", 1, 40));
-    tables.add(array("workloads", plan.workloads().size(), 8));
+    tables.add(array("workloads", numbers(plan), 8));
     tables.add(array("identities", plan.identities().size(), 8));
     tables.add(array("verdicts", buckets(plan.verdicts().size()), BUCKET_ROWS * Long.BYTES));
     tables.add(array("rules", plan.rules().size(), 4));
-    tables.add(hash("services", plan.services().size(), 20, 16));
-    tables.add(
-        array(
-            "slots", chunks(plan.services().stream().mapToLong(s -> s.slots().size()).sum()), 64));
+    tables.add(hash("services", plan.services().size(), 20, 24));
+    tables.add(array("slots", chunks(slots(plan)), 64));
     tables.add(array("backends", plan.backends().size(), 24));
     tables.add(hash("endpoints", plan.endpoints().size(), 16, 8));
     tables.add(trie("cidrs", plan.cidrs().size(), 20 + 4));
@@ -61,6 +66,37 @@ public record Footprint(List<Table> tables, long proxyBytes) {
     tables.add(array("port_classes", plan.portClasses().isEmpty() ? 0 : chunks(1 << 16), 64));
     long proxyBytes = plan.proxy().needed() ? PlanCodec.encode(PlanCodec.forProxy(plan)).length : 0;
     return new Footprint(tables, proxyBytes);
+  }
+
+  /** As many as a node that has had no other plan gives numbers to. */
+  private static long numbers(Plan plan) {
+    return (long) FIRST_NUMBER + plan.workloads().size() - Reserved.values().length;
+  }
+
+  /** Slots of every service, and of one that ejects each of its backends once more. */
+  private static long slots(Plan plan) {
+    Set<Integer> ejecting =
+        plan.traffic().stream()
+            .filter(
+                policy ->
+                    policy.settings().stream()
+                        .anyMatch(TrafficPolicy.OutlierEjection.class::isInstance))
+            .flatMap(policy -> policy.targets().stream())
+            .filter(
+                target ->
+                    target.kind() == TrafficPolicy.TargetKind.SERVICE && target.section().isEmpty())
+            .map(TrafficPolicy.Target::index)
+            .collect(Collectors.toSet());
+    long slots = 0;
+    for (Service service : plan.services()) {
+      slots += service.slots().size();
+      if (service.tier() == Service.Tier.KERNEL
+          && service.protocol() == Protocol.TCP
+          && ejecting.contains(service.workload())) {
+        slots += service.slots().stream().distinct().limit(MOST_EJECTED).count();
+      }
+    }
+    return slots;
   }
 
   /** At most: a service has one for each of its ports, a workload one. */
