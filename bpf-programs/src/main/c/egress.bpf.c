@@ -659,6 +659,7 @@ WEIR_PROVEN_ONCE int weir_decide(struct bpf_sock_addr *ctx, struct weir_request 
 		f.ejects = service->ejection_failures && request->protocol == WEIR_TCP;
 		request->steered = backend->address;
 		request->steered_port = backend->port;
+		WEIR_LOOK_AGAIN(&f.view);
 		if (f.governed && !weir_may_reach(ctx, &f, request, 0))
 			return WEIR_WAY_REFUSED;
 	}

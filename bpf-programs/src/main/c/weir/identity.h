@@ -87,6 +87,13 @@ struct weir_view {
 	__u32 slot;
 };
 
+/* A build that breaks that rule on purpose: the test of generation swaps must find it out. */
+#ifdef WEIR_TEST_READS_TWICE
+#define WEIR_LOOK_AGAIN(view) weir_look(view)
+#else
+#define WEIR_LOOK_AGAIN(view)
+#endif
+
 #define WEIR_TABLE_OF(name, view) bpf_map_lookup_elem(&name, &(view)->slot)
 
 /* The slot in force. Before anything is stored, and if `current` could not be read, slot 0: what
@@ -127,7 +134,9 @@ WEIR_INLINE void weir_look(struct weir_view *view)
 	weir_look_in(view, weir_slot_now());
 }
 
+#ifndef WEIR_CGROUP_LEVELS
 #define WEIR_CGROUP_LEVELS 16
+#endif
 
 /* Who nobody in the slot in force declares is the host: nobody's. But if that slot holds no
  * generation, whoever the other one declares is a workload, so that it is refused. */

@@ -110,7 +110,7 @@ struct {
  * meets that same end, for a handshake cannot be refused any more. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 8192); /* * */
+	__uint(max_entries, WEIR_ROOM(8192)); /* * */
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, struct weir_handover_key);
 	__type(value, struct weir_origin);
@@ -130,7 +130,7 @@ struct {
  * Miss: not ejected. Full: the least recently used entry goes, and that backend is tried again. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 1024);
+	__uint(max_entries, WEIR_ROOM(1024));
 	__type(key, struct weir_ejection_key);
 	__type(value, struct weir_ejection);
 } ejections SEC(".maps");

@@ -25,6 +25,20 @@
 #include <linux/bpf.h>
 #endif
 
+/*
+ * Growing: a mesh that runs is taken over by a later version if every field it knows is still where
+ * it was (docs/protocols.md). So a field to come goes to the end of a value or into padding, which is
+ * zero in what was written before; keys, and values that programs of both versions use at once
+ * (`sockets` and others), grow only into padding. A build that does so, for the test of it:
+ */
+#ifdef WEIR_TEST_GROWN
+#define WEIR_GROWN(field) __u64 field;
+#define WEIR_ROOM(n)      (4 * (n))
+#else
+#define WEIR_GROWN(field)
+#define WEIR_ROOM(n) (n)
+#endif
+
 /* Reserved workloads, and the identities of the same number. */
 enum weir_reserved {
 	WEIR_ANY = 0,     /* rows only: any peer */
@@ -160,6 +174,7 @@ struct weir_generation {
 	__u32 pad;
 	__u16 proxy_port; /* outbound capture, on 127.0.0.1 and ::1 */
 	__u16 mesh_rule;  /* names Mesh where a verdict has no other rule */
+	WEIR_GROWN(generation_grown)
 };
 
 /* `workloads`: index workload number. Identity 0: not in this generation -> WEIR_UNKNOWN. */
@@ -205,6 +220,7 @@ struct weir_service {
 	__u16 ejection_failures; /* in a row that eject a backend; 0: none is ever */
 	__u8 ejected_percent;    /* of its backends at most */
 	__u8 roster;             /* its backends, once each, in so many slots behind its own */
+	WEIR_GROWN(service_grown)
 };
 
 #define WEIR_SLOTS_PER_CHUNK 32
@@ -281,7 +297,8 @@ struct weir_socket {
 	__u8 protocol;
 	__u8 flags;   /* enum weir_socket_flags */
 	__u8 verdict; /* enum weir_verdict: as what it was let pass */
-	__u8 pad[7];
+	__u8 pad[3];
+	WEIR_GROWN(socket_grown)
 	__u64 retransmits; /* in `pairs` already */
 };
 
@@ -310,6 +327,7 @@ struct weir_ejection {
 	__u64 until;    /* CLOCK_BOOTTIME ns; 0: never ejected */
 	__u32 failures; /* in a row, since it answered or was ejected */
 	__u32 times;    /* how often it was ejected without a long rest between */
+	WEIR_GROWN(ejection_grown)
 };
 
 /* `handovers`: from the client's handshake to the accepted socket. Tuple as the client sees it. */
@@ -356,6 +374,7 @@ struct weir_pair {
 	__u64 connect_us_sum;
 	__u64 failed; /* allowed, and then refused or timed out by the peer */
 	__u32 connect[WEIR_LATENCY_BUCKETS];
+	WEIR_GROWN(pair_grown)
 };
 
 /* `refusals`: per-CPU count of one kind of refusal. */

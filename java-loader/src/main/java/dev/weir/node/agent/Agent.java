@@ -168,7 +168,7 @@ public final class Agent implements AutoCloseable {
    * nothing that starts after us runs without it.
    */
   private void enforceWhatWasThere() {
-    if (node.current().isEmpty()) {
+    if (node.current().filter(current -> !current.governsNobody()).isEmpty()) {
       node.lastGood()
           .ifPresent(
               last -> {

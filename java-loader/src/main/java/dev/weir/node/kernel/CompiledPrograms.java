@@ -8,6 +8,7 @@ import java.io.InputStream;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 import java.util.HexFormat;
+import java.util.Set;
 
 /** The object that travels in the jar of the kernel programs. */
 final class CompiledPrograms {
@@ -18,11 +19,13 @@ final class CompiledPrograms {
   private final byte[] elf;
   private final String hash;
   private final Layouts layouts;
+  private final Set<String> without;
 
-  private CompiledPrograms(byte[] elf, String hash, Layouts layouts) {
+  private CompiledPrograms(byte[] elf, String hash, Layouts layouts, Set<String> without) {
     this.elf = elf;
     this.hash = hash;
     this.layouts = layouts;
+    this.without = Set.copyOf(without);
   }
 
   /**
@@ -36,11 +39,21 @@ final class CompiledPrograms {
         throw new NodeException(
             RESOURCE + " is not on the class path: the jar bpf-programs is missing; build it");
       }
-      byte[] elf = resource.readAllBytes();
-      String hash = HexFormat.of().formatHex(MessageDigest.getInstance("SHA-256").digest(elf));
-      return new CompiledPrograms(elf, hash, new Layouts(Btf.of(NAME, elf)));
+      return of(resource.readAllBytes(), Set.of());
     } catch (IOException e) {
       throw new NodeException("cannot read " + RESOURCE + " from the class path: " + e, e);
+    }
+  }
+
+  /**
+   * Another build of it.
+   *
+   * @param without programs that are left out
+   */
+  static CompiledPrograms of(byte[] elf, Set<String> without) {
+    try {
+      String hash = HexFormat.of().formatHex(MessageDigest.getInstance("SHA-256").digest(elf));
+      return new CompiledPrograms(elf, hash, new Layouts(Btf.of(NAME, elf)), without);
     } catch (NoSuchAlgorithmException e) {
       throw new IllegalStateException(e); // every JDK has SHA-256
     }
@@ -58,6 +71,10 @@ final class CompiledPrograms {
 
   /** Opens it in libbpf; nothing is loaded yet. */
   BpfObject open() {
-    return BpfObject.open(NAME, elf);
+    BpfObject object = BpfObject.open(NAME, elf);
+    object.programs().values().stream()
+        .filter(program -> without.contains(program.name()))
+        .forEach(BpfObject.Program::skip);
+    return object;
   }
 }

@@ -32,4 +32,13 @@ public record Current(
     workloadNumbers = List.copyOf(workloadNumbers);
     ruleNumbers = List.copyOf(ruleNumbers);
   }
+
+  /**
+   * Whether this is the generation that stands for nothing being in force: before the first one is
+   * pinned, after a first one that was not confirmed, and while {@code down} takes the programs
+   * away.
+   */
+  public boolean governsNobody() {
+    return plan.settings().mesh().equals(Generation.NOBODY);
+  }
 }

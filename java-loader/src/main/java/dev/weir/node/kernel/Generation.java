@@ -49,6 +49,9 @@ record Generation(long number, Map<Table, Contents> contents) {
   private static final int SERVICE_BYPASS = 1 << 3;
   private static final int ENDPOINT_REMOTE = 1;
 
+  /** In the place of the name of a Mesh; no Mesh can have it. */
+  static final String NOBODY = "(none)";
+
   private static final int PORTS = 1 << 16;
   private static final int MAX_ENTRIES = 1 << 24;
 
@@ -422,7 +425,7 @@ record Generation(long number, Map<Table, Contents> contents) {
     Identity open = new Identity("open", false, false, 0, 0);
     return new Plan(
         new Settings(
-            "(none)",
+            NOBODY,
             false,
             false,
             List.of(),

@@ -49,11 +49,15 @@ public final class KernelNode implements AutoCloseable {
   private final RunFiles files;
   private final Pins pins;
   private final ReservedPorts reservedPorts;
-  private final Supplier<CompiledPrograms> compiled = new Once();
+  private final Supplier<CompiledPrograms> compiled;
+  private final Consumer<Step> steps;
 
-  private KernelNode(Places places, RevocationWay way) {
+  private KernelNode(
+      Places places, RevocationWay way, Supplier<CompiledPrograms> compiled, Consumer<Step> steps) {
     this.places = places;
     this.way = way;
+    this.compiled = compiled;
+    this.steps = steps;
     this.files = new RunFiles(places);
     this.pins = Pins.in(places.pinDir());
     this.reservedPorts = new ReservedPorts(files.reservedPorts(), places.netns());
@@ -66,7 +70,18 @@ public final class KernelNode implements AutoCloseable {
 
   /** As {@link #open(Places)}, with a say in how open connections are ended. */
   public static KernelNode open(Places places, RevocationWay way) {
-    return new KernelNode(places, way);
+    return open(places, way, new Once(), step -> {});
+  }
+
+  /**
+   * As {@link #open(Places)}, for tests.
+   *
+   * @param compiled which build of the programs
+   * @param steps told of each step of a change when it has just been done
+   */
+  static KernelNode open(
+      Places places, RevocationWay way, Supplier<CompiledPrograms> compiled, Consumer<Step> steps) {
+    return new KernelNode(places, way, compiled, steps);
   }
 
   /** What this kernel or this user lacks to run a mesh at these places, one sentence each. */
@@ -170,12 +185,17 @@ public final class KernelNode implements AutoCloseable {
     Map<String, Integer> sizes = new HashMap<>(TelemetryRoom.here(budget).sizes());
     sizes.putAll(ConnectionRoom.within(budget).sizes());
     sizes.putAll(Map.of(Mesh.PATHS, room, Mesh.CGROUPS, room * 2));
+    steps.accept(Step.CLEARED);
     try (Mesh.Loaded loaded = Mesh.load(programs, sizes, way)) {
+      steps.accept(Step.LOADED);
       Mesh mesh = loaded.mesh();
-      // The other slot holds a generation that governs nobody: what was before the first one.
+      // The other slot holds a generation that governs nobody: what was before the first one. It is
+      // in force until everything is pinned, so that attaching, which takes many calls, changes
+      // nothing for anybody, and one store does.
       long number = 2;
+      mesh.store(new Slot(1 - FIRST_SLOT, 0));
       mesh.write(
-          1,
+          1 - FIRST_SLOT,
           new Generation.Writer(
                   programs.layouts(), open, numbers.workloads(open), openRules, netns, root)
               .write(number - 1));
@@ -183,36 +203,46 @@ public final class KernelNode implements AutoCloseable {
           FIRST_SLOT,
           new Generation.Writer(programs.layouts(), plan, workloads, rules, netns, root)
               .write(number));
+      steps.accept(Step.WRITTEN);
       files.writeNumbers(numbers);
       files.keepGenerations(Set.of());
       files.writeGeneration(number - 1, open, List.of());
       files.writeGeneration(number, plan, keyPairs);
       files.writeForm(programs.layouts().form());
+      files.writePrograms(programs.hash());
+      steps.accept(Step.FILED);
       // Only in this slot: the generation to go back to declares nobody.
       enrollment.declare(mesh.map(Mesh.PATHS), FIRST_SLOT, declared);
-      loaded.attachTracing();
+      loaded.attachTracing(steps);
       Optional<Path> proxy = makeProxyCgroup(plan);
       enrol(mesh, enrollment);
+      steps.accept(Step.ENROLLED);
       Optional<String> unreserved = reservedPorts.reserve(ReservedPorts.declared(plan));
+      steps.accept(Step.RESERVED);
       Revocation revocation = revocation(mesh, programs.layouts());
-      mesh.store(new Slot(FIRST_SLOT, Slot.deadline(confirmWithin, SystemCalls.bootNanos())));
-      loaded.attachCgroups(places.cgroupRoot(), proxy, new Limits(plan).ofPackets());
-      loaded.pin(pins.staged());
+      loaded.attachCgroups(places.cgroupRoot(), proxy, new Limits(plan).ofPackets(), steps);
+      loaded.pin(pins.staged(), steps);
       pins.staged().becomes(pins);
-      files.writePrograms(programs.hash());
+      steps.accept(Step.NAMED);
+      mesh.store(new Slot(FIRST_SLOT, Slot.deadline(confirmWithin, SystemCalls.bootNanos())));
+      steps.accept(Step.IN_FORCE);
       Duration took = took(started);
       List<String> remarks = remarks(enrollment, declared, plan);
       unreserved.ifPresent(remarks::add);
       // Now that nobody else can bind one any more, whoever is found had it before.
       remarks.addAll(PortHolders.wrong(plan, declared, workloads, places.netns()));
       List<Revoked> revoked = revoke(revocation, 1 - FIRST_SLOT, numbers, remarks);
+      steps.accept(Step.REVOKED);
       if (confirmWithin.isZero()) {
         keepLastGood(plan, keyPairs, remarks);
       }
+      steps.accept(Step.KEPT);
       return new Applied(number, true, false, confirmWithin, took, revoked, remarks);
     } catch (RuntimeException e) {
-      pins.staged().remove();
-      reservedPorts.restore();
+      if (!pins.exist()) {
+        pins.staged().remove();
+        reservedPorts.restore();
+      }
       throw e;
     }
   }
@@ -365,17 +395,22 @@ public final class KernelNode implements AutoCloseable {
             differs,
             places.cgroupRoot(),
             existing(enrollment.proxyCgroup(mesh.map(Mesh.PATHS), before.slot())),
-            way);
+            way,
+            steps);
     if (differs) {
       files.writePrograms(programs.hash());
     }
-    long number = 1 + Math.max(mesh.generation(0).orElse(0), mesh.generation(1).orElse(0));
+    steps.accept(Step.REPAIRED);
+    long number = nextNumber(mesh);
     files.writeNumbers(numbers);
     files.writeGeneration(number, plan, keyPairs);
+    steps.accept(Step.FILED);
     mesh.barrier(before.other());
+    steps.accept(Step.UNREAD);
     // Before the tables, which take a while: a cgroup that is made just now, by what was declared
     // until now, has its directory when we look for it.
     enrollment.declare(mesh.map(Mesh.PATHS), before.other(), declared);
+    steps.accept(Step.DECLARED);
     mesh.write(
         before.other(),
         new Generation.Writer(
@@ -386,10 +421,12 @@ public final class KernelNode implements AutoCloseable {
                 SystemCalls.netnsCookie(places.netns()),
                 rootId())
             .write(number));
+    steps.accept(Step.WRITTEN);
     Optional<Path> proxy = makeProxyCgroup(plan);
     enrol(mesh, enrollment);
+    steps.accept(Step.ENROLLED);
     if (proxy.isPresent()) {
-      mesh.repair(programs, pins, false, places.cgroupRoot(), proxy, way);
+      mesh.repair(programs, pins, false, places.cgroupRoot(), proxy, way, steps);
     }
     BitSet reserved = ReservedPorts.declared(plan);
     if (!confirmWithin.isZero()) {
@@ -401,19 +438,27 @@ public final class KernelNode implements AutoCloseable {
     if (packets) {
       Mesh.watchPackets(pins, places.cgroupRoot(), true);
     }
+    steps.accept(Step.RESERVED);
     Revocation revocation = revocation(mesh, programs.layouts());
     mesh.store(new Slot(before.other(), Slot.deadline(confirmWithin, SystemCalls.bootNanos())));
+    steps.accept(Step.IN_FORCE);
     final Duration took = took(started);
     final List<Revoked> revoked = revoke(revocation, before.slot(), numbers, remarks);
+    steps.accept(Step.REVOKED);
     if (confirmWithin.isZero()) {
       keepLastGood(plan, keyPairs, remarks);
       if (!packets) {
         Mesh.watchPackets(pins, places.cgroupRoot(), false);
       }
     }
+    steps.accept(Step.KEPT);
     keepFiles(mesh);
     remarks.addAll(remarks(enrollment, declared, plan));
     return new Applied(number, false, upgraded, confirmWithin, took, revoked, remarks);
+  }
+
+  private static long nextNumber(Mesh mesh) {
+    return 1 + Math.max(mesh.generation(0).orElse(0), mesh.generation(1).orElse(0));
   }
 
   private static Optional<Path> existing(Optional<Path> directory) {
@@ -480,6 +525,7 @@ public final class KernelNode implements AutoCloseable {
                             + "); see: fuser "
                             + files.lock()));
     try {
+      steps.accept(Step.LOCKED);
       return change.get();
     } finally {
       lock.close();
@@ -572,13 +618,67 @@ public final class KernelNode implements AutoCloseable {
     locked(
         () -> {
           Optional<Path> proxy = pinnedProxyCgroup();
-          pins.remove();
+          governNobody();
           pins.staged().remove();
+          pins.unname();
+          steps.accept(Step.UNNAMED);
+          pins.staged().remove();
+          steps.accept(Step.UNPINNED);
           proxy.ifPresent(KernelNode::removeIfUnused);
           reservedPorts.restore();
           files.removeRun();
+          steps.accept(Step.FORGOTTEN);
           return true;
         });
+  }
+
+  /**
+   * Puts a generation in force that governs nobody, so that taking the programs away, which takes
+   * many calls, changes nothing for anybody. What is damaged, or of another version, is taken away
+   * as it is.
+   */
+  private void governNobody() {
+    try {
+      Layouts layouts = compiled.get().layouts();
+      Optional<Mesh> opened = Mesh.open(layouts, pins);
+      if (opened.isEmpty() || !files.form().equals(layouts.form())) {
+        return;
+      }
+      try (Mesh mesh = opened.get()) {
+        Optional<Current> current = inForce(mesh);
+        if (current.isEmpty() || current.get().governsNobody()) {
+          return;
+        }
+        int other = current.get().slot() ^ 1;
+        Numbers numbers = requireNumbers();
+        mesh.store(new Slot(other ^ 1, 0));
+        mesh.barrier(other);
+        steps.accept(Step.UNREAD);
+        Enrollment enrollment = enrollment(layouts);
+        enrollment.declare(mesh.map(Mesh.PATHS), other, Map.of());
+        steps.accept(Step.DECLARED);
+        Plan open = Generation.open(current.get().plan().settings());
+        long number = nextNumber(mesh);
+        files.writeGeneration(number, open, List.of());
+        mesh.write(
+            other,
+            new Generation.Writer(
+                    layouts,
+                    open,
+                    numbers.workloads(open),
+                    numbers.rules(open),
+                    SystemCalls.netnsCookie(places.netns()),
+                    rootId())
+                .write(number));
+        steps.accept(Step.WRITTEN);
+        enrol(mesh, enrollment);
+        steps.accept(Step.ENROLLED);
+        mesh.store(new Slot(other, 0));
+        steps.accept(Step.IN_FORCE);
+      }
+    } catch (NodeException | dev.weir.node.bpf.BpfException e) {
+      return;
+    }
   }
 
   /** Nothing that is damaged may keep "down" from removing the rest. */

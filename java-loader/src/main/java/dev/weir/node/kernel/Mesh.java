@@ -25,6 +25,7 @@ import java.util.Set;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
+import java.util.function.Consumer;
 import java.util.function.Supplier;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
@@ -218,12 +219,13 @@ final class Mesh implements AutoCloseable {
     }
 
     /** Attaches what watches cgroups come and go. */
-    void attachTracing() {
+    void attachTracing(Consumer<Step> steps) {
       for (BpfObject.Program program : declared) {
         if (targetOf(program) == Target.TRACEPOINT) {
           links.put(
               program.name(),
               BpfLink.attach(program.name(), program(program.name()), program.attachType()));
+          steps.accept(Step.ATTACHED);
         }
       }
     }
@@ -233,7 +235,8 @@ final class Mesh implements AutoCloseable {
      *
      * @param packets whether the plan limits packets
      */
-    void attachCgroups(Path root, Optional<Path> proxy, boolean packets) {
+    void attachCgroups(
+        Path root, Optional<Path> proxy, boolean packets, Consumer<Step> steps) {
       for (BpfObject.Program program : declared) {
         Optional<Path> directory =
             switch (targetOf(program)) {
@@ -250,6 +253,7 @@ final class Mesh implements AutoCloseable {
                     BpfLink.attach(
                         program.name(), program(program.name()), cgroup, program.attachType()));
               }
+              steps.accept(Step.ATTACHED);
             });
       }
     }
@@ -259,11 +263,16 @@ final class Mesh implements AutoCloseable {
     }
 
     /** Pins everything. */
-    void pin(Pins pins) {
+    void pin(Pins pins, Consumer<Step> steps) {
       pins.make();
-      mesh.maps.forEach((name, map) -> map.pin(pins.map(name)));
-      programs.forEach((name, program) -> program.pin(pins.program(name)));
-      links.forEach((name, link) -> link.pin(pins.link(name)));
+      mesh.maps.forEach((name, map) -> pin(() -> map.pin(pins.map(name)), steps));
+      programs.forEach((name, program) -> pin(() -> program.pin(pins.program(name)), steps));
+      links.forEach((name, link) -> pin(() -> link.pin(pins.link(name)), steps));
+    }
+
+    private static void pin(Runnable pinning, Consumer<Step> steps) {
+      pinning.run();
+      steps.accept(Step.PINNED);
     }
 
     @Override
@@ -339,7 +348,8 @@ final class Mesh implements AutoCloseable {
       boolean upgrade,
       Path root,
       Optional<Path> proxy,
-      RevocationWay way) {
+      RevocationWay way,
+      Consumer<Step> steps) {
     pins.make();
     checkLayout(compiled);
     boolean replaced = false;
@@ -354,12 +364,15 @@ final class Mesh implements AutoCloseable {
             });
         for (BpfObject.Program program : loaded.declared) {
           replaced |= replace(program, loaded.program(program.name()), pins);
+          steps.accept(Step.EXCHANGED);
         }
       }
     }
     try (BpfObject object = compiled.open()) {
       for (BpfObject.Program program : attachable(object)) {
-        repairLink(program, pins, root, proxy);
+        if (repairLink(program, pins, root, proxy)) {
+          steps.accept(Step.EXCHANGED);
+        }
       }
     }
     return replaced;
@@ -409,7 +422,7 @@ final class Mesh implements AutoCloseable {
     return linkRunsOther;
   }
 
-  private static void pinOver(java.util.function.Consumer<Path> pinning, Path pin) {
+  private static void pinOver(Consumer<Path> pinning, Path pin) {
     Path beside = Pins.beside(pin);
     DurableFile.remove(beside);
     pinning.accept(beside);
@@ -440,16 +453,17 @@ final class Mesh implements AutoCloseable {
     }
   }
 
-  private static void repairLink(
+  /** Whether it had to be made. */
+  private static boolean repairLink(
       BpfObject.Program program, Pins pins, Path root, Optional<Path> proxy) {
     Target target = targetOf(program);
     if (target == Target.ITERATOR || target == Target.ROOT_ON_DEMAND) {
-      return;
+      return false;
     }
     Path pin = pins.link(program.name());
     Optional<Path> directory = target == Target.ROOT ? Optional.of(root) : proxy;
     if (target != Target.TRACEPOINT && directory.isEmpty()) {
-      return;
+      return false;
     }
     Optional<BpfLink> link = openLink(pin);
     if (link.isPresent()) {
@@ -457,7 +471,7 @@ final class Mesh implements AutoCloseable {
         if (target == Target.TRACEPOINT
             || OptionalLong.of(present.cgroupId())
                 .equals(Enrollment.Hierarchy.id(directory.orElseThrow()))) {
-          return;
+          return false;
         }
       }
     }
@@ -473,6 +487,7 @@ final class Mesh implements AutoCloseable {
         }
       }
     }
+    return true;
   }
 
   /** Has each packet looked at, or none. */

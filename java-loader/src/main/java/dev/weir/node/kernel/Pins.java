@@ -109,6 +109,23 @@ final class Pins {
     rename(root, other.root);
   }
 
+  /**
+   * Gives the directory the name of a staged one: from now on nobody finds pins, and whoever comes
+   * next removes them. A file system that cannot, because somebody put something there, leaves it
+   * to {@link #remove} to take one pin away after the other.
+   */
+  void unname() {
+    if (!Files.isDirectory(root)) {
+      remove();
+      return;
+    }
+    try {
+      Files.move(root, staged().root, StandardCopyOption.ATOMIC_MOVE);
+    } catch (IOException e) {
+      remove();
+    }
+  }
+
   static void rename(Path from, Path to) {
     try {
       Files.move(from, to, StandardCopyOption.ATOMIC_MOVE);
@@ -119,8 +136,11 @@ final class Pins {
 
   /** Removes all pins: links first, for they are what acts. */
   void remove() {
-    DurableFile.list(root.resolve("links")).forEach(Pins::detach);
-    DurableFile.removeTree(root.resolve("links"));
+    Path links = root.resolve("links");
+    if (Files.isDirectory(links)) {
+      DurableFile.list(links).forEach(Pins::detach);
+    }
+    DurableFile.removeTree(links);
     DurableFile.removeTree(root.resolve("programs"));
     DurableFile.removeTree(root.resolve("maps"));
     DurableFile.removeTree(root);
