@@ -9,6 +9,7 @@
 #include "egress.bpf.c"
 #include "socket.bpf.c"
 #include "ingress.bpf.c"
+#include "packet.bpf.c"
 #include "enroll.bpf.c"
 #include "iterate.bpf.c"
 

@@ -79,7 +79,7 @@ struct {
 /* Written by the loader, the slot that is not in force; read by enroll.bpf.c. Miss: not declared. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 4096); /* * */
+	__uint(max_entries, WEIR_ROOM(4096)); /* * */
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, struct weir_path);
 	__type(value, struct weir_cgroup);
@@ -110,7 +110,7 @@ struct {
  * meets that same end, for a handshake cannot be refused any more. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, WEIR_ROOM(8192)); /* * */
+	__uint(max_entries, 8192); /* * */
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, struct weir_handover_key);
 	__type(value, struct weir_origin);
@@ -130,7 +130,7 @@ struct {
  * Miss: not ejected. Full: the least recently used entry goes, and that backend is tried again. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, WEIR_ROOM(1024));
+	__uint(max_entries, 1024);
 	__type(key, struct weir_ejection_key);
 	__type(value, struct weir_ejection);
 } ejections SEC(".maps");
@@ -150,7 +150,7 @@ struct {
  * open connections, read by it. Miss: an address elsewhere. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 4096);
+	__uint(max_entries, WEIR_ROOM(4096));
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, struct weir_address);
 	__type(value, __u32);

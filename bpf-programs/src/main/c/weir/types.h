@@ -32,11 +32,13 @@
  * (`sockets` and others), grow only into padding. A build that does so, for the test of it:
  */
 #ifdef WEIR_TEST_GROWN
-#define WEIR_GROWN(field) __u64 field;
-#define WEIR_ROOM(n)      (4 * (n))
+#define WEIR_GROWN(field)               __u64 field;
+#define WEIR_GROWN_INTO(padding, field) __u64 field;
+#define WEIR_ROOM(n)                    (4 * (n))
 #else
 #define WEIR_GROWN(field)
-#define WEIR_ROOM(n) (n)
+#define WEIR_GROWN_INTO(padding, field) __u64 padding;
+#define WEIR_ROOM(n)                    (n)
 #endif
 
 /* Reserved workloads, and the identities of the same number. */
@@ -298,7 +300,7 @@ struct weir_socket {
 	__u8 flags;   /* enum weir_socket_flags */
 	__u8 verdict; /* enum weir_verdict: as what it was let pass */
 	__u8 pad[3];
-	WEIR_GROWN(socket_grown)
+	WEIR_GROWN_INTO(pad2, socket_grown)
 	__u64 retransmits; /* in `pairs` already */
 };
 

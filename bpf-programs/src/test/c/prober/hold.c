@@ -8,9 +8,10 @@
  * Connects COUNT times and prints {"held":N,"outcomes":{ERRNO:N}}. Then every connection sends
  * numbers and expects each to come back as it went before it sends the next one (a server that
  * echoes; --quiet: nothing is sent). A line on standard input is answered with a line
- *   {"alive":N,"ended":N,"first_ns":T,"last_ns":T,"outcomes":{NAME:N},"rounds":N,"wrong":N}
+ *   {"alive":N,"ended":N,"first_ns":T,"last_ns":T,"outcomes":{NAME:N},"rounds":N,"wrong":N,"named":N}
  * about what happened since the start: how many go on, when (CLOCK_MONOTONIC) the first and the
- * last one ended, how (errno, or "eof"), how many numbers came back, how many of them otherwise.
+ * last one ended, how (errno, or "eof"), how many numbers came back, how many of them otherwise, and
+ * of how many that go on getpeername() tells the address that was asked for.
  * After one that begins with an s, and at the end of standard input, it ends.
  */
 #define _GNU_SOURCE
@@ -148,6 +149,24 @@ static int enter_cgroup(const char *path)
 	return fd < 0 || write(fd, "0", 1) != 1 ? -1 : close(fd);
 }
 
+/* How many have the peer that they asked for. */
+static long named(const struct connection *connections, long count, const struct sockaddr *to,
+		  socklen_t size)
+{
+	long named = 0;
+
+	for (long n = 0; n < count; n++) {
+		struct sockaddr_storage peer = {};
+		socklen_t length = sizeof(peer);
+
+		if (connections[n].fd >= 0 &&
+		    getpeername(connections[n].fd, (struct sockaddr *)&peer, &length) == 0 &&
+		    length == size && memcmp(&peer, to, size) == 0)
+			named++;
+	}
+	return named;
+}
+
 int main(int argc, char **argv)
 {
 	struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
@@ -245,7 +264,8 @@ int main(int argc, char **argv)
 			       alive, ended, (unsigned long long)first_ns,
 			       (unsigned long long)last_ns);
 			print_outcomes();
-			printf(",\"rounds\":%ld,\"wrong\":%ld}\n", rounds, wrong);
+			printf(",\"rounds\":%ld,\"wrong\":%ld,\"named\":%ld}\n", rounds, wrong,
+			       named(connections, wanted, to, size));
 			fflush(stdout);
 			if (stop)
 				return 0;

@@ -184,12 +184,30 @@ public final class Agent implements AutoCloseable {
       if (node.rollBackIfExpired()) {
         log.warn("a generation was not confirmed in time; the one before is in force again");
       }
+      if (node.outdated()) {
+        takeOver();
+      }
       int added = node.enroll();
       log.info("adopted what is in force" + (added > 0 ? ", enrolled " + added + " cgroups" : ""));
       // Whoever put it in force may have been killed before it came to that.
       node.endOpenConnections().forEach(log::info);
     }
     follow();
+  }
+
+  /** The same policy with the programs of this version; connections go on. */
+  private void takeOver() {
+    node.current()
+        .ifPresent(
+            current -> {
+              Applied applied =
+                  node.apply(
+                      current.plan(),
+                      current.keyPairs(),
+                      current.unconfirmed().orElse(Duration.ZERO));
+              applied.remarks().forEach(log::info);
+              log.info("took over from another version");
+            });
   }
 
   /** Makes what is in force in the kernel known to all of the agent. */

@@ -367,7 +367,7 @@ public final class KernelNode implements AutoCloseable {
       long started) {
     List<String> remarks = new ArrayList<>();
     Numbers numbers = requireNumbers();
-    requireForm(programs.layouts());
+    requireHeritage(programs.layouts());
     if (settle(mesh)) {
       remarks.add("the generation before was not confirmed in time and is not in force any more");
     }
@@ -387,8 +387,10 @@ public final class KernelNode implements AutoCloseable {
     List<Integer> workloads = numbers.workloads(plan);
     List<Integer> rules = numbers.rules(plan);
     Map<String, Integer> declared = enrollment.declared(plan, workloads);
-    boolean differs = !files.programs().equals(programs.hash());
-    boolean upgraded =
+    long number = nextNumber(mesh);
+    boolean differs = outdated(programs);
+    Supplier<Generation> inForce = () -> again(programs.layouts(), mesh, numbers);
+    Mesh.Repair repaired =
         mesh.repair(
             programs,
             pins,
@@ -396,12 +398,14 @@ public final class KernelNode implements AutoCloseable {
             places.cgroupRoot(),
             existing(enrollment.proxyCgroup(mesh.map(Mesh.PATHS), before.slot())),
             way,
+            inForce,
             steps);
+    remarks.addAll(repaired.remarks());
     if (differs) {
+      files.writeForm(programs.layouts().form());
       files.writePrograms(programs.hash());
     }
     steps.accept(Step.REPAIRED);
-    long number = nextNumber(mesh);
     files.writeNumbers(numbers);
     files.writeGeneration(number, plan, keyPairs);
     steps.accept(Step.FILED);
@@ -426,7 +430,7 @@ public final class KernelNode implements AutoCloseable {
     enrol(mesh, enrollment);
     steps.accept(Step.ENROLLED);
     if (proxy.isPresent()) {
-      mesh.repair(programs, pins, false, places.cgroupRoot(), proxy, way, steps);
+      mesh.repair(programs, pins, false, places.cgroupRoot(), proxy, way, inForce, steps);
     }
     BitSet reserved = ReservedPorts.declared(plan);
     if (!confirmWithin.isZero()) {
@@ -454,7 +458,7 @@ public final class KernelNode implements AutoCloseable {
     steps.accept(Step.KEPT);
     keepFiles(mesh);
     remarks.addAll(remarks(enrollment, declared, plan));
-    return new Applied(number, false, upgraded, confirmWithin, took, revoked, remarks);
+    return new Applied(number, false, repaired.replaced(), confirmWithin, took, revoked, remarks);
   }
 
   private static long nextNumber(Mesh mesh) {
@@ -502,13 +506,54 @@ public final class KernelNode implements AutoCloseable {
     return true;
   }
 
+  /** The generation in force, for tables of this version. */
+  private Generation again(Layouts layouts, Mesh mesh, Numbers numbers) {
+    Current current = inForce(mesh).orElseThrow();
+    return new Generation.Writer(
+            layouts,
+            current.plan(),
+            numbers.workloads(current.plan()),
+            numbers.rules(current.plan()),
+            SystemCalls.netnsCookie(places.netns()),
+            rootId())
+        .write(current.generation());
+  }
+
+  private boolean outdated(CompiledPrograms programs) {
+    return !files.programs().equals(programs.hash())
+        || !files.form().equals(programs.layouts().form());
+  }
+
+  /**
+   * Whether what is pinned was made by another version, so that the next {@link #apply} replaces
+   * its programs; false when nothing is pinned.
+   */
+  public boolean outdated() {
+    return Files.exists(pins.map(Mesh.CURRENT)) && outdated(compiled.get());
+  }
+
+  /** Whether this version can take over the pinned maps. */
+  private void requireHeritage(Layouts layouts) {
+    String form = files.form();
+    List<String> differences = layouts.differences(form);
+    if (form.isEmpty() || !differences.isEmpty()) {
+      throw new NodeException(
+          "the pinned maps in "
+              + places.pinDir()
+              + " have another form than this version's ("
+              + (form.isEmpty() ? "none is on record" : String.join("; ", differences))
+              + "): run weir down, then weir apply, or use the version that made them");
+    }
+  }
+
   /** Whether the pinned maps are of the form that this version reads and writes. */
   private void requireForm(Layouts layouts) {
+    requireHeritage(layouts);
     if (!files.form().equals(layouts.form())) {
       throw new NodeException(
           "the pinned maps in "
               + places.pinDir()
-              + " have another form than this version's: run weir down, then weir apply");
+              + " were made by an earlier version: run weir apply, which takes them over");
     }
   }
 

@@ -4,12 +4,11 @@ package dev.weir.node.kernel;
 import dev.weir.node.bpf.Btf;
 import dev.weir.node.bpf.StructLayout;
 import dev.weir.node.bpf.StructLayout.Field;
-import java.nio.charset.StandardCharsets;
-import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
 import java.util.Comparator;
-import java.util.HexFormat;
 import java.util.List;
+import java.util.Set;
+import java.util.StringJoiner;
+import java.util.regex.Pattern;
 
 /**
  * Where the fields of {@code weir/types.h} lie, as the compiled programs say. Made once per object;
@@ -120,38 +119,36 @@ final class Layouts {
           "weir_reply");
 
   /**
-   * Hash of all that pinned maps hold: names, places and widths. Two versions of the programs that
-   * differ in it cannot share maps, even where all sizes are equal.
+   * All that pinned maps hold, a field on each line: name, offset and width in bytes. Padding is
+   * not told: fields to come may take its place.
    */
   String form() {
     return form;
   }
 
-  private static String form(Btf btf) {
-    StringBuilder text = new StringBuilder();
-    for (String name : KEPT) {
-      StructLayout layout = btf.structure(name);
-      text.append(name).append(' ').append(layout.size()).append('\n');
-      layout.fields().values().stream()
-          .sorted(Comparator.comparingInt(Field::offset).thenComparing(Field::name))
-          .forEach(
-              field ->
-                  text.append(field.name())
-                      .append(' ')
-                      .append(field.offset())
-                      .append(' ')
-                      .append(field.width())
-                      .append('\n'));
-    }
-    try {
-      return HexFormat.of()
-          .formatHex(
-              MessageDigest.getInstance("SHA-256")
-                  .digest(text.toString().getBytes(StandardCharsets.UTF_8)));
-    } catch (NoSuchAlgorithmException e) {
-      throw new IllegalStateException(e); // every JDK has SHA-256
-    }
+  /**
+   * What these layouts do not have where another version has it; nothing if that version's maps can
+   * be taken over.
+   *
+   * @param older {@link #form} of that version
+   */
+  List<String> differences(String older) {
+    Set<String> known = Set.copyOf(form.lines().toList());
+    return older.lines().filter(line -> !known.contains(line)).toList();
   }
+
+  private static String form(Btf btf) {
+    StringJoiner text = new StringJoiner("\n");
+    for (String name : KEPT) {
+      btf.structure(name).fields().values().stream()
+          .filter(field -> !PADDING.matcher(field.name()).matches())
+          .sorted(Comparator.comparingInt(Field::offset).thenComparing(Field::name))
+          .forEach(field -> text.add(field.name() + " " + field.offset() + " " + field.width()));
+    }
+    return text.toString();
+  }
+
+  private static final Pattern PADDING = Pattern.compile(".*\\.pad\\d*");
 
   private static StructLayout sized(Btf btf, String name, int size) {
     StructLayout layout = btf.structure(name);

@@ -22,6 +22,7 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalLong;
 import java.util.Set;
+import java.util.TreeSet;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
@@ -117,6 +118,7 @@ final class Mesh implements AutoCloseable {
   static final String REFUSALS = "refusals";
   static final String COUNTERS = "counters";
   static final String EVENTS = "events";
+  static final String EVENT_BUDGETS = "event_budgets";
   static final String EJECTIONS = "ejections";
   static final String HANDOVERS = "handovers";
   static final String LIMIT_STATES = "limit_states";
@@ -235,8 +237,7 @@ final class Mesh implements AutoCloseable {
      *
      * @param packets whether the plan limits packets
      */
-    void attachCgroups(
-        Path root, Optional<Path> proxy, boolean packets, Consumer<Step> steps) {
+    void attachCgroups(Path root, Optional<Path> proxy, boolean packets, Consumer<Step> steps) {
       for (BpfObject.Program program : declared) {
         Optional<Path> directory =
             switch (targetOf(program)) {
@@ -336,25 +337,41 @@ final class Mesh implements AutoCloseable {
   }
 
   /**
+   * What {@link #repair} did.
+   *
+   * @param replaced whether a program was replaced
+   * @param remarks what to tell
+   */
+  record Repair(boolean replaced, List<String> remarks) {}
+
+  /**
    * Makes what is pinned complete and new: programs that have changed take the place of the old
-   * ones in their links, links that are missing are made again.
+   * ones in their links, links that are missing are made again, and maps that this version wants
+   * larger get successors before the programs that use them are in any link.
    *
    * @param upgrade whether programs may have changed
-   * @return whether a program was replaced
+   * @param inForce what is in force, to be written into tables of this version
+   * @throws NodeException when maps cannot be taken over; nothing has been done then
    */
-  boolean repair(
+  Repair repair(
       CompiledPrograms compiled,
       Pins pins,
       boolean upgrade,
       Path root,
       Optional<Path> proxy,
       RevocationWay way,
+      Supplier<Generation> inForce,
       Consumer<Step> steps) {
     pins.make();
-    checkLayout(compiled);
+    List<String> remarks = new ArrayList<>();
+    Set<String> outgrown = outgrown(compiled, remarks);
     boolean replaced = false;
-    if (upgrade || programsMissing(compiled, pins)) {
-      try (Loaded loaded = load(compiled, Map.of(), maps, way)) {
+    if (upgrade || !outgrown.isEmpty() || programsMissing(compiled, pins)) {
+      Map<String, BpfMap> staying = new HashMap<>(maps);
+      staying.keySet().removeAll(outgrown);
+      try (Loaded loaded = load(compiled, pinnedRoom(outgrown), staying, way)) {
+        MapGrowth growth = new MapGrowth();
+        fillSuccessors(loaded.mesh, outgrown, inForce, growth);
         loaded.mesh.maps.forEach(
             (name, map) -> {
               if (!maps.containsKey(name)) {
@@ -363,10 +380,12 @@ final class Mesh implements AutoCloseable {
               }
             });
         for (BpfObject.Program program : loaded.declared) {
-          replaced |= replace(program, loaded.program(program.name()), pins);
+          replaced |= replace(program, loaded.program(program.name()), pins, !outgrown.isEmpty());
           steps.accept(Step.EXCHANGED);
         }
+        succeed(loaded.mesh, outgrown, growth, pins, steps);
       }
+      removeStrangers(compiled, pins);
     }
     try (BpfObject object = compiled.open()) {
       for (BpfObject.Program program : attachable(object)) {
@@ -375,7 +394,117 @@ final class Mesh implements AutoCloseable {
         }
       }
     }
-    return replaced;
+    return new Repair(replaced, remarks);
+  }
+
+  /**
+   * The maps that this version wants larger than they are pinned.
+   *
+   * @throws NodeException when one of them can have no successor
+   */
+  private Set<String> outgrown(CompiledPrograms compiled, List<String> remarks) {
+    Set<String> outgrown = new TreeSet<>();
+    List<String> wrong = new ArrayList<>();
+    try (BpfObject object = compiled.open()) {
+      object
+          .maps()
+          .forEach(
+              (name, declared) -> {
+                BpfMap pinned = maps.get(name);
+                if (pinned == null) {
+                  return;
+                }
+                boolean stays = MapGrowth.Way.of(name) == MapGrowth.Way.STAYS;
+                boolean longer = pinned.valueSize() < declared.valueSize();
+                int room = SIZED.contains(name) ? pinned.maxEntries() : declared.maxEntries();
+                if (pinned.keySize() != declared.keySize()
+                    || pinned.valueSize() > declared.valueSize()
+                    || (longer && stays)) {
+                  wrong.add(name);
+                } else if (pinned.maxEntries() < room && stays) {
+                  remarks.add(
+                      "table "
+                          + name
+                          + " keeps its room for "
+                          + pinned.maxEntries()
+                          + " entries until weir down and weir apply make it anew, with "
+                          + room);
+                } else if (longer || pinned.maxEntries() < room) {
+                  outgrown.add(name);
+                }
+              });
+    }
+    for (Table table : Table.values()) {
+      for (int slot = 0; slot < 2; slot++) {
+        try (Closing<BpfMap> inner = new Closing<>(inner(table, slot))) {
+          inner
+              .value()
+              .ifPresent(
+                  map -> {
+                    if (map.valueSize() > valueSize(table)) {
+                      wrong.add(table.map());
+                    } else if (map.valueSize() < valueSize(table)) {
+                      outgrown.addAll(MapGrowth.TABLES);
+                    }
+                  });
+        }
+      }
+    }
+    if (!wrong.isEmpty()) {
+      throw new NodeException(
+          "the pinned maps "
+              + String.join(", ", wrong)
+              + " have another form than this version's: run weir down, then weir apply");
+    }
+    outgrown.retainAll(maps.keySet());
+    return outgrown;
+  }
+
+  /** What follows the budget keeps the room it was given by the first apply. */
+  private Map<String, Integer> pinnedRoom(Set<String> outgrown) {
+    return outgrown.stream()
+        .filter(SIZED::contains)
+        .collect(Collectors.toMap(name -> name, name -> map(name).maxEntries()));
+  }
+
+  /** What the programs of this version will find, before the first of them runs. */
+  private void fillSuccessors(
+      Mesh next, Set<String> outgrown, Supplier<Generation> inForce, MapGrowth growth) {
+    for (String name : outgrown) {
+      switch (MapGrowth.Way.of(name)) {
+        case COPIED, ADDED_UP -> growth.copy(name, map(name), next.map(name));
+        case ANEW, STAYS -> {}
+      }
+    }
+    if (outgrown.containsAll(MapGrowth.TABLES)) {
+      next.write(slot().slot(), inForce.get());
+    }
+  }
+
+  /** All links run this version's programs: what they use takes the pins. */
+  private void succeed(
+      Mesh next, Set<String> outgrown, MapGrowth growth, Pins pins, Consumer<Step> steps) {
+    if (outgrown.isEmpty()) {
+      return;
+    }
+    next.barrier(slot().slot()); // the last run of a program before has ended
+    for (String name : outgrown) {
+      BpfMap heir = next.map(name);
+      if (MapGrowth.Way.of(name) == MapGrowth.Way.ADDED_UP) {
+        growth.addRest(name, map(name), heir);
+      }
+      pinOver(heir::pin, pins.map(name));
+      Optional.ofNullable(maps.put(name, BpfMap.open(pins.map(name)))).ifPresent(BpfMap::close);
+      steps.accept(Step.GROWN);
+    }
+  }
+
+  /** Links and programs that this version does not have. */
+  private static void removeStrangers(CompiledPrograms compiled, Pins pins) {
+    try (BpfObject object = compiled.open()) {
+      Set<String> ours = object.programs().keySet();
+      pins.removeBut(ours);
+    }
   }
 
   private static boolean programsMissing(CompiledPrograms compiled, Pins pins) {
@@ -391,7 +520,8 @@ final class Mesh implements AutoCloseable {
   }
 
   /** One program: in its link first, then under its name. */
-  private static boolean replace(BpfObject.Program program, BpfProgram loaded, Pins pins) {
+  private static boolean replace(
+      BpfObject.Program program, BpfProgram loaded, Pins pins, boolean otherMaps) {
     Path pin = pins.program(program.name());
     Optional<String> before = tagOf(pin);
     Optional<BpfLink> link = openLink(pins.link(program.name()));
@@ -399,7 +529,8 @@ final class Mesh implements AutoCloseable {
     try {
       if (link.isPresent()) {
         try (BpfProgram running = BpfProgram.byId(link.get().programId())) {
-          linkRunsOther = !running.tag().equals(loaded.tag());
+          // A tag says nothing of the maps.
+          linkRunsOther = otherMaps || !running.tag().equals(loaded.tag());
         }
         if (linkRunsOther) {
           if (targetOf(program) == Target.TRACEPOINT) {
@@ -416,7 +547,7 @@ final class Mesh implements AutoCloseable {
     } finally {
       link.ifPresent(BpfLink::close);
     }
-    if (!before.equals(Optional.of(loaded.tag()))) {
+    if (otherMaps || !before.equals(Optional.of(loaded.tag()))) {
       pinOver(loaded::pin, pin);
     }
     return linkRunsOther;
@@ -510,40 +641,6 @@ final class Mesh implements AutoCloseable {
         Descriptor cgroup = Descriptor.open(root);
         BpfLink made = BpfLink.attach(PACKET_PROGRAM, loaded, cgroup, PACKETS_LEAVE)) {
       pinOver(made::pin, pin);
-    }
-  }
-
-  /** What is pinned must have the form that this loader writes; else it may not touch it. */
-  private void checkLayout(CompiledPrograms compiled) {
-    List<String> wrong = new ArrayList<>();
-    try (BpfObject object = compiled.open()) {
-      object
-          .maps()
-          .forEach(
-              (name, declared) -> {
-                BpfMap pinned = maps.get(name);
-                if (pinned != null
-                    && (pinned.keySize() != declared.keySize()
-                        || pinned.valueSize() != declared.valueSize())) {
-                  wrong.add(name);
-                }
-              });
-    }
-    for (Table table : Table.values()) {
-      for (int slot = 0; slot < 2; slot++) {
-        try (Closing<BpfMap> inner = new Closing<>(inner(table, slot))) {
-          inner
-              .value()
-              .filter(map -> map.valueSize() != valueSize(table))
-              .ifPresent(map -> wrong.add(table.map()));
-        }
-      }
-    }
-    if (!wrong.isEmpty()) {
-      throw new NodeException(
-          "the pinned maps "
-              + String.join(", ", wrong)
-              + " have another form than this version's: run weir down, then weir apply");
     }
   }
 

@@ -104,6 +104,21 @@ final class Pins {
     DurableFile.makeDirectory(root.resolve("links"));
   }
 
+  /** Removes programs, and takes away links, that do not have one of these names. */
+  void removeBut(java.util.Set<String> names) {
+    for (Path link : DurableFile.list(root.resolve("links"))) {
+      if (!names.contains(String.valueOf(link.getFileName()))) {
+        detach(link);
+        DurableFile.remove(link);
+      }
+    }
+    for (Path program : DurableFile.list(root.resolve("programs"))) {
+      if (!names.contains(String.valueOf(program.getFileName()))) {
+        DurableFile.remove(program);
+      }
+    }
+  }
+
   /** Renames this directory to another one that is not there. */
   void becomes(Pins other) {
     rename(root, other.root);
@@ -136,6 +151,10 @@ final class Pins {
 
   /** Removes all pins: links first, for they are what acts. */
   void remove() {
+    if (!Files.isDirectory(root)) {
+      DurableFile.remove(root); // somebody else's, in its place
+      return;
+    }
     Path links = root.resolve("links");
     if (Files.isDirectory(links)) {
       DurableFile.list(links).forEach(Pins::detach);

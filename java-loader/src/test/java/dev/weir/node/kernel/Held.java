@@ -45,6 +45,7 @@ final class Held implements AutoCloseable {
    * @param outcomes how often each way to end was met: an errno's name, or eof
    * @param rounds numbers that came back
    * @param wrong numbers that came back otherwise than they were sent
+   * @param named of how many that go on getpeername tells the address that was asked for
    */
   record Status(
       long alive,
@@ -52,7 +53,8 @@ final class Held implements AutoCloseable {
       long lastNanos,
       Map<String, Long> outcomes,
       long rounds,
-      long wrong) {}
+      long wrong,
+      long named) {}
 
   /** How many were opened. */
   long held() {
@@ -81,7 +83,8 @@ final class Held implements AutoCloseable {
         number(line, "last_ns"),
         outcomes(line),
         number(line, "rounds"),
-        number(line, "wrong"));
+        number(line, "wrong"),
+        number(line, "named"));
   }
 
   /** Has them closed in order, and says what they were until then. */

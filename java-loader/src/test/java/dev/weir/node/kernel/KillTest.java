@@ -398,7 +398,10 @@ final class KillTest {
       } else {
         State next = found == State.NONE ? State.WEB : found;
         Applied applied = node().apply(plan(next), List.of(), Duration.ZERO);
-        assertThat(applied.remarks()).as(when).isEmpty();
+        // Other tests' namespaces come and go meanwhile.
+        assertThat(applied.remarks())
+            .as(when)
+            .allMatch(remark -> remark.startsWith("open connections of /run/netns/"));
         state = next;
         assertThat(pins()).as(when).isEqualTo(whole);
         Current current = node().current().orElseThrow();

@@ -351,6 +351,113 @@ final class SurvivalTest {
     assertThat(kernel.ask("stranger", "127.0.0.1", PORT)).isEqualTo("ECONNREFUSED");
   }
 
+  /** Down, from whatever has been made of a mesh that worked; and a start after it. */
+  private void downGoesThrough(Damage damage) throws IOException {
+    kernel.apply(mayReachDb("web"));
+    List<Integer> programs = programIds();
+    Places places = kernel.places();
+    damage.to(places.pinDir());
+    kernel.node().down();
+    assertThat(places.pinDir()).doesNotExist();
+    assertThat(places.runDir()).doesNotExist();
+    assertThat(Pins.in(places.pinDir()).staged().root()).doesNotExist();
+    assertThat(remaining(programs)).isEmpty();
+    serveDb();
+    assertThat(kernel.ask("stranger", "127.0.0.1", PORT)).isEqualTo("db");
+    kernel.apply(mayReachDb("web"));
+    assertThat(kernel.ask("web", "127.0.0.1", PORT)).isEqualTo("db");
+    assertThat(kernel.ask("stranger", "127.0.0.1", PORT)).isEqualTo("ECONNREFUSED");
+  }
+
+  private interface Damage {
+    void to(Path pins) throws IOException;
+  }
+
+  @Test
+  void downGoesThroughMissingPins() throws IOException {
+    downGoesThrough(
+        pins -> {
+          DurableFile.remove(pins.resolve("programs/weir_connect6"));
+          DurableFile.remove(pins.resolve("links/weir_sendmsg4"));
+          DurableFile.remove(pins.resolve("maps/paths"));
+        });
+  }
+
+  @Test
+  void downGoesThroughAMapThatIsGone() throws IOException {
+    downGoesThrough(pins -> DurableFile.remove(pins.resolve("maps/generations")));
+  }
+
+  @Test
+  void downGoesThroughALinkThatIsDetached() throws IOException {
+    downGoesThrough(
+        pins -> {
+          try (BpfLink link = BpfLink.open(pins.resolve("links/weir_connect4"))) {
+            link.detach();
+          }
+        });
+  }
+
+  @Test
+  void downGoesThroughWhatIsNotOurs() throws IOException {
+    downGoesThrough(
+        pins -> {
+          Files.createDirectories(pins.resolve("links/another/directory"));
+          Files.createSymbolicLink(pins.resolve("maps/another"), Path.of("/proc/self"));
+          try (BpfMap map = BpfMap.create(BpfMap.Type.HASH, "another", 4, 4, 1, 0)) {
+            map.pin(pins.resolve("links/weir_another"));
+            map.pin(pins.resolve("another"));
+          }
+        });
+  }
+
+  @Test
+  void downGoesThroughHalfAnUpgrade() throws IOException {
+    downGoesThrough(
+        pins -> {
+          try (BpfMap map = BpfMap.open(pins.resolve("maps/pairs"))) {
+            map.pin(pins.resolve("maps/pairs-staged"));
+          }
+          try (BpfLink link = BpfLink.open(pins.resolve("links/weir_connect4"))) {
+            link.pin(pins.resolve("links/weir_connect4-staged"));
+          }
+        });
+  }
+
+  @Test
+  void downGoesThroughHalfAStartBesideAMesh() throws IOException {
+    downGoesThrough(
+        pins -> {
+          Pins staged = Pins.in(pins).staged();
+          staged.make();
+          try (BpfLink link = BpfLink.open(pins.resolve("links/weir_connect4"))) {
+            link.pin(staged.link("weir_connect4"));
+          }
+        });
+  }
+
+  @Test
+  void downGoesThroughASlotThatHoldsNothing() throws IOException {
+    downGoesThrough(
+        pins -> {
+          try (BpfMap generations = BpfMap.open(pins.resolve("maps/generations"))) {
+            generations.delete(generations.newKey().putInt(0, 0));
+            generations.delete(generations.newKey().putInt(0, 1));
+          }
+        });
+  }
+
+  @Test
+  void downGoesThroughWhatIsNoDirectory() throws IOException {
+    downGoesThrough(
+        pins -> {
+          Pins.in(pins).remove();
+          try (BpfMap map = BpfMap.create(BpfMap.Type.HASH, "another", 4, 4, 1, 0)) {
+            map.pin(pins);
+          }
+        });
+  }
+
   @Test
   void aDamagedRegistryIsToldAndNotOverwritten() throws IOException {
     kernel.apply(mayReachDb("web"));
