@@ -146,7 +146,7 @@ final class BudgetTest {
     }
   }
 
-  private static long memlock(BpfMap map) throws IOException {
+  static long memlock(BpfMap map) throws IOException {
     return Files.readAllLines(Path.of("/proc/self/fdinfo/" + descriptor(map))).stream()
         .filter(line -> line.startsWith("memlock:"))
         .mapToLong(line -> Long.parseLong(line.substring("memlock:".length()).strip()))
