@@ -78,7 +78,17 @@ public final class IncrementalCompiler {
    */
   public Compilation compileDirectory(Path root) {
     Instant begin = Instant.now();
-    Optional<SourceListing> listing = SourceListing.of(root);
+    return compileDirectory(root, SourceListing.of(root), begin);
+  }
+
+  /**
+   * The same for who has looked at the directory already.
+   *
+   * @param root the directory
+   * @param listing what {@link SourceListing#of} found there
+   * @param begin a moment before it looked
+   */
+  public Compilation compileDirectory(Path root, Optional<SourceListing> listing, Instant begin) {
     if (listing.isEmpty()) {
       return compile(SourceTree.read(root));
     }

@@ -374,11 +374,12 @@ public final class Agent implements AutoCloseable {
       log.warn("files have changed; they are read when the generation in force is confirmed");
       return;
     }
-    if (PolicyFiles.beingWritten(directory)) {
+    Optional<Policy> said = policyFiles.readChanged(directory);
+    if (said.isEmpty()) {
       later(WRITING_POLL, this::filesChanged);
       return;
     }
-    switch (policyFiles.read(directory)) {
+    switch (said.get()) {
       case Policy.Bad bad -> refused(bad);
       case Policy.Good good -> {
         if (inForce.filter(current -> same(current, good)).isPresent()) {

@@ -29,7 +29,7 @@ public record AgentSettings(
     Telemetry telemetry) {
 
   /** Long enough for an editor to write a file in several steps. */
-  public static final Duration DEFAULT_QUIET = Duration.ofMillis(30);
+  public static final Duration DEFAULT_QUIET = Duration.ofMillis(10);
 
   /** With what is told unless somebody says otherwise. */
   public AgentSettings(

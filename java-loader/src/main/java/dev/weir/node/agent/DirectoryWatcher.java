@@ -9,6 +9,7 @@ import java.io.IOException;
 import java.nio.file.ClosedWatchServiceException;
 import java.nio.file.FileVisitResult;
 import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.nio.file.SimpleFileVisitor;
 import java.nio.file.WatchKey;
@@ -18,8 +19,10 @@ import java.nio.file.attribute.FileTime;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.concurrent.TimeUnit;
 
 /**
@@ -46,7 +49,8 @@ final class DirectoryWatcher implements AutoCloseable {
   private final Runnable changed;
   private final WatchService service;
   private final Log log;
-  private Map<Path, Look> seen;
+  private final Set<WatchKey> watched = new HashSet<>();
+  private Map<Path, Look> seen = Map.of();
 
   private record Look(FileTime modified, long size) {}
 
@@ -65,10 +69,9 @@ final class DirectoryWatcher implements AutoCloseable {
     this.recheck = recheck;
     this.changed = changed;
     this.log = log;
-    seen = look();
     service = directory.getFileSystem().newWatchService();
     try {
-      watchAll();
+      var _ = watchAll();
     } catch (IOException e) {
       service.close();
       throw e;
@@ -76,7 +79,13 @@ final class DirectoryWatcher implements AutoCloseable {
     Thread.ofPlatform().name("weir-watch").daemon().start(this::run);
   }
 
-  private void watchAll() throws IOException {
+  /**
+   * Watches every directory, and looks at every file.
+   *
+   * @return whether there were directories that had not been watched
+   */
+  private boolean watchAll() throws IOException {
+    Map<Path, Look> files = new HashMap<>();
     List<Path> directories = new ArrayList<>();
     Files.walkFileTree(
         directory,
@@ -84,21 +93,45 @@ final class DirectoryWatcher implements AutoCloseable {
           @Override
           public FileVisitResult preVisitDirectory(Path each, BasicFileAttributes of) {
             directories.add(each);
+            files.put(each, look(of));
             return FileVisitResult.CONTINUE;
           }
 
           @Override
-          public FileVisitResult visitFile(Path file, BasicFileAttributes of) {
-            if (of.isSymbolicLink() && Files.isDirectory(file)) {
+          public FileVisitResult visitFile(Path file, BasicFileAttributes of) throws IOException {
+            BasicFileAttributes what = of.isSymbolicLink() ? target(file, of) : of;
+            files.put(file, look(what));
+            if (what.isDirectory()) {
               directories.add(file);
             }
             return FileVisitResult.CONTINUE;
           }
+
+          @Override
+          public FileVisitResult visitFileFailed(Path file, IOException e) throws IOException {
+            if (e instanceof NoSuchFileException && !file.equals(directory)) {
+              return FileVisitResult.CONTINUE; // gone meanwhile, and an event tells of it
+            }
+            throw e;
+          }
         });
+    boolean added = false;
     for (Path each : directories) {
       // Registering a directory twice only gives back the same key.
       WatchKey key = each.register(service, ENTRY_CREATE, ENTRY_MODIFY, ENTRY_DELETE);
-      log.debug("watching " + key.watchable());
+      added |= watched.add(key);
+    }
+    watched.removeIf(key -> !key.isValid());
+    seen = files;
+    return added;
+  }
+
+  /** What a link leads to; the link itself when that is nowhere. */
+  private static BasicFileAttributes target(Path link, BasicFileAttributes of) throws IOException {
+    try {
+      return Files.readAttributes(link, BasicFileAttributes.class);
+    } catch (NoSuchFileException e) {
+      return of;
     }
   }
 
@@ -107,8 +140,7 @@ final class DirectoryWatcher implements AutoCloseable {
       while (true) {
         WatchKey event = service.poll(recheck.toMillis(), TimeUnit.MILLISECONDS);
         if (event == null) {
-          Map<Path, Look> now = look();
-          if (now.equals(seen)) {
+          if (!missed()) {
             continue;
           }
         } else {
@@ -122,13 +154,16 @@ final class DirectoryWatcher implements AutoCloseable {
           }
           drain(key);
         }
+        changed.run();
+        // While that goes on. What was written into a directory before it was watched is told once
+        // more; what it was compiled from is compared, so that costs little.
         try {
-          watchAll(); // a directory may have come
+          if (watchAll()) {
+            changed.run();
+          }
         } catch (IOException e) {
           log.error("cannot watch " + directory + ": " + e.getMessage());
         }
-        seen = look();
-        changed.run();
       }
     } catch (ClosedWatchServiceException e) {
       log.debug("no longer watching " + directory);
@@ -137,31 +172,16 @@ final class DirectoryWatcher implements AutoCloseable {
     }
   }
 
-  /** Time and size of every file; empty when the directory cannot be read. */
-  private Map<Path, Look> look() {
-    Map<Path, Look> files = new HashMap<>();
+  /** Whether something has changed that no event told of. */
+  private boolean missed() {
+    Map<Path, Look> before = seen;
     try {
-      Files.walkFileTree(
-          directory,
-          new SimpleFileVisitor<>() {
-            @Override
-            public FileVisitResult preVisitDirectory(Path each, BasicFileAttributes of) {
-              files.put(each, look(of));
-              return FileVisitResult.CONTINUE;
-            }
-
-            @Override
-            public FileVisitResult visitFile(Path file, BasicFileAttributes of) throws IOException {
-              boolean link = of.isSymbolicLink();
-              files.put(
-                  file, look(link ? Files.readAttributes(file, BasicFileAttributes.class) : of));
-              return FileVisitResult.CONTINUE;
-            }
-          });
+      return watchAll() || !seen.equals(before);
     } catch (IOException e) {
       log.debug("cannot look at " + directory + ": " + e.getMessage());
+      seen = Map.of();
+      return !before.isEmpty();
     }
-    return files;
   }
 
   private static Look look(BasicFileAttributes of) {

@@ -5,14 +5,11 @@ import dev.weir.policy.Compilation;
 import dev.weir.policy.IncrementalCompiler;
 import dev.weir.policy.PolicyCompiler;
 import dev.weir.policy.source.Diagnostic;
-import java.io.IOException;
-import java.nio.file.FileVisitResult;
-import java.nio.file.Files;
+import dev.weir.policy.source.SourceListing;
 import java.nio.file.Path;
-import java.nio.file.SimpleFileVisitor;
-import java.nio.file.attribute.BasicFileAttributes;
 import java.time.Duration;
 import java.time.Instant;
+import java.util.Optional;
 
 /**
  * Reads a directory of policy files again and again: what has not changed is not read or compiled
@@ -25,49 +22,28 @@ final class PolicyFiles {
 
   private final IncrementalCompiler compiler = new IncrementalCompiler();
 
-  /**
-   * Whether a file below a directory has only just become empty. An empty file is good YAML and
-   * says nothing, so a policy would be out of force until it is written.
-   */
-  static boolean beingWritten(Path directory) {
-    Instant since = Instant.now().minus(WRITING);
-    boolean[] found = {false};
-    try {
-      Files.walkFileTree(
-          directory,
-          new SimpleFileVisitor<>() {
-            @Override
-            public FileVisitResult visitFile(Path file, BasicFileAttributes of) {
-              found[0] = isNewAndEmpty(file, of, since);
-              return found[0] ? FileVisitResult.TERMINATE : FileVisitResult.CONTINUE;
-            }
-
-            @Override
-            public FileVisitResult visitFileFailed(Path file, IOException e) {
-              return FileVisitResult.CONTINUE; // gone meanwhile
-            }
-          });
-    } catch (IOException e) {
-      return false; // what is wrong with the directory, reading it says better
-    }
-    return found[0];
-  }
-
-  private static boolean isNewAndEmpty(Path file, BasicFileAttributes of, Instant since) {
-    if (of.isSymbolicLink()) {
-      try {
-        BasicFileAttributes target = Files.readAttributes(file, BasicFileAttributes.class);
-        return isNewAndEmpty(file, target, since);
-      } catch (IOException e) {
-        return false; // gone meanwhile
-      }
-    }
-    return of.isRegularFile() && of.size() == 0 && of.lastModifiedTime().toInstant().isAfter(since);
-  }
-
   /** What the files below a directory say now. */
   synchronized Policy read(Path directory) {
     return policy(compiler.compileDirectory(directory));
+  }
+
+  /**
+   * The same after a change; nothing while one of them has only just become empty. An empty file is
+   * good YAML and says nothing, so a policy would be out of force until it is written.
+   */
+  synchronized Optional<Policy> readChanged(Path directory) {
+    Instant begin = Instant.now();
+    Optional<SourceListing> listing = SourceListing.of(directory);
+    if (listing.filter(files -> beingWritten(files, begin.minus(WRITING))).isPresent()) {
+      return Optional.empty();
+    }
+    return Optional.of(policy(compiler.compileDirectory(directory, listing, begin)));
+  }
+
+  private static boolean beingWritten(SourceListing listing, Instant since) {
+    return listing.entries().stream()
+        .map(SourceListing.Entry::stamp)
+        .anyMatch(stamp -> stamp.size() == 0 && stamp.modified().toInstant().isAfter(since));
   }
 
   /** The same for somebody who asks once. */

@@ -5,6 +5,7 @@ import dev.weir.node.bpf.Descriptor;
 import dev.weir.node.bpf.RingBuffer;
 import dev.weir.node.bpf.SystemCalls;
 import dev.weir.policy.plan.Plan;
+import dev.weir.policy.plan.PlanCodec;
 import dev.weir.policy.plan.Reserved;
 import dev.weir.policy.plan.TlsKeyPair;
 import java.io.IOException;
@@ -49,6 +50,7 @@ public final class KernelNode implements AutoCloseable {
   private final RunFiles files;
   private final Pins pins;
   private final ReservedPorts reservedPorts;
+  private volatile Optional<Remembered> remembered = Optional.empty();
   private final Supplier<CompiledPrograms> compiled;
   private final Consumer<Step> steps;
 
@@ -199,15 +201,16 @@ public final class KernelNode implements AutoCloseable {
           new Generation.Writer(
                   programs.layouts(), open, numbers.workloads(open), openRules, netns, root)
               .write(number - 1));
-      mesh.write(
-          FIRST_SLOT,
+      Generation generation =
           new Generation.Writer(programs.layouts(), plan, workloads, rules, netns, root)
-              .write(number));
+              .write(number);
+      mesh.write(FIRST_SLOT, generation);
       steps.accept(Step.WRITTEN);
       files.writeNumbers(numbers);
       files.keepGenerations(Set.of());
-      files.writeGeneration(number - 1, open, List.of());
-      files.writeGeneration(number, plan, keyPairs);
+      files.writeGeneration(number - 1, PlanCodec.encode(open), List.of());
+      byte[] planBytes = PlanCodec.encode(plan);
+      files.writeGeneration(number, planBytes, keyPairs);
       files.writeForm(programs.layouts().form());
       files.writePrograms(programs.hash());
       steps.accept(Step.FILED);
@@ -227,16 +230,30 @@ public final class KernelNode implements AutoCloseable {
       mesh.store(new Slot(FIRST_SLOT, Slot.deadline(confirmWithin, SystemCalls.bootNanos())));
       steps.accept(Step.IN_FORCE);
       Duration took = took(started);
-      List<String> remarks = remarks(enrollment, declared, plan);
+      List<String> remarks = new ArrayList<>(waiting(enrollment, declared));
+      remarks.addAll(audited(plan));
       unreserved.ifPresent(remarks::add);
       // Now that nobody else can bind one any more, whoever is found had it before.
       remarks.addAll(PortHolders.wrong(plan, declared, workloads, places.netns()));
       List<Revoked> revoked = revoke(revocation, 1 - FIRST_SLOT, numbers, remarks);
       steps.accept(Step.REVOKED);
       if (confirmWithin.isZero()) {
-        keepLastGood(plan, keyPairs, remarks);
+        keepLastGood(planBytes, keyPairs, remarks);
       }
       steps.accept(Step.KEPT);
+      remembered =
+          Optional.of(
+              new Remembered(
+                  mesh.map(Mesh.CURRENT).id(),
+                  number,
+                  plan,
+                  keyPairs,
+                  workloads,
+                  rules,
+                  declared,
+                  generation.contents(),
+                  number - 1,
+                  Optional.of(Map.of())));
       return new Applied(number, true, false, confirmWithin, took, revoked, remarks);
     } catch (RuntimeException e) {
       if (!pins.exist()) {
@@ -248,7 +265,7 @@ public final class KernelNode implements AutoCloseable {
   }
 
   /** The generation is in force by now, so a full disk is something to tell, not a failure. */
-  private void keepLastGood(Plan plan, List<TlsKeyPair> keyPairs, List<String> remarks) {
+  private void keepLastGood(byte[] plan, List<TlsKeyPair> keyPairs, List<String> remarks) {
     try {
       files.writeLastGood(plan, keyPairs);
     } catch (NodeException e) {
@@ -328,23 +345,23 @@ public final class KernelNode implements AutoCloseable {
     return Duration.ofNanos(System.nanoTime() - started);
   }
 
-  private static List<String> remarks(
-      Enrollment enrollment, Map<String, Integer> declared, Plan plan) {
-    List<String> remarks = new ArrayList<>();
+  private static List<String> waiting(Enrollment enrollment, Map<String, Integer> declared) {
     long waiting =
         declared.entrySet().stream()
             .filter(entry -> entry.getValue() > Reserved.PROXY.index())
             .filter(entry -> !enrollment.exists(entry.getKey()))
             .count();
-    if (waiting > 0) {
-      remarks.add(
-          (waiting == 1 ? "one declared cgroup does" : waiting + " declared cgroups do")
-              + " not exist yet; the kernel enrols a cgroup when it is made");
-    }
-    if (plan.settings().audit()) {
-      remarks.add("audit mode: nothing is refused, only reported");
-    }
-    return remarks;
+    return waiting == 0
+        ? List.of()
+        : List.of(
+            (waiting == 1 ? "one declared cgroup does" : waiting + " declared cgroups do")
+                + " not exist yet; the kernel enrols a cgroup when it is made");
+  }
+
+  private static List<String> audited(Plan plan) {
+    return plan.settings().audit()
+        ? List.of("audit mode: nothing is refused, only reported")
+        : List.of();
   }
 
   /** The proxy's cgroup, made if a proxy is needed. */
@@ -384,11 +401,24 @@ public final class KernelNode implements AutoCloseable {
           "spec.budget.mapBytes has changed: what was sized by it stays as it is until weir down"
               + " and weir apply");
     }
-    List<Integer> workloads = numbers.workloads(plan);
-    List<Integer> rules = numbers.rules(plan);
-    Map<String, Integer> declared = enrollment.declared(plan, workloads);
-    long number = nextNumber(mesh);
+    OptionalLong current = mesh.generation(before.slot());
+    OptionalLong other = mesh.generation(before.other());
     boolean differs = outdated(programs);
+    Optional<Remembered> known =
+        remembered.filter(made -> !differs && made.is(mesh.map(Mesh.CURRENT).id(), current));
+    // If this change fails half way, what is remembered may not be so any more.
+    remembered = Optional.empty();
+    List<Integer> workloads =
+        known.flatMap(made -> made.workloads(plan)).orElseGet(() -> numbers.workloads(plan));
+    List<Integer> rules =
+        known.flatMap(made -> made.rules(plan)).orElseGet(() -> numbers.rules(plan));
+    Map<String, Integer> declared =
+        known
+            .flatMap(made -> made.declared(plan))
+            .orElseGet(() -> enrollment.declared(plan, workloads));
+    boolean nobodyMoves =
+        known.filter(made -> made.everywhere(declared, other, files.generations())).isPresent();
+    long number = nextNumber(mesh);
     Supplier<Generation> inForce = () -> again(programs.layouts(), mesh, numbers);
     Mesh.Repair repaired =
         mesh.repair(
@@ -407,16 +437,18 @@ public final class KernelNode implements AutoCloseable {
     }
     steps.accept(Step.REPAIRED);
     files.writeNumbers(numbers);
-    files.writeGeneration(number, plan, keyPairs);
+    byte[] planBytes = PlanCodec.encode(plan);
+    files.writeGeneration(number, planBytes, keyPairs);
     steps.accept(Step.FILED);
     mesh.barrier(before.other());
     steps.accept(Step.UNREAD);
     // Before the tables, which take a while: a cgroup that is made just now, by what was declared
     // until now, has its directory when we look for it.
-    enrollment.declare(mesh.map(Mesh.PATHS), before.other(), declared);
+    if (!nobodyMoves) {
+      enrollment.declare(mesh.map(Mesh.PATHS), before.other(), declared);
+    }
     steps.accept(Step.DECLARED);
-    mesh.write(
-        before.other(),
+    Generation generation =
         new Generation.Writer(
                 programs.layouts(),
                 plan,
@@ -424,10 +456,14 @@ public final class KernelNode implements AutoCloseable {
                 rules,
                 SystemCalls.netnsCookie(places.netns()),
                 rootId())
-            .write(number));
+            .write(number);
+    mesh.write(
+        before.other(), generation, known.map(made -> made.same(generation)).orElse(Set.of()));
     steps.accept(Step.WRITTEN);
     Optional<Path> proxy = makeProxyCgroup(plan);
-    enrol(mesh, enrollment);
+    if (!nobodyMoves) {
+      enrol(mesh, enrollment);
+    }
     steps.accept(Step.ENROLLED);
     if (proxy.isPresent()) {
       mesh.repair(programs, pins, false, places.cgroupRoot(), proxy, way, inForce, steps);
@@ -435,7 +471,7 @@ public final class KernelNode implements AutoCloseable {
     BitSet reserved = ReservedPorts.declared(plan);
     if (!confirmWithin.isZero()) {
       // The one before may be in force again with nobody there to reserve its ports.
-      inForce(mesh).ifPresent(current -> reserved.or(ReservedPorts.declared(current.plan())));
+      inForce(mesh).ifPresent(kept -> reserved.or(ReservedPorts.declared(kept.plan())));
     }
     reservedPorts.reserve(reserved).ifPresent(remarks::add);
     boolean packets = new Limits(plan).ofPackets();
@@ -450,14 +486,30 @@ public final class KernelNode implements AutoCloseable {
     final List<Revoked> revoked = revoke(revocation, before.slot(), numbers, remarks);
     steps.accept(Step.REVOKED);
     if (confirmWithin.isZero()) {
-      keepLastGood(plan, keyPairs, remarks);
+      keepLastGood(planBytes, keyPairs, remarks);
       if (!packets) {
         Mesh.watchPackets(pins, places.cgroupRoot(), false);
       }
     }
     steps.accept(Step.KEPT);
     keepFiles(mesh);
-    remarks.addAll(remarks(enrollment, declared, plan));
+    if (!nobodyMoves) {
+      remarks.addAll(waiting(enrollment, declared));
+    }
+    remarks.addAll(audited(plan));
+    remembered =
+        Optional.of(
+            new Remembered(
+                mesh.map(Mesh.CURRENT).id(),
+                number,
+                plan,
+                keyPairs,
+                workloads,
+                rules,
+                declared,
+                generation.contents(),
+                current.orElse(0),
+                known.map(Remembered::declared)));
     return new Applied(number, false, repaired.replaced(), confirmWithin, took, revoked, remarks);
   }
 
@@ -617,7 +669,8 @@ public final class KernelNode implements AutoCloseable {
                   inForce(mesh)
                       .ifPresent(
                           current -> {
-                            files.writeLastGood(current.plan(), current.keyPairs());
+                            files.writeLastGood(
+                                PlanCodec.encode(current.plan()), current.keyPairs());
                             reservedPorts.reserve(ReservedPorts.declared(current.plan()));
                           });
                   return true;
@@ -800,6 +853,20 @@ public final class KernelNode implements AutoCloseable {
     OptionalLong number = mesh.generation(inForce);
     if (number.isEmpty()) {
       return Optional.empty();
+    }
+    Optional<Remembered> known =
+        remembered.filter(made -> made.is(mesh.map(Mesh.CURRENT).id(), number));
+    if (known.isPresent()) {
+      Remembered made = known.get();
+      return Optional.of(
+          new Current(
+              made.generation(),
+              inForce,
+              slot.left(now),
+              made.plan(),
+              made.keyPairs(),
+              made.workloads(),
+              made.rules()));
     }
     LastGood kept =
         files

@@ -15,6 +15,7 @@ import java.util.ArrayList;
 import java.util.Collection;
 import java.util.Comparator;
 import java.util.EnumMap;
+import java.util.EnumSet;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -729,15 +730,46 @@ final class Mesh implements AutoCloseable {
    * @throws NodeException when it differs
    */
   void write(int slot, Generation generation) {
+    write(slot, generation, Set.of());
+  }
+
+  /**
+   * The same where some tables are those of the generation in the other slot: nothing is ever
+   * written into the tables of a generation once it was in force, so both slots may have the same.
+   *
+   * @param same which tables
+   */
+  void write(int slot, Generation generation, Set<Table> same) {
     Map<Table, BpfMap> inner = new EnumMap<>(Table.class);
+    Set<Table> there = EnumSet.noneOf(Table.class);
     try {
       for (Table table : Table.values()) {
-        inner.put(table, fill(table, slot, generation));
+        Optional<BpfMap> shared = same.contains(table) ? inner(table, slot ^ 1) : Optional.empty();
+        shared.ifPresent(map -> inner.put(table, map));
+        // An array is read in one call, so what somebody has changed in it is not taken over.
+        if (shared.isEmpty()
+            || (table.type() == BpfMap.Type.ARRAY
+                && differing(table, shared.get(), contents(table, generation)) != 0)) {
+          shared.ifPresent(BpfMap::close);
+          inner.put(table, fill(table, slot, generation));
+          continue;
+        }
+        if (isInner(table, slot, shared.get())) {
+          there.add(table);
+        }
       }
-      putAll(inner, slot);
+      Map<Table, BpfMap> puts = new EnumMap<>(inner);
+      puts.keySet().removeAll(there);
+      putAll(puts, slot);
     } finally {
       inner.values().forEach(BpfMap::close);
     }
+  }
+
+  private boolean isInner(Table table, int slot, BpfMap map) {
+    BpfMap outer = map(table.map());
+    ByteBuffer id = outer.newValue();
+    return outer.lookup(outer.newKey().putInt(0, slot), id) && id.getInt(0) == map.id();
   }
 
   /**
@@ -780,8 +812,7 @@ final class Mesh implements AutoCloseable {
 
   /** An inner map with the contents of a table, compared with what was to be written. */
   private static BpfMap fill(Table table, int slot, Generation generation) {
-    Generation.Contents contents =
-        Optional.ofNullable(generation.contents().get(table)).orElseThrow();
+    Generation.Contents contents = contents(table, generation);
     BpfMap inner =
         BpfMap.create(
             table.type(),
@@ -800,7 +831,24 @@ final class Mesh implements AutoCloseable {
     }
   }
 
+  private static Generation.Contents contents(Table table, Generation generation) {
+    return Optional.ofNullable(generation.contents().get(table)).orElseThrow();
+  }
+
   private static void compare(Table table, BpfMap inner, Generation.Contents contents) {
+    int differing = differing(table, inner, contents);
+    if (differing != 0) {
+      throw new NodeException(
+          "the kernel holds "
+              + differing
+              + " entries of table "
+              + table.map()
+              + " otherwise than written; nothing was put in force");
+    }
+  }
+
+  /** How many entries a map holds otherwise than these, or does not hold. */
+  private static int differing(Table table, BpfMap inner, Generation.Contents contents) {
     int differing = 0;
     if (table.type() == BpfMap.Type.ARRAY) {
       int[] seen = new int[2];
@@ -824,14 +872,7 @@ final class Mesh implements AutoCloseable {
         }
       }
     }
-    if (differing != 0) {
-      throw new NodeException(
-          "the kernel holds "
-              + differing
-              + " entries of table "
-              + table.map()
-              + " otherwise than written; nothing was put in force");
-    }
+    return differing;
   }
 
   @Override

@@ -8,9 +8,12 @@ import dev.weir.policy.plan.TlsKeyPair;
 import dev.weir.policy.plan.TlsKeyPairCodec;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Optional;
 import java.util.Set;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 
 /** The files of the run and the state directory ({@code docs/protocols.md}). */
 final class RunFiles {
@@ -19,6 +22,7 @@ final class RunFiles {
   private static final String KEYS = ".keys";
   private static final String GENERATION = "generation-";
   private static final String LAST_GOOD = "last-good";
+  private static final Pattern GENERATION_FILE = Pattern.compile("generation-(\\d{1,18})\\..*");
 
   private final Path run;
   private final Path state;
@@ -81,9 +85,10 @@ final class RunFiles {
     DurableFile.write(programsFile(), (hash + "\n").getBytes(StandardCharsets.UTF_8));
   }
 
-  void writeGeneration(long number, Plan plan, List<TlsKeyPair> keyPairs) {
+  /** Keeps what a generation is made of, the plan as {@link PlanCodec} writes it. */
+  void writeGeneration(long number, byte[] plan, List<TlsKeyPair> keyPairs) {
     DurableFile.write(run.resolve(GENERATION + number + KEYS), TlsKeyPairCodec.encode(keyPairs));
-    DurableFile.write(run.resolve(GENERATION + number + PLAN), PlanCodec.encode(plan));
+    DurableFile.write(run.resolve(GENERATION + number + PLAN), plan);
   }
 
   /** What a generation was made of; empty when it is not kept. */
@@ -92,6 +97,18 @@ final class RunFiles {
         run.resolve(GENERATION + number + PLAN),
         run.resolve(GENERATION + number + KEYS),
         "run weir apply again");
+  }
+
+  /** Generations of which there are files, also half of them. */
+  Set<Long> generations() {
+    Set<Long> numbers = new HashSet<>();
+    for (Path file : DurableFile.list(run)) {
+      Matcher name = GENERATION_FILE.matcher(String.valueOf(file.getFileName()));
+      if (name.matches()) {
+        numbers.add(Long.valueOf(name.group(1)));
+      }
+    }
+    return numbers;
   }
 
   /** Removes the files of all other generations. */
@@ -107,10 +124,10 @@ final class RunFiles {
     }
   }
 
-  void writeLastGood(Plan plan, List<TlsKeyPair> keyPairs) {
+  void writeLastGood(byte[] plan, List<TlsKeyPair> keyPairs) {
     DurableFile.makeDirectory(state);
     DurableFile.write(state.resolve(LAST_GOOD + KEYS), TlsKeyPairCodec.encode(keyPairs));
-    DurableFile.write(state.resolve(LAST_GOOD + PLAN), PlanCodec.encode(plan));
+    DurableFile.write(state.resolve(LAST_GOOD + PLAN), plan);
   }
 
   Optional<KernelNode.LastGood> lastGood() {

@@ -62,6 +62,15 @@ final class DirectoryWatcherTest {
   }
 
   @Test
+  void aLinkThatLeadsNowhereKeepsNothingFromBeingTold() throws Exception {
+    Files.createSymbolicLink(directory.resolve("link.yaml"), directory.resolve("gone.yaml"));
+    try (var _ = watch()) {
+      Files.writeString(directory.resolve("a.yaml"), "1");
+      assertThat(isTold()).isTrue();
+    }
+  }
+
+  @Test
   void aFileWrittenInManyStepsIsToldWhenItIsWhole() throws Exception {
     try (var _ = watch()) {
       Path file = directory.resolve("a.yaml");
