@@ -46,8 +46,7 @@ final class RememberedTest {
   }
 
   private List<String> outcomes() {
-    return List.of(
-        kernel.connect("web", ADDRESS, PORT), kernel.connect("app", ADDRESS, PORT));
+    return List.of(kernel.connect("web", ADDRESS, PORT), kernel.connect("app", ADDRESS, PORT));
   }
 
   private int inner(Table table, int slot) {
