@@ -757,7 +757,7 @@ public final class KernelNode implements AutoCloseable {
         steps.accept(Step.DECLARED);
         Plan open = Generation.open(current.get().plan().settings());
         long number = nextNumber(mesh);
-        files.writeGeneration(number, open, List.of());
+        files.writeGeneration(number, PlanCodec.encode(open), List.of());
         mesh.write(
             other,
             new Generation.Writer(
