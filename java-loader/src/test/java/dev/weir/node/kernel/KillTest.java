@@ -157,7 +157,6 @@ final class KillTest {
     private State state = State.NONE;
     private String build = "few";
     private int instants;
-    private int later;
 
     Lane(KernelTest kernel, long seed) throws IOException {
       this.kernel = kernel;
@@ -378,7 +377,8 @@ final class KillTest {
         kill(process);
       }
       if (done) {
-        later++;
+        // Too late to count: it takes less time now than when it was learned.
+        micros.put(operation, Math.max(1000, known(micros, operation) * 3 / 4));
       } else {
         instants++;
       }
@@ -494,7 +494,6 @@ final class KillTest {
             lane.killAtRandom(round.get(i % round.size()));
           }
         });
-    assertThat(lanes).as("seed %d", seed).allMatch(lane -> lane.later < lane.instants / 2);
     for (Lane lane : lanes) {
       lane.node().down();
       assertThat(lane.look("at the end")).isEqualTo(State.NONE);
