@@ -169,17 +169,7 @@ public final class Agent implements AutoCloseable {
    */
   private void enforceWhatWasThere() {
     if (node.current().filter(current -> !current.governsNobody()).isEmpty()) {
-      node.lastGood()
-          .ifPresent(
-              last -> {
-                Applied applied = node.apply(last.plan(), last.keyPairs(), Duration.ZERO);
-                log.info(
-                    "generation "
-                        + applied.generation()
-                        + ", the last good one, is in force after "
-                        + applied.took().toMillis()
-                        + " ms");
-              });
+      enforceLastGood();
     } else {
       if (node.rollBackIfExpired()) {
         log.warn("a generation was not confirmed in time; the one before is in force again");
@@ -193,6 +183,29 @@ public final class Agent implements AutoCloseable {
       node.endOpenConnections().forEach(log::info);
     }
     follow();
+  }
+
+  /**
+   * Puts in force what was, before the boot. When that cannot be, the files are what is left to go
+   * by: to end here would leave the node without any policy until somebody comes.
+   */
+  private void enforceLastGood() {
+    try {
+      node.lastGood()
+          .ifPresent(
+              last -> {
+                Applied applied = node.apply(last.plan(), last.keyPairs(), Duration.ZERO);
+                log.info(
+                    "generation "
+                        + applied.generation()
+                        + ", the last good one, is in force after "
+                        + applied.took().toMillis()
+                        + " ms");
+              });
+    } catch (NodeException | BpfException e) {
+      log.error(
+          "the last good generation is not in force; the files are read now: " + e.getMessage());
+    }
   }
 
   /** The same policy with the programs of this version; connections go on. */

@@ -6,8 +6,10 @@ import dev.weir.policy.plan.PlanCodec;
 import dev.weir.policy.plan.PlanFormatException;
 import dev.weir.policy.plan.TlsKeyPair;
 import dev.weir.policy.plan.TlsKeyPairCodec;
+import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
+import java.util.Arrays;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Optional;
@@ -124,17 +126,43 @@ final class RunFiles {
     }
   }
 
+  /** One file, so that no plan is ever beside the keys of another. */
   void writeLastGood(byte[] plan, List<TlsKeyPair> keyPairs) {
+    byte[] keys = TlsKeyPairCodec.encode(keyPairs);
     DurableFile.makeDirectory(state);
-    DurableFile.write(state.resolve(LAST_GOOD + KEYS), TlsKeyPairCodec.encode(keyPairs));
-    DurableFile.write(state.resolve(LAST_GOOD + PLAN), plan);
+    DurableFile.write(
+        state.resolve(LAST_GOOD),
+        ByteBuffer.allocate(Integer.BYTES + plan.length + keys.length)
+            .putInt(plan.length)
+            .put(plan)
+            .put(keys)
+            .array());
   }
 
+  /**
+   * What was last good; empty when there is none.
+   *
+   * @throws NodeException when the file is damaged, or another version's
+   */
   Optional<KernelNode.LastGood> lastGood() {
-    return pair(
-        state.resolve(LAST_GOOD + PLAN),
-        state.resolve(LAST_GOOD + KEYS),
-        "remove it and run weir apply");
+    Path file = state.resolve(LAST_GOOD);
+    return DurableFile.read(file).map(bytes -> lastGood(file, bytes));
+  }
+
+  private static KernelNode.LastGood lastGood(Path file, byte[] bytes) {
+    int plan = bytes.length < Integer.BYTES ? -1 : ByteBuffer.wrap(bytes).getInt();
+    if (plan < 0 || plan > bytes.length - Integer.BYTES) {
+      throw new NodeException(
+          file + ": damaged or cut short (" + bytes.length + " bytes); the next apply replaces it");
+    }
+    int keys = Integer.BYTES + plan;
+    try {
+      return new KernelNode.LastGood(
+          PlanCodec.decode(Arrays.copyOfRange(bytes, Integer.BYTES, keys)),
+          TlsKeyPairCodec.decode(Arrays.copyOfRange(bytes, keys, bytes.length)));
+    } catch (PlanFormatException e) {
+      throw new NodeException(file + ": " + e.getMessage() + "; the next apply replaces it", e);
+    }
   }
 
   private static Optional<KernelNode.LastGood> pair(Path plan, Path keys, String remedy) {

@@ -25,6 +25,7 @@ import java.nio.file.attribute.PosixFilePermissions;
 import java.time.Clock;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -363,6 +364,22 @@ final class AgentTest {
     assertThat(ask("web")).isEqualTo("db");
     assertThat(ask("stranger")).isEqualTo(REFUSED);
     assertThat(log()).contains("the last good one, is in force").contains("policy.yaml:2:");
+  }
+
+  @Test
+  void aDamagedLastGoodGenerationIsToldAndTheFilesAreEnforced() throws Exception {
+    serveDb();
+    start().close();
+    kernel.node().down(); // as a boot leaves it: only the state directory
+    Path lastGood = kernel.places().stateDir().resolve("last-good");
+    byte[] whole = Files.readAllBytes(lastGood);
+    Files.write(lastGood, Arrays.copyOf(whole, whole.length / 2));
+    start();
+    assertThat(ask("web")).isEqualTo("db");
+    assertThat(ask("stranger")).isEqualTo(REFUSED);
+    assertThat(log())
+        .contains("the last good generation is not in force")
+        .contains("last-good: damaged or cut short");
   }
 
   @Test

@@ -5,8 +5,8 @@ import java.nio.charset.StandardCharsets;
 import java.util.List;
 
 /**
- * Key pairs as bytes and back: what {@code generation-N.keys} and {@code last-good.keys} hold.
- * Whoever writes them sees to it that only the owner can read the file.
+ * Key pairs as bytes and back: what {@code generation-N.keys} holds, and {@code last-good} behind
+ * its plan. Whoever writes them sees to it that only the owner can read the file.
  */
 public final class TlsKeyPairCodec {
 
