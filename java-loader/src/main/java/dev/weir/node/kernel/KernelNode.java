@@ -93,12 +93,16 @@ public final class KernelNode implements AutoCloseable {
 
   /**
    * Programs that are pinned and, with this plan, attached to nothing: those that are run to walk
-   * over open sockets, and the one that looks at packets unless their rate is limited.
+   * over open sockets, the one that looks at packets unless their rate is limited, and the proxy's
+   * unless one is needed.
    */
   public static Set<String> unattached(Plan plan) {
     Set<String> names = new HashSet<>(Mesh.WALKERS);
     if (!new Limits(plan).ofPackets()) {
       names.add(Mesh.PACKET_PROGRAM);
+    }
+    if (!plan.proxy().needed()) {
+      names.add(Mesh.PROXY_PROGRAM);
     }
     return names;
   }

@@ -106,6 +106,9 @@ final class Mesh implements AutoCloseable {
   /** Attached only while a plan limits packets. */
   static final String PACKET_PROGRAM = "weir_packet";
 
+  /** The program at the proxy's cgroup, which is there only with plans that need a proxy. */
+  static final String PROXY_PROGRAM = "weir_getsockopt";
+
   /** Maps whose capacity follows the budget, below what the programs say as well as above. */
   private static final Set<String> SIZED =
       Stream.concat(TelemetryRoom.MAPS.stream(), ConnectionRoom.MAPS.stream())

@@ -641,4 +641,10 @@ final class AgentTest {
     assertThat(NodeHealth.of(kernel.node()).problems())
         .containsExactly("nothing is in force: weir apply DIR, or weir up DIR");
   }
+
+  @Test
+  void policyThatNeedsNoProxyIsHealthyWithoutOneAndWithoutAnAgent() throws Exception {
+    Operations.applyWithoutAgent(kernel.node(), policy, Duration.ZERO);
+    assertThat(NodeHealth.of(kernel.node()).problems()).isEmpty();
+  }
 }
