@@ -422,7 +422,7 @@ public final class KernelNode implements AutoCloseable {
             .orElseGet(() -> enrollment.declared(plan, workloads));
     boolean nobodyMoves =
         known.filter(made -> made.everywhere(declared, other, files.generations())).isPresent();
-    long number = nextNumber(mesh);
+    long number = 1 + Math.max(current.orElse(0), other.orElse(0));
     Supplier<Generation> inForce = () -> again(programs.layouts(), mesh, numbers);
     Mesh.Repair repaired =
         mesh.repair(
@@ -515,10 +515,6 @@ public final class KernelNode implements AutoCloseable {
                 current.orElse(0),
                 known.map(Remembered::declared)));
     return new Applied(number, false, repaired.replaced(), confirmWithin, took, revoked, remarks);
-  }
-
-  private static long nextNumber(Mesh mesh) {
-    return 1 + Math.max(mesh.generation(0).orElse(0), mesh.generation(1).orElse(0));
   }
 
   private static Optional<Path> existing(Optional<Path> directory) {
@@ -760,7 +756,7 @@ public final class KernelNode implements AutoCloseable {
         enrollment.declare(mesh.map(Mesh.PATHS), other, Map.of());
         steps.accept(Step.DECLARED);
         Plan open = Generation.open(current.get().plan().settings());
-        long number = nextNumber(mesh);
+        long number = 1 + Math.max(current.get().generation(), mesh.generation(other).orElse(0));
         files.writeGeneration(number, PlanCodec.encode(open), List.of());
         mesh.write(
             other,

@@ -591,61 +591,56 @@ final class Mesh implements AutoCloseable {
   /** Whether it had to be made. */
   private static boolean repairLink(
       BpfObject.Program program, Pins pins, Path root, Optional<Path> proxy) {
-    Target target = targetOf(program);
-    if (target == Target.ITERATOR || target == Target.ROOT_ON_DEMAND) {
-      return false;
-    }
-    Path pin = pins.link(program.name());
-    Optional<Path> directory = target == Target.ROOT ? Optional.of(root) : proxy;
-    if (target != Target.TRACEPOINT && directory.isEmpty()) {
-      return false;
-    }
-    Optional<BpfLink> link = openLink(pin);
-    if (link.isPresent()) {
-      try (BpfLink present = link.get()) {
-        if (target == Target.TRACEPOINT
-            || OptionalLong.of(present.cgroupId())
-                .equals(Enrollment.Hierarchy.id(directory.orElseThrow()))) {
-          return false;
-        }
-      }
-    }
-    try (BpfProgram loaded = BpfProgram.open(pins.program(program.name()))) {
-      if (target == Target.TRACEPOINT) {
-        try (BpfLink made = BpfLink.attach(program.name(), loaded, program.attachType())) {
-          pinOver(made::pin, pin);
-        }
-      } else {
-        try (Descriptor cgroup = Descriptor.open(directory.orElseThrow());
-            BpfLink made = BpfLink.attach(program.name(), loaded, cgroup, program.attachType())) {
-          pinOver(made::pin, pin);
-        }
-      }
-    }
-    return true;
+    return switch (targetOf(program)) {
+      case ITERATOR, ROOT_ON_DEMAND -> false;
+      case ROOT -> attachAt(root, program.name(), program.attachType(), pins);
+      case PROXY ->
+          proxy.isPresent() && attachAt(proxy.get(), program.name(), program.attachType(), pins);
+      case TRACEPOINT -> attachTracing(program, pins);
+    };
   }
 
   /** Has each packet looked at, or none. */
   static void watchPackets(Pins pins, Path root, boolean wanted) {
-    Path pin = pins.link(PACKET_PROGRAM);
-    Optional<BpfLink> link = openLink(pin);
-    if (!wanted) {
-      link.ifPresent(BpfLink::close);
-      DurableFile.remove(pin);
-      return;
+    if (wanted) {
+      var _ = attachAt(root, PACKET_PROGRAM, PACKETS_LEAVE, pins);
+    } else {
+      DurableFile.remove(pins.link(PACKET_PROGRAM));
     }
+  }
+
+  /** Attaches a pinned program at a cgroup; false when it is there already. */
+  private static boolean attachAt(Path directory, String name, int attachType, Pins pins) {
+    Path pin = pins.link(name);
+    Optional<BpfLink> link = openLink(pin);
     if (link.isPresent()) {
       try (BpfLink present = link.get()) {
-        if (OptionalLong.of(present.cgroupId()).equals(Enrollment.Hierarchy.id(root))) {
-          return;
+        if (OptionalLong.of(present.cgroupId()).equals(Enrollment.Hierarchy.id(directory))) {
+          return false;
         }
       }
     }
-    try (BpfProgram loaded = BpfProgram.open(pins.program(PACKET_PROGRAM));
-        Descriptor cgroup = Descriptor.open(root);
-        BpfLink made = BpfLink.attach(PACKET_PROGRAM, loaded, cgroup, PACKETS_LEAVE)) {
+    try (BpfProgram loaded = BpfProgram.open(pins.program(name));
+        Descriptor cgroup = Descriptor.open(directory);
+        BpfLink made = BpfLink.attach(name, loaded, cgroup, attachType)) {
       pinOver(made::pin, pin);
     }
+    return true;
+  }
+
+  /** The same for a program that is attached nowhere in particular. */
+  private static boolean attachTracing(BpfObject.Program program, Pins pins) {
+    Path pin = pins.link(program.name());
+    Optional<BpfLink> link = openLink(pin);
+    link.ifPresent(BpfLink::close);
+    if (link.isPresent()) {
+      return false;
+    }
+    try (BpfProgram loaded = BpfProgram.open(pins.program(program.name()));
+        BpfLink made = BpfLink.attach(program.name(), loaded, program.attachType())) {
+      pinOver(made::pin, pin);
+    }
+    return true;
   }
 
   private int valueSize(Table table) {

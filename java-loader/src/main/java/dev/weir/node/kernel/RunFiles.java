@@ -95,10 +95,23 @@ final class RunFiles {
 
   /** What a generation was made of; empty when it is not kept. */
   Optional<KernelNode.LastGood> generation(long number) {
-    return pair(
-        run.resolve(GENERATION + number + PLAN),
-        run.resolve(GENERATION + number + KEYS),
-        "run weir apply again");
+    Path plan = run.resolve(GENERATION + number + PLAN);
+    Optional<byte[]> planBytes = DurableFile.read(plan);
+    if (planBytes.isEmpty()) {
+      return Optional.empty();
+    }
+    Path keys = run.resolve(GENERATION + number + KEYS);
+    Path reading = plan;
+    try {
+      Plan decoded = PlanCodec.decode(planBytes.get());
+      reading = keys;
+      Optional<byte[]> keyBytes = DurableFile.read(keys);
+      return Optional.of(
+          new KernelNode.LastGood(
+              decoded, keyBytes.isPresent() ? TlsKeyPairCodec.decode(keyBytes.get()) : List.of()));
+    } catch (PlanFormatException e) {
+      throw new NodeException(reading + ": " + e.getMessage() + "; run weir apply again", e);
+    }
   }
 
   /** Generations of which there are files, also half of them. */
@@ -162,24 +175,6 @@ final class RunFiles {
           TlsKeyPairCodec.decode(Arrays.copyOfRange(bytes, keys, bytes.length)));
     } catch (PlanFormatException e) {
       throw new NodeException(file + ": " + e.getMessage() + "; the next apply replaces it", e);
-    }
-  }
-
-  private static Optional<KernelNode.LastGood> pair(Path plan, Path keys, String remedy) {
-    Optional<byte[]> planBytes = DurableFile.read(plan);
-    if (planBytes.isEmpty()) {
-      return Optional.empty();
-    }
-    Path reading = plan;
-    try {
-      Plan decoded = PlanCodec.decode(planBytes.get());
-      reading = keys;
-      Optional<byte[]> keyBytes = DurableFile.read(keys);
-      return Optional.of(
-          new KernelNode.LastGood(
-              decoded, keyBytes.isPresent() ? TlsKeyPairCodec.decode(keyBytes.get()) : List.of()));
-    } catch (PlanFormatException e) {
-      throw new NodeException(reading + ": " + e.getMessage() + "; " + remedy, e);
     }
   }
 
