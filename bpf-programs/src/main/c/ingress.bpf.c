@@ -401,6 +401,13 @@ int weir_ingress(struct __sk_buff *ctx)
 	} else {
 		return 1;
 	}
+	/* A connected socket hears its peer alone, and was allowed to go there. Asked before whose it
+	 * is, which takes a look at each cgroup above it. */
+	if (a.protocol == WEIR_UDP && state == WEIR_STATE_ESTABLISHED) {
+		socket = bpf_sk_storage_get(&sockets, sk, NULL, 0);
+		if (socket && (socket->flags & WEIR_SOCKET_JUDGED))
+			return 1;
+	}
 	slot = weir_slot_now();
 	a.receiver = weir_workload_of_socket(sk, slot);
 	/* The proxy judges what it takes itself, by listener, and closes what nobody handed over. */
@@ -409,12 +416,6 @@ int weir_ingress(struct __sk_buff *ctx)
 	if (a.receiver == WEIR_HOST) {
 		weir_look_in(&view, slot);
 		if (!view.generation || !(view.generation->flags & WEIR_GENERATION_HOST_GOVERNED))
-			return 1;
-	}
-	/* A connected socket hears its peer alone, and was allowed to go there. */
-	if (a.protocol == WEIR_UDP && state == WEIR_STATE_ESTABLISHED) {
-		socket = bpf_sk_storage_get(&sockets, sk, NULL, 0);
-		if (socket && (socket->flags & WEIR_SOCKET_JUDGED))
 			return 1;
 	}
 	a.cgroup = bpf_sk_cgroup_id(sk);
