@@ -3,7 +3,9 @@ package dev.weir.node.agent;
 
 import dev.weir.node.bpf.BpfException;
 import dev.weir.node.kernel.Applied;
+import dev.weir.node.kernel.Audit;
 import dev.weir.node.kernel.Current;
+import dev.weir.node.kernel.Drift;
 import dev.weir.node.kernel.Event;
 import dev.weir.node.kernel.KernelNode;
 import dev.weir.node.kernel.NodeException;
@@ -87,6 +89,7 @@ public final class Agent implements AutoCloseable {
   private volatile Optional<Current> inForce = Optional.empty();
   private volatile Optional<Names> names = Optional.empty();
   private volatile List<String> errors = List.of();
+  private volatile AuditLog audits = AuditLog.NONE;
   private volatile boolean isDown;
 
   private Agent(AgentSettings settings, Log log, AgentLock lock) {
@@ -146,6 +149,7 @@ public final class Agent implements AutoCloseable {
     control = new ControlServer(socket(settings.places().runDir()), this::answer, log);
     notifyManager();
     settle();
+    later(settings.auditInterval(), this::audit);
   }
 
   /**
@@ -450,6 +454,36 @@ public final class Agent implements AutoCloseable {
     }
   }
 
+  // -- what nobody changed ------------------------------------------------------------------------
+
+  /** Compares the kernel with the plan, repairs what differs, and says so. */
+  private void audit() {
+    try {
+      if (inForce.isPresent()) {
+        Audit audit = node.audit(inForce, true);
+        audits = audits.and(audit, System.currentTimeMillis());
+        audit.drifts().forEach(this::tell);
+        if (audit.generation() != 0
+            && audit.generation() != inForce.map(Current::generation).orElse(0L)) {
+          follow(); // somebody has put it in force, past us
+          var _ = serveCurrent();
+        }
+      }
+    } catch (NodeException | BpfException e) {
+      log.error("the kernel could not be compared with the plan: " + e.getMessage());
+    } finally {
+      later(settings.auditInterval(), this::audit);
+    }
+  }
+
+  private void tell(Drift drift) {
+    Map<String, Object> fields = new LinkedHashMap<>();
+    fields.put("drift", AuditLog.word(drift.kind()));
+    fields.put("repaired", drift.repaired());
+    log.warn(
+        "drift: " + drift.what() + (drift.repaired() ? "; repaired" : "; NOT repaired"), fields);
+  }
+
   // -- commands -----------------------------------------------------------------------------------
 
   /** Where the agent of a run directory answers. */
@@ -566,6 +600,7 @@ public final class Agent implements AutoCloseable {
     status.put("proxy_pid", proxy.process().map(ProcessId::pid));
     status.put("proxy_ready", proxy.ready());
     status.put("proxy_restarts", proxy.restarts());
+    status.put("audit", audits.json());
     status.put("problems", problems());
     return status;
   }
@@ -581,6 +616,7 @@ public final class Agent implements AutoCloseable {
     if (!errors.isEmpty()) {
       problems.add("the policy files are refused: " + errors.getFirst());
     }
+    audits.unrepaired().forEach(drift -> problems.add("drift: " + drift.what()));
     return problems;
   }
 
@@ -600,39 +636,46 @@ public final class Agent implements AutoCloseable {
 
   private List<MetricFamilySamples> ownFamilies() {
     Optional<Current> current = inForce;
-    return List.of(
-        gauge(
-            "weir_generation",
-            "Number of the generation in force, 0 for none.",
-            current.map(Current::generation).orElse(0L)),
-        gauge(
-            "weir_unconfirmed_seconds",
-            "Seconds after which the generation before is in force again; 0 when confirmed.",
-            current.flatMap(Current::unconfirmed).map(Duration::toSeconds).orElse(0L)),
-        counter("weir_policy_changes", "Generations put in force by this agent.", changes.get()),
-        counter(
-            "weir_policy_errors",
-            "Times that policy files were refused while the generation before stayed in force.",
-            policyErrors.get()),
-        gauge(
-            "weir_proxy_up", "Whether the proxy is there and has its plan.", proxy.ready() ? 1 : 0),
-        counter("weir_proxy_restarts", "Times the proxy had to be started anew.", proxy.restarts()),
-        counter(
-            "weir_flow_log_lines",
-            "Lines written to the flow log by this agent.",
-            flows.map(FlowRecorder::lines).orElse(0L)),
-        counter(
-            "weir_flow_log_lost",
-            "Lines of the flow log that could not be written.",
-            flows.map(FlowRecorder::lost).orElse(0L)));
+    List<MetricFamilySamples> families = new ArrayList<>(audits.families());
+    families.addAll(
+        List.of(
+            gauge(
+                "weir_generation",
+                "Number of the generation in force, 0 for none.",
+                current.map(Current::generation).orElse(0L)),
+            gauge(
+                "weir_unconfirmed_seconds",
+                "Seconds after which the generation before is in force again; 0 when confirmed.",
+                current.flatMap(Current::unconfirmed).map(Duration::toSeconds).orElse(0L)),
+            counter(
+                "weir_policy_changes", "Generations put in force by this agent.", changes.get()),
+            counter(
+                "weir_policy_errors",
+                "Times that policy files were refused while the generation before stayed in force.",
+                policyErrors.get()),
+            gauge(
+                "weir_proxy_up",
+                "Whether the proxy is there and has its plan.",
+                proxy.ready() ? 1 : 0),
+            counter(
+                "weir_proxy_restarts", "Times the proxy had to be started anew.", proxy.restarts()),
+            counter(
+                "weir_flow_log_lines",
+                "Lines written to the flow log by this agent.",
+                flows.map(FlowRecorder::lines).orElse(0L)),
+            counter(
+                "weir_flow_log_lost",
+                "Lines of the flow log that could not be written.",
+                flows.map(FlowRecorder::lost).orElse(0L))));
+    return families;
   }
 
-  private static MetricFamilySamples gauge(String name, String help, long value) {
+  static MetricFamilySamples gauge(String name, String help, long value) {
     return new MetricFamilySamples(
         name, Collector.Type.GAUGE, help, List.of(new Sample(name, List.of(), List.of(), value)));
   }
 
-  private static MetricFamilySamples counter(String name, String help, long value) {
+  static MetricFamilySamples counter(String name, String help, long value) {
     return new MetricFamilySamples(
         name,
         Collector.Type.COUNTER,

@@ -18,6 +18,7 @@ import java.time.Duration;
  *     force
  * @param quiet how long no file may have changed before the files are read again
  * @param telemetry what is told
+ * @param auditInterval how often the kernel is compared with the plan
  */
 public record AgentSettings(
     Places places,
@@ -26,10 +27,14 @@ public record AgentSettings(
     InetAddress scrapeAddress,
     boolean downOnExit,
     Duration quiet,
-    Telemetry telemetry) {
+    Telemetry telemetry,
+    Duration auditInterval) {
 
   /** Long enough for an editor to write a file in several steps. */
   public static final Duration DEFAULT_QUIET = Duration.ofMillis(10);
+
+  /** What differs is found, and repaired, within this time. */
+  public static final Duration DEFAULT_AUDIT_INTERVAL = Duration.ofSeconds(10);
 
   /** With what is told unless somebody says otherwise. */
   public AgentSettings(
@@ -39,7 +44,15 @@ public record AgentSettings(
       InetAddress scrapeAddress,
       boolean downOnExit,
       Duration quiet) {
-    this(places, directory, proxy, scrapeAddress, downOnExit, quiet, Telemetry.DEFAULT);
+    this(
+        places,
+        directory,
+        proxy,
+        scrapeAddress,
+        downOnExit,
+        quiet,
+        Telemetry.DEFAULT,
+        DEFAULT_AUDIT_INTERVAL);
   }
 
   /**

@@ -46,6 +46,11 @@ public final class Log {
     write("info", message, fields);
   }
 
+  /** As {@link #warn(String)}, with fields for programs. */
+  public void warn(String message, Map<String, ?> fields) {
+    write("warning", message, fields);
+  }
+
   /** Somebody should look at this, but everything goes on as it should. */
   public void warn(String message) {
     write("warning", message, Map.of());

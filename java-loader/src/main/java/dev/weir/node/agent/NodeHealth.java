@@ -2,7 +2,9 @@
 package dev.weir.node.agent;
 
 import dev.weir.node.bpf.BpfException;
+import dev.weir.node.kernel.Audit;
 import dev.weir.node.kernel.Current;
+import dev.weir.node.kernel.Drift;
 import dev.weir.node.kernel.Ejection;
 import dev.weir.node.kernel.KernelNode;
 import dev.weir.node.kernel.NodeException;
@@ -95,6 +97,7 @@ public record NodeHealth(Map<String, Object> json, String text, List<String> pro
       boolean proxyNeeded = current.filter(c -> c.plan().proxy().needed()).isPresent();
       agent(proxyNeeded);
       proxy(current, proxyNeeded);
+      current.ifPresent(this::audit);
       current.ifPresent(this::refusals);
       json.put("problems", problems);
       problems.forEach(problem -> lines.add("problem     " + problem));
@@ -261,6 +264,39 @@ public record NodeHealth(Map<String, Object> json, String text, List<String> pro
       } catch (IllegalArgumentException e) {
         return Optional.empty();
       }
+    }
+
+    /** Compared here and now, whether or not an agent does so too. */
+    private void audit(Current current) {
+      try {
+        Audit audit = node.audit(Optional.of(current), false);
+        List<String> drifts = audit.drifts().stream().map(Drift::what).toList();
+        json.put("drift", drifts);
+        drifts.forEach(drift -> problems.add("drift: " + drift + REPAIRS));
+        line(
+            "audit",
+            (drifts.isEmpty() ? "kernel and plan agree" : drifts.size() + " differences")
+                + byAgent());
+      } catch (NodeException | BpfException e) {
+        line("audit", "not possible");
+        problems.add("the kernel cannot be compared with the plan: " + e.getMessage());
+      }
+    }
+
+    private static final String REPAIRS = " (the agent repairs it each 10 s; weir apply at once)";
+
+    /** What the agent has found until now. */
+    private String byAgent() {
+      return json.get("agent") instanceof Map<?, ?> agent
+              && agent.get("audit") instanceof Map<?, ?> told
+              && told.get("last") instanceof String last
+          ? "; the agent's last audit "
+              + last
+              + ", drifts found "
+              + told.get("found")
+              + ", repaired "
+              + told.get("repaired")
+          : "";
     }
 
     private void refusals(Current current) {

@@ -382,6 +382,64 @@ public final class BpfMap implements AutoCloseable {
     }
   }
 
+  /** Room for entries on their way, used again and again by {@link #read}; of one thread. */
+  public static final class Batch {
+    private static final int BYTES = 64 * 1024;
+    private static final int CURSOR = 512;
+
+    private final ByteBuffer keys = Native.buffer(BYTES);
+    private final ByteBuffer values = Native.buffer(BYTES);
+    private final ByteBuffer in = Native.buffer(CURSOR);
+    private final ByteBuffer out = Native.buffer(CURSOR);
+    private final ByteBuffer count = Native.buffer(Integer.BYTES);
+  }
+
+  /** Takes many entries at a time. */
+  @FunctionalInterface
+  public interface Entries {
+    /** Keys one after another, values one after another, and how many; valid during the call. */
+    void accept(ByteBuffer keys, ByteBuffer values, int count);
+  }
+
+  /**
+   * Hands over every entry in as few calls as there can be, and leaves no garbage behind. An entry
+   * that is written or removed meanwhile may be missed.
+   */
+  public void read(Batch batch, Entries entries) {
+    int room =
+        Math.min(Batch.BYTES / Math.max(keySize, 1), Batch.BYTES / Math.max(lookupSize(), 1));
+    boolean first = true;
+    while (room > 0 && keySize <= Batch.CURSOR) {
+      batch.count.putInt(0, room);
+      int result =
+          lib.bpf.bpf_map_lookup_batch(
+              fd(),
+              first ? null : batch.in,
+              batch.out,
+              batch.keys,
+              batch.values,
+              batch.count,
+              null);
+      if (first && (isUnsupported(result) || result == -Errno.ENOSPC.number())) {
+        break;
+      }
+      boolean last = result == -Errno.ENOENT.number();
+      if (!last) {
+        Native.check("bpf_map_lookup_batch(" + name + ")", result);
+      }
+      int found = batch.count.getInt(0);
+      if (found > 0) {
+        entries.accept(batch.keys, batch.values, found);
+      }
+      if (last) {
+        return;
+      }
+      batch.in.put(0, batch.out, 0, Batch.CURSOR);
+      first = false;
+    }
+    forEachKey((key, value) -> entries.accept(key, value, 1));
+  }
+
   private void forEachKey(BiConsumer<ByteBuffer, ByteBuffer> consumer) {
     ByteBuffer key = newKey();
     ByteBuffer next = newKey();

@@ -121,7 +121,8 @@ final class UpCommand implements Callable<Integer> {
             new AgentSettings.Telemetry(
                 maxSeries,
                 (long) flowLogSize << 20,
-                AgentSettings.Telemetry.DEFAULT.flowInterval()));
+                AgentSettings.Telemetry.DEFAULT.flowInterval()),
+            AgentSettings.DEFAULT_AUDIT_INTERVAL);
     CompletableFuture<Agent> started = new CompletableFuture<>();
     Runtime.getRuntime().addShutdownHook(new Thread(() -> end(started)));
     try {

@@ -163,7 +163,7 @@ final class Enrollment {
         .findFirst();
   }
 
-  private ByteBuffer key(String path) {
+  ByteBuffer key(String path) {
     return layouts.path.allocate(1).put(0, path.getBytes(StandardCharsets.UTF_8));
   }
 

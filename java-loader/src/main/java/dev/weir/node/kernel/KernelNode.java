@@ -53,6 +53,7 @@ public final class KernelNode implements AutoCloseable {
   private volatile Optional<Remembered> remembered = Optional.empty();
   private final Supplier<CompiledPrograms> compiled;
   private final Consumer<Step> steps;
+  private Optional<Auditor> auditor = Optional.empty();
 
   private KernelNode(
       Places places, RevocationWay way, Supplier<CompiledPrograms> compiled, Consumer<Step> steps) {
@@ -142,12 +143,16 @@ public final class KernelNode implements AutoCloseable {
           CompiledPrograms programs = compiled.get();
           Enrollment enrollment = enrollment(programs.layouts());
           Optional<Mesh> pinned = Mesh.open(programs.layouts(), pins);
+          Applied applied;
           if (pinned.isEmpty()) {
-            return first(programs, enrollment, plan, keyPairs, confirmWithin, started);
+            applied = first(programs, enrollment, plan, keyPairs, confirmWithin, started);
+          } else {
+            try (Mesh mesh = pinned.get()) {
+              applied = next(programs, enrollment, mesh, plan, keyPairs, confirmWithin, started);
+            }
           }
-          try (Mesh mesh = pinned.get()) {
-            return next(programs, enrollment, mesh, plan, keyPairs, confirmWithin, started);
-          }
+          files.writeObjects(PinnedObjects.of(pins));
+          return applied;
         });
   }
 
@@ -953,6 +958,43 @@ public final class KernelNode implements AutoCloseable {
                       remarks);
                   return List.copyOf(remarks);
                 }));
+  }
+
+  /**
+   * Compares what is pinned, attached and in the maps with the plan.
+   *
+   * @param believed what is in force as the caller knows it ({@link #current}); empty for whatever
+   *     the kernel says
+   * @param repair whether to make it again what it should be
+   * @throws NodeException when nothing is in force, or it cannot be told what should be
+   */
+  public synchronized Audit audit(Optional<Current> believed, boolean repair) {
+    if (!Files.exists(places.runDir())) {
+      throw new NodeException("nothing is in force: weir apply DIR");
+    }
+    return locked(
+        () -> {
+          CompiledPrograms programs = compiled.get();
+          requireForm(programs.layouts());
+          Auditor ours = auditor.orElseGet(() -> new Auditor(places, pins, files, programs));
+          auditor = Optional.of(ours);
+          return ours.run(
+              believed,
+              this::inForce,
+              repair,
+              mesh -> {
+                mesh.repair(
+                    programs,
+                    pins,
+                    true,
+                    places.cgroupRoot(),
+                    Optional.empty(),
+                    way,
+                    () -> again(programs.layouts(), mesh, requireNumbers()),
+                    steps);
+                files.writePrograms(programs.hash());
+              });
+        });
   }
 
   /**

@@ -36,7 +36,7 @@ import java.util.stream.Stream;
 final class Mesh implements AutoCloseable {
 
   /** Where a program is attached. */
-  private enum Target {
+  enum Target {
     TRACEPOINT,
     ROOT,
     /** At the root, but only while a plan asks for it: it runs for each packet. */
@@ -45,6 +45,13 @@ final class Mesh implements AutoCloseable {
     /** Nowhere: it is run when something is to be walked over. */
     ITERATOR
   }
+
+  /**
+   * How a program is attached.
+   *
+   * @param attachType {@code enum bpf_attach_type}
+   */
+  record Attachment(Target target, int attachType) {}
 
   private record Place(Target target, int order) {}
 
@@ -166,6 +173,21 @@ final class Mesh implements AutoCloseable {
             Comparator.comparing((BpfObject.Program p) -> place(p).map(Place::order).orElse(0))
                 .thenComparing(BpfObject.Program::name))
         .toList();
+  }
+
+  /** How each program is attached, by name. */
+  static Map<String, Attachment> attachments(CompiledPrograms compiled) {
+    Map<String, Attachment> attachments = new HashMap<>();
+    try (BpfObject object = compiled.open()) {
+      for (BpfObject.Program program : object.programs().values()) {
+        place(program)
+            .ifPresent(
+                place ->
+                    attachments.put(
+                        program.name(), new Attachment(place.target(), program.attachType())));
+      }
+    }
+    return attachments;
   }
 
   private static void skipOthers(BpfObject object) {
@@ -557,7 +579,7 @@ final class Mesh implements AutoCloseable {
     return linkRunsOther;
   }
 
-  private static void pinOver(Consumer<Path> pinning, Path pin) {
+  static void pinOver(Consumer<Path> pinning, Path pin) {
     Path beside = Pins.beside(pin);
     DurableFile.remove(beside);
     pinning.accept(beside);
@@ -573,11 +595,11 @@ final class Mesh implements AutoCloseable {
         });
   }
 
-  private static Optional<BpfLink> openLink(Path pin) {
+  static Optional<BpfLink> openLink(Path pin) {
     return existing(() -> BpfLink.open(pin));
   }
 
-  private static <T> Optional<T> existing(Supplier<T> open) {
+  static <T> Optional<T> existing(Supplier<T> open) {
     try {
       return Optional.of(open.get());
     } catch (BpfException e) {
@@ -685,7 +707,7 @@ final class Mesh implements AutoCloseable {
                     "map " + name + " is not pinned: run weir apply, or weir down and weir apply"));
   }
 
-  private Optional<BpfMap> inner(Table table, int slot) {
+  Optional<BpfMap> inner(Table table, int slot) {
     BpfMap outer = map(table.map());
     ByteBuffer key = outer.newKey().putInt(0, slot);
     ByteBuffer id = outer.newValue();
@@ -809,7 +831,7 @@ final class Mesh implements AutoCloseable {
   }
 
   /** An inner map with the contents of a table, compared with what was to be written. */
-  private static BpfMap fill(Table table, int slot, Generation generation) {
+  static BpfMap fill(Table table, int slot, Generation generation) {
     Generation.Contents contents = contents(table, generation);
     BpfMap inner =
         BpfMap.create(

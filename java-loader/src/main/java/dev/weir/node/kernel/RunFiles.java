@@ -87,6 +87,20 @@ final class RunFiles {
     DurableFile.write(programsFile(), (hash + "\n").getBytes(StandardCharsets.UTF_8));
   }
 
+  /** Ids of what is pinned, as whoever pinned it knew them; empty when not known. */
+  Optional<PinnedObjects> objects() {
+    return DurableFile.read(objectsFile())
+        .map(bytes -> PinnedObjects.parse(new String(bytes, StandardCharsets.UTF_8)));
+  }
+
+  private Path objectsFile() {
+    return run.resolve("objects");
+  }
+
+  void writeObjects(PinnedObjects objects) {
+    DurableFile.write(objectsFile(), objects.text().getBytes(StandardCharsets.UTF_8));
+  }
+
   /** Keeps what a generation is made of, the plan as {@link PlanCodec} writes it. */
   void writeGeneration(long number, byte[] plan, List<TlsKeyPair> keyPairs) {
     DurableFile.write(run.resolve(GENERATION + number + KEYS), TlsKeyPairCodec.encode(keyPairs));
@@ -183,6 +197,7 @@ final class RunFiles {
     keepGenerations(Set.of());
     DurableFile.remove(programsFile());
     DurableFile.remove(formFile());
+    DurableFile.remove(objectsFile());
     DurableFile.remove(numbersFile());
     for (Path file : DurableFile.list(run)) {
       if (String.valueOf(file.getFileName()).endsWith(".tmp")) {

@@ -4,6 +4,7 @@ package dev.weir.node.agent;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import dev.weir.node.bpf.BpfLink;
 import dev.weir.node.kernel.Current;
 import dev.weir.node.kernel.KernelTest;
 import dev.weir.node.kernel.NodeException;
@@ -64,6 +65,7 @@ final class AgentTest {
   @SuppressWarnings("NullAway.Init")
   private Path home;
 
+  private Duration auditInterval = AgentSettings.DEFAULT_AUDIT_INTERVAL;
   private int metricsPort;
   private int healthPort;
 
@@ -182,7 +184,9 @@ final class AgentTest {
             ProxyCommand.DEFAULT_USER),
         InetAddress.getLoopbackAddress(),
         false,
-        AgentSettings.DEFAULT_QUIET);
+        AgentSettings.DEFAULT_QUIET,
+        AgentSettings.Telemetry.DEFAULT,
+        auditInterval);
   }
 
   private Agent start() throws IOException {
@@ -640,6 +644,44 @@ final class AgentTest {
     Operations.downWithoutAgent(kernel.node());
     assertThat(NodeHealth.of(kernel.node()).problems())
         .containsExactly("nothing is in force: weir apply DIR, or weir up DIR");
+  }
+
+  @Test
+  void aLinkThatSomebodyDetachedIsAttachedAgainAndToldOf() throws Exception {
+    auditInterval = Duration.ofSeconds(1);
+    serveDb();
+    start();
+    assertThat(NodeHealth.of(kernel.node()).problems()).isEmpty();
+    long began = System.nanoTime();
+    try (BpfLink link =
+        BpfLink.open(kernel.places().pinDir().resolve("links").resolve("weir_connect4"))) {
+      link.detach();
+    }
+    eventually("the repair", () -> log().contains("drift: program weir_connect4 is not attached"));
+    assertThat(Duration.ofNanos(System.nanoTime() - began)).isLessThan(Duration.ofSeconds(10));
+    assertThat(ask("stranger")).isEqualTo(REFUSED);
+    assertThat(ask("web")).isEqualTo("db");
+    eventually(
+        "counted",
+        () -> get(metricsPort, "/metrics").contains("weir_drift_total{kind=\"link\"} 1.0"));
+    assertThat(get(metricsPort, "/metrics"))
+        .contains("weir_drift_repaired_total 1.0", "weir_drift_unrepaired 0.0")
+        .containsPattern("weir_audit_last_success_timestamp_seconds [1-9]");
+    NodeHealth health = NodeHealth.of(kernel.node());
+    assertThat(health.problems()).isEmpty();
+    assertThat(health.text()).contains("kernel and plan agree", "drifts found 1, repaired 1");
+  }
+
+  @Test
+  void withoutAnAgentStatusFindsWhatDiffers() throws Exception {
+    Operations.applyWithoutAgent(kernel.node(), policy, Duration.ZERO);
+    assertThat(NodeHealth.of(kernel.node()).problems()).isEmpty();
+    try (BpfLink link =
+        BpfLink.open(kernel.places().pinDir().resolve("links").resolve("weir_connect6"))) {
+      link.detach();
+    }
+    assertThat(NodeHealth.of(kernel.node()).problems())
+        .anyMatch(problem -> problem.startsWith("drift: program weir_connect6 is not attached"));
   }
 
   @Test

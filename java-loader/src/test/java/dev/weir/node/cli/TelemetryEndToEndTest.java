@@ -127,7 +127,8 @@ final class TelemetryEndToEndTest {
                 InetAddress.getLoopbackAddress(),
                 false,
                 AgentSettings.DEFAULT_QUIET,
-                new AgentSettings.Telemetry(500, 1 << 20, Duration.ofMillis(200))),
+                new AgentSettings.Telemetry(500, 1 << 20, Duration.ofMillis(200)),
+                AgentSettings.DEFAULT_AUDIT_INTERVAL),
             new Log(
                 new PrintStream(directory.resolve("log").toFile()),
                 false,
