@@ -18,7 +18,7 @@ import java.util.Optional;
 final class PolicyFiles {
 
   /** A program that empties a file to write it anew does so within this time. */
-  private static final Duration WRITING = Duration.ofSeconds(1);
+  static final Duration WRITING = Duration.ofSeconds(1);
 
   private final IncrementalCompiler compiler = new IncrementalCompiler();
 
