@@ -92,7 +92,8 @@ WEIR_FUNCTION int weir_refuse(const struct weir_finding *f, const struct weir_re
  * bounded, and whom it forgot is refused; so it is counted when a socket that has been written to
  * meets a refusal.
  */
-WEIR_PROVEN_ONCE int weir_is_reply(struct bpf_sock_addr *ctx, const struct weir_request *request)
+WEIR_PROVEN_ONCE int weir_is_reply(struct bpf_sock_addr *ctx, const struct weir_request *request,
+				   __u32 generation)
 {
 	struct weir_reply_key key = {};
 	struct weir_socket *socket;
@@ -106,7 +107,7 @@ WEIR_PROVEN_ONCE int weir_is_reply(struct bpf_sock_addr *ctx, const struct weir_
 	key.address = request->address;
 	key.port = request->port;
 	peer = bpf_map_lookup_elem(&reply_peers, &key);
-	if (peer) {
+	if (peer && peer->generation == generation) {
 		received = peer->received;
 		if (received && bpf_ktime_get_ns() - received < WEIR_REPLY_NS)
 			return 1;
@@ -174,7 +175,7 @@ WEIR_FUNCTION int weir_may(struct bpf_sock_addr *ctx, struct weir_finding *f,
 		/* The proxy cannot look into this: what it should have seen does not pass. */
 		answer.reason = WEIR_REASON_POLICY;
 	}
-	if (weir_is_reply(ctx, request)) {
+	if (weir_is_reply(ctx, request, generation->number)) {
 		f->reply = 1;
 		return 1;
 	}
@@ -389,33 +390,129 @@ WEIR_PROVEN_ONCE int weir_remember_peer(struct bpf_sock_addr *ctx, const struct 
 	key.address = *peer;
 	key.port = port;
 	old = bpf_map_lookup_elem(&reply_peers, &key);
-	if (old) {
-		reply.received = old->received;
-		reply.sent = old->sent;
-	}
+	if (old)
+		reply = *old;
 	reply.original = *original;
 	reply.original_port = original_port;
 	bpf_map_update_elem(&reply_peers, &key, &reply, BPF_ANY);
 	return 0;
 }
 
+/*
+ * Whether the generation still allows one pair of an entry of `reply_peers`. A workload that it does
+ * not declare any more is a stranger.
+ */
+WEIR_FUNCTION int weir_pair_may(struct weir_finding *f, __u32 source, __u32 destination,
+				__u16 port, const struct weir_address *peer)
+{
+	struct weir_question question = {.port = port, .protocol = WEIR_UDP};
+	struct weir_answer answer = {};
+	struct weir_generation *generation;
+	void *table;
+
+	if (!f || !peer)
+		return 0;
+	generation = f->view.generation;
+	table = WEIR_TABLE_OF(workloads, &f->view);
+	if (!generation || !table)
+		return 0;
+	if (source == destination && source >= WEIR_FIRST_WORKLOAD)
+		return 1;
+	if (generation->flags & WEIR_GENERATION_AUDIT)
+		return 1;
+	if (source == WEIR_HOST && !(generation->flags & WEIR_GENERATION_HOST_GOVERNED))
+		return 1;
+	question.source = weir_identity_of(table, source);
+	question.destination = weir_identity_of(table, destination);
+	/* Which block of addresses, the generation says. */
+	if (source == WEIR_OUTSIDE || destination == WEIR_OUTSIDE) {
+		weir_resolve(f, peer);
+		if (f->destination != WEIR_OUTSIDE)
+			f->identity = WEIR_OUTSIDE;
+		if (source == WEIR_OUTSIDE)
+			question.source = f->identity;
+		else
+			question.destination = f->identity;
+	}
+	weir_judge_in(f->view.slot, generation, &question, &answer);
+	return answer.verdict == WEIR_ALLOW || answer.verdict == WEIR_AUDIT;
+}
+
+/*
+ * What an earlier generation entitled a socket to, this one is asked for again, before it is worth
+ * anything: so it ends with the swap and not with its lifetime. `own` is the socket's workload.
+ */
+WEIR_PROVEN_ONCE int weir_ask_again(struct weir_reply *peer, const struct weir_address *address,
+				    __u32 own, __u32 slot)
+{
+	struct weir_finding f = {};
+
+	if (!peer || !address)
+		return 0;
+	weir_look_in(&f.view, slot & 1);
+	if (!f.view.generation)
+		return 0;
+	if (peer->received && !weir_pair_may(&f, peer->heard_from, own, peer->heard_port, address))
+		peer->received = 0;
+	if (peer->sent && !weir_pair_may(&f, own, peer->sent_to, peer->sent_port, address))
+		peer->sent = 0;
+	if (peer->sent && peer->sent_owner &&
+	    !weir_pair_may(&f, own, peer->sent_owner, peer->sent_port, address))
+		peer->sent = 0;
+	peer->generation = f.view.generation->number;
+	return 0;
+}
+
+/* The same before a datagram is sent by a socket that has been written to. */
+WEIR_PROVEN_ONCE int weir_refresh_reply(struct bpf_sock_addr *ctx,
+					const struct weir_request *request, __u32 source,
+					__u32 slot, __u32 generation)
+{
+	struct weir_reply_key key = {};
+	struct weir_reply *peer;
+
+	if (!request)
+		return 0;
+	key.socket = bpf_get_socket_cookie(ctx);
+	key.address = request->address;
+	key.port = request->port;
+	peer = bpf_map_lookup_elem(&reply_peers, &key);
+	if (peer && peer->generation != generation)
+		weir_ask_again(peer, &key.address, source, slot);
+	return 0;
+}
+
 /* Remembers to whom a UDP socket sent by leave of a verdict: the answer comes in without one. */
-WEIR_PROVEN_ONCE int weir_note_sent(struct bpf_sock_addr *ctx, const struct weir_address *to,
-				    __u16 port)
+WEIR_FUNCTION int weir_note_sent(struct bpf_sock_addr *ctx, const struct weir_finding *f,
+				 const struct weir_request *request)
 {
 	struct weir_reply_key key = {};
 	struct weir_reply reply = {}, *peer;
+	__u32 generation;
 
-	if (!to || (ctx->sk && ctx->sk->state == WEIR_STATE_ESTABLISHED))
+	if (!f || !request || !f->view.generation ||
+	    (ctx->sk && ctx->sk->state == WEIR_STATE_ESTABLISHED))
 		return 0;
+	generation = f->view.generation->number;
 	key.socket = bpf_get_socket_cookie(ctx);
-	key.address = *to;
-	key.port = port;
+	key.address = f->steered ? request->steered : request->address;
+	key.port = f->steered ? request->steered_port : request->port;
 	peer = bpf_map_lookup_elem(&reply_peers, &key);
 	if (peer) {
+		/* What came in under another generation was not asked for again: see above. */
+		if (peer->generation != generation)
+			peer->received = 0;
+		peer->generation = generation;
+		peer->sent_to = f->destination;
+		peer->sent_owner = f->owner;
+		peer->sent_port = f->port;
 		peer->sent = bpf_ktime_get_ns();
 		return 0;
 	}
+	reply.generation = generation;
+	reply.sent_to = f->destination;
+	reply.sent_owner = f->owner;
+	reply.sent_port = f->port;
 	reply.sent = bpf_ktime_get_ns();
 	bpf_map_update_elem(&reply_peers, &key, &reply, BPF_ANY);
 	return 0;
@@ -622,6 +719,8 @@ WEIR_PROVEN_ONCE int weir_decide(struct bpf_sock_addr *ctx, struct weir_request 
 			return WEIR_WAY_REFUSED;
 		f.audited = 1;
 	}
+	if (request->hook == WEIR_HOOK_SENDMSG && socket && (socket->flags & WEIR_SOCKET_HEARD))
+		weir_refresh_reply(ctx, request, f.source, f.view.slot, generation->number);
 	if (request->protocol == WEIR_PROTOCOL_NONE) {
 		if (f.governed && !weir_refuse(&f, request, 0, WEIR_REASON_PROTOCOL))
 			return WEIR_WAY_REFUSED;
@@ -688,8 +787,7 @@ WEIR_PROVEN_ONCE int weir_decide(struct bpf_sock_addr *ctx, struct weir_request 
 	weir_record(ctx, socket, &f, request);
 	if (f.governed && !f.reply && request->hook == WEIR_HOOK_SENDMSG &&
 	    request->protocol == WEIR_UDP)
-		weir_note_sent(ctx, f.steered ? &request->steered : &request->address,
-			       f.steered ? request->steered_port : request->port);
+		weir_note_sent(ctx, &f, request);
 	return f.steered ? WEIR_WAY_STEERED : WEIR_WAY_STRAIGHT;
 }
 

@@ -281,8 +281,8 @@ WEIR_FUNCTION int weir_from_elsewhere(struct weir_finding *f, const struct weir_
 	return 0;
 }
 
-/* Judges what came in. True: let in. */
-WEIR_PROVEN_ONCE int weir_admit(struct __sk_buff *ctx, const struct weir_arrival *a, __u32 slot)
+/* Judges what came in. 0: refused; else the workload it came from. */
+WEIR_PROVEN_ONCE __u32 weir_admit(struct __sk_buff *ctx, const struct weir_arrival *a, __u32 slot)
 {
 	struct weir_question question = {};
 	struct weir_answer answer = {};
@@ -303,38 +303,38 @@ WEIR_PROVEN_ONCE int weir_admit(struct __sk_buff *ctx, const struct weir_arrival
 	}
 	if (a->here) {
 		if (weir_had_leave(ctx, &f, a))
-			return 1;
+			return f.source;
 		question.source = weir_identity_of(table, f.source);
 	} else {
 		if (weir_from_elsewhere(&f, a)) {
 			if (f.source == WEIR_HOST &&
 			    !(generation->flags & WEIR_GENERATION_HOST_GOVERNED))
-				return 1;
+				return f.source;
 			question.source = weir_identity_of(table, f.source);
 		} else {
 			question.source = f.identity;
 		}
 	}
 	if (f.source == a->receiver && f.source >= WEIR_FIRST_WORKLOAD)
-		return 1;
+		return f.source;
 	question.destination = weir_identity_of(table, a->receiver);
 	question.port = a->port;
 	question.protocol = a->protocol;
 	weir_judge_in(slot, generation, &question, &answer);
 	switch (answer.verdict) {
 	case WEIR_ALLOW:
-		return 1;
+		return f.source;
 	case WEIR_AUDIT:
 		weir_turn_away(&f, a, answer.rule, answer.reason | WEIR_AUDITED);
-		return 1;
+		return f.source;
 	case WEIR_INSPECT:
 		if (f.source == WEIR_PROXY)
-			return 1;
+			return f.source;
 		/* It came past the proxy, which alone could have looked into it. */
 		answer.reason = WEIR_REASON_POLICY;
 		break;
 	}
-	return weir_turn_away(&f, a, answer.rule, answer.reason);
+	return weir_turn_away(&f, a, answer.rule, answer.reason) ? f.source : 0;
 }
 
 /*
@@ -348,16 +348,25 @@ WEIR_PROVEN_ONCE int weir_datagram(struct __sk_buff *ctx, const struct weir_arri
 	struct weir_socket *socket;
 	struct bpf_sock *sk;
 	__u64 now = bpf_ktime_get_ns();
+	struct weir_view view;
+	__u32 source;
 
 	if (!a)
 		return 0;
+	weir_look_in(&view, slot);
+	if (view.generation)
+		reply.generation = view.generation->number;
 	key.socket = bpf_get_socket_cookie(ctx);
 	key.address = a->peer;
 	key.port = a->peer_port;
 	peer = bpf_map_lookup_elem(&reply_peers, &key);
-	if (peer && peer->sent && now - peer->sent < WEIR_REPLY_NS)
+	if (peer && peer->generation != reply.generation)
+		weir_ask_again(peer, &key.address, a->receiver, slot);
+	if (peer && peer->sent && peer->generation == reply.generation &&
+	    now - peer->sent < WEIR_REPLY_NS)
 		return 1;
-	if (!weir_admit(ctx, a, slot))
+	source = weir_admit(ctx, a, slot);
+	if (!source)
 		return 0;
 	sk = ctx->sk;
 	sk = sk ? bpf_sk_fullsock(sk) : NULL;
@@ -366,9 +375,13 @@ WEIR_PROVEN_ONCE int weir_datagram(struct __sk_buff *ctx, const struct weir_arri
 	if (socket && !(socket->flags & WEIR_SOCKET_HEARD))
 		socket->flags |= WEIR_SOCKET_HEARD;
 	if (peer) {
+		peer->heard_from = source;
+		peer->heard_port = a->port;
 		peer->received = now;
 		return 1;
 	}
+	reply.heard_from = source;
+	reply.heard_port = a->port;
 	reply.received = now;
 	bpf_map_update_elem(&reply_peers, &key, &reply, BPF_ANY);
 	return 1;

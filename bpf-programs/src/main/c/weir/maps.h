@@ -118,7 +118,8 @@ struct {
 
 /* Written and read where datagrams come in and where they are sent; read by recvmsg. Miss, also
  * because the entry was evicted: an ordinary egress or ingress, judged as such; a datagram whose
- * sender is told as it is. */
+ * sender is told as it is. An entry of another generation is judged again before it counts, so that
+ * nothing need be taken out at a swap. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 4096); /* * */

@@ -463,8 +463,16 @@ struct weir_reply {
 	__u64 received; /* CLOCK_MONOTONIC ns of the latest datagram let in by a verdict, 0: none yet */
 	__u64 sent; /* CLOCK_MONOTONIC ns of the latest datagram sent by a verdict, 0: none yet */
 	struct weir_address original;
+	/* Low half of the number of the generation that last allowed both; another one is asked for
+	 * them again, with what follows, before they are worth anything. */
+	__u32 generation;
+	__u32 heard_from; /* workload that `received` came from */
+	__u32 sent_to;    /* workload that `sent` went to */
+	__u32 sent_owner; /* and the owner of the port here, where that may be meant; or 0 */
+	__u16 heard_port; /* as judged */
+	__u16 sent_port;
 	__u16 original_port; /* 0: the peer stands for itself */
-	__u8 pad[6];
+	__u8 pad[2];
 };
 
 /* `counters`: per-CPU, index enum weir_counter. */

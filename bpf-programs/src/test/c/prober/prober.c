@@ -55,6 +55,7 @@ static const char HELP[] =
 	"                       and prints {\"from\",\"reply\"}.\n"
 	"      --third ADDR PORT  after each also sends one there and prints that result as \"third\"\n"
 	"      --blind ADDR PORT  reads with recv(), without the sender's address, and answers there\n"
+	"      --when PATH        prints {\"heard\"} and answers when this file is there\n"
 	"      --join ADDR        member of this group, on --interface\n"
 	"\n"
 	"Clients\n"
@@ -695,6 +696,11 @@ static int command_udp_echo(void)
 		}
 		if (o.reply)
 			n = snprintf(buffer, sizeof(buffer), "%s\n", o.reply);
+		if (o.when && access(o.when, F_OK)) {
+			printf("{\"heard\":%zd}\n", n);
+			while (access(o.when, F_OK))
+				pause_ms(1);
+		}
 		if (sendto(fd, buffer, n, 0, &from.sa, from_size) < 0)
 			reply = errno;
 		if (o.third && sendto(fd, "third\n", 6, 0, &third.sa, third_size) < 0)

@@ -3,7 +3,14 @@ package dev.weir.node.kernel;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.weir.node.bpf.BpfMap;
+import dev.weir.policy.plan.Plan;
 import dev.weir.policy.plan.Protocol;
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -223,5 +230,186 @@ final class UdpReplyTest {
     assertThat(line.text("line")).isEqualTo("answer");
     assertThat(line.text("from")).isEqualTo("10.96.0.10:53");
     assertThat(ask("client", "connect", "10.96.0.10", DNS)).isEqualTo("answer");
+  }
+
+  // What outlives a generation.
+
+  private Path answers() {
+    return kernel.places().runDir().resolve("answers");
+  }
+
+  /** A server that hears and answers when it is told to. */
+  private Prober slowServer() {
+    return kernel.serve(
+        "server",
+        "udp-echo",
+        "127.0.0.1",
+        "53",
+        "--reply",
+        "answer",
+        "--when",
+        answers().toString());
+  }
+
+  private Prober asking(String cgroup) {
+    return kernel.start(cgroup, "sendto", "127.0.0.1", "53", "--read", "--timeout", "3000");
+  }
+
+  @Test
+  void anAnswerIsNotSentOnceItsQuestionIsNotAllowedAnyMore() throws IOException {
+    kernel.apply(defaultDeny().build());
+    Prober server = slowServer();
+    Prober asking = asking("client");
+    assertThat(server.next().has("heard")).isTrue();
+
+    kernel.apply(withdrawnFor("client"));
+    Files.createFile(answers());
+    assertThat(server.next().text("reply")).isEqualTo(REFUSED);
+    assertThat(asking.next().text("result")).isEqualTo(DROPPED);
+    assertThat(kernel.node().telemetry().counters().get("replies_refused")).isEqualTo(1);
+  }
+
+  /** Nobody may do anything but what a third asks; one pair is gone, the others are as they were. */
+  private Plan withdrawnFor(String client) {
+    return kernel
+        .plan()
+        .workload("client")
+        .workload("server")
+        .workload("third")
+        .owns("server", Protocol.UDP, DNS)
+        .owns("third", Protocol.UDP, 5300)
+        .isolateIngress("client")
+        .isolateEgress("client")
+        .isolateIngress("server")
+        .isolateEgress("server")
+        .isolateIngress("third")
+        .isolateEgress("third")
+        .allow(client.equals("client") ? "third" : "client", "server", Protocol.UDP, DNS)
+        .build();
+  }
+
+  @Test
+  void anAnswerIsSentThatEveryGenerationSinceAllows() throws IOException {
+    kernel.apply(defaultDeny().build());
+    Prober server = slowServer();
+    Prober asking = asking("client");
+    assertThat(server.next().has("heard")).isTrue();
+
+    // Its identity is another in each, the workload is the same.
+    kernel.apply(withdrawnFor("third"));
+    kernel.apply(defaultDeny().allow("third", "server", Protocol.UDP, DNS).build());
+    Files.createFile(answers());
+    assertThat(server.next().text("reply")).isEqualTo("ok");
+    assertThat(asking.next().text("line")).isEqualTo("answer");
+    assertThat(kernel.node().telemetry().counters().get("replies_refused")).isZero();
+  }
+
+  @Test
+  void anAnswerDoesNotComeInOnceItsQuestionIsNotAllowedAnyMore() throws IOException {
+    PlanBuilder allowed =
+        defaultDeny()
+            .block("resolver", Outside.THERE, 128)
+            .allow("client", "resolver", Protocol.UDP, DNS);
+    kernel.apply(allowed.build());
+    Prober resolver =
+        outside.serve(
+            "udp-echo", Outside.THERE, "53", "--reply", "answer", "--when", answers().toString());
+    String[] ask = {"sendto", Outside.THERE, "53", "--read", "--timeout", "1500"};
+    Prober untouched = kernel.start("client", ask);
+    assertThat(resolver.next().has("heard")).isTrue();
+    kernel.apply(
+        defaultDeny()
+            .block("other", Outside.THERE_SECOND, 128)
+            .block("resolver", Outside.THERE, 128)
+            .allow("client", "resolver", Protocol.UDP, DNS)
+            .build());
+    Files.createFile(answers());
+    assertThat(untouched.next().text("line")).isEqualTo("answer");
+    assertThat(resolver.next().text("reply")).isEqualTo("ok");
+
+    Files.delete(answers());
+    Prober cut = kernel.start("client", ask);
+    assertThat(resolver.next().has("heard")).isTrue();
+    kernel.apply(defaultDeny().block("resolver", Outside.THERE, 128).build());
+    Files.createFile(answers());
+    assertThat(resolver.next().text("reply")).isEqualTo("ok");
+    assertThat(cut.next().text("result")).isEqualTo(DROPPED);
+  }
+
+  @Test
+  void aGenerationThatIsNotConfirmedTakesItsEntitlementsAlong() throws IOException {
+    kernel.apply(withdrawnFor("client"));
+    kernel.apply(defaultDeny().build(), Duration.ofSeconds(2));
+    Prober server = slowServer();
+    Prober asking = asking("client");
+    assertThat(server.next().has("heard")).isTrue();
+    KernelTest.pause(Duration.ofSeconds(3));
+    Files.createFile(answers());
+    assertThat(server.next().text("reply")).isEqualTo(REFUSED);
+    assertThat(asking.next().text("result")).isEqualTo(DROPPED);
+  }
+
+  private BpfMap entitlements() {
+    return BpfMap.open(kernel.places().pinDir().resolve("maps/reply_peers"));
+  }
+
+  @Test
+  void afterItsLifetimeAnAnswerIsRefusedAndCounted() throws IOException {
+    kernel.apply(defaultDeny().build());
+    Prober server = slowServer();
+    Prober asking = asking("client");
+    assertThat(server.next().has("heard")).isTrue();
+
+    // As if a minute had passed: `received` and `sent` come first in the value.
+    long minute = Duration.ofSeconds(61).toNanos();
+    try (BpfMap map = entitlements()) {
+      List<ByteBuffer[]> rows = new ArrayList<>();
+      map.forEach((key, value) -> rows.add(new ByteBuffer[] {copy(key), copy(value)}));
+      assertThat(rows).isNotEmpty();
+      for (ByteBuffer[] row : rows) {
+        for (int at : new int[] {0, Long.BYTES}) {
+          long time = row[1].getLong(at);
+          row[1].putLong(at, time == 0 ? 0 : time - minute);
+        }
+        map.update(row[0], row[1]);
+      }
+    }
+    Files.createFile(answers());
+    assertThat(server.next().text("reply")).isEqualTo(REFUSED);
+    assertThat(asking.next().text("result")).isEqualTo(DROPPED);
+    assertThat(kernel.node().telemetry().counters().get("replies_refused")).isEqualTo(1);
+
+    // The next question is a new one.
+    assertThat(ask("client", "sendto", "127.0.0.1", DNS)).isEqualTo("answer");
+  }
+
+  @Test
+  void whatAFullTableForgotIsRefusedAndCounted() throws IOException {
+    kernel.apply(defaultDeny().build());
+    Prober server = slowServer();
+    Prober asking = asking("client");
+    assertThat(server.next().has("heard")).isTrue();
+    try (BpfMap map = entitlements()) {
+      ByteBuffer key = map.newKey();
+      ByteBuffer value = map.newValue();
+      for (int i = 0; i < 3 * map.maxEntries(); i++) {
+        // Twice: what was used but once goes before what is in use.
+        map.update(key.putLong(0, Long.MIN_VALUE + i), value);
+        map.update(key, value);
+      }
+    }
+    Files.createFile(answers());
+    assertThat(server.next().text("reply")).isEqualTo(REFUSED);
+    assertThat(asking.next().text("result")).isEqualTo(DROPPED);
+    assertThat(kernel.node().telemetry().counters().get("replies_refused")).isEqualTo(1);
+    assertThat(ask("client", "sendto", "127.0.0.1", DNS)).isEqualTo("answer");
+  }
+
+  private static ByteBuffer copy(ByteBuffer bytes) {
+    ByteBuffer copy = BpfMap.newBuffer(bytes.remaining());
+    for (int i = 0; i < bytes.remaining(); i++) {
+      copy.put(i, bytes.get(bytes.position() + i));
+    }
+    return copy;
   }
 }
