@@ -402,8 +402,8 @@ WEIR_PROVEN_ONCE int weir_remember_peer(struct bpf_sock_addr *ctx, const struct 
  * Whether the generation still allows one pair of an entry of `reply_peers`. A workload that it does
  * not declare any more is a stranger.
  */
-WEIR_FUNCTION int weir_pair_may(struct weir_finding *f, __u32 source, __u32 destination,
-				__u16 port, const struct weir_address *peer)
+WEIR_FUNCTION int weir_pair_may(struct weir_finding *f, __u32 source, __u32 destination, __u16 port,
+				const struct weir_address *peer)
 {
 	struct weir_question question = {.port = port, .protocol = WEIR_UDP};
 	struct weir_answer answer = {};
@@ -727,6 +727,10 @@ WEIR_PROVEN_ONCE int weir_decide(struct bpf_sock_addr *ctx, struct weir_request 
 		return WEIR_WAY_STRAIGHT;
 	}
 
+	/* Of a ping socket, and who has one by leave of Mesh may go anywhere with it. */
+	if (request->protocol == WEIR_PROTOCOL_ANY &&
+	    (generation->flags & WEIR_GENERATION_ICMP_ALLOW))
+		return WEIR_WAY_STRAIGHT;
 	service = weir_service_at(&f.view, request);
 	if (!service) {
 		if (f.governed && !weir_may_reach(ctx, &f, request, 1))

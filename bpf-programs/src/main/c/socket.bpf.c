@@ -36,7 +36,8 @@ WEIR_FUNCTION int weir_refuse_socket(const struct weir_view *view, struct weir_r
 /*
  * May a workload have such a socket? Only what the other hooks see: TCP and UDP. A raw socket
  * writes its own addresses; SCTP, UDP-Lite and DCCP pass connect() by; MPTCP opens subflows that
- * carry no storage. A ping socket sends without asking, so only who may go anywhere has one.
+ * carry no storage. A ping socket sends without asking, so, unless Mesh says
+ * otherwise, only who may go anywhere has one.
  */
 WEIR_FUNCTION int weir_may_create(__u32 workload, __u32 slot, int type, int protocol)
 {
@@ -58,8 +59,11 @@ WEIR_FUNCTION int weir_may_create(__u32 workload, __u32 slot, int type, int prot
 		table = WEIR_TABLE_OF(identities, &view);
 		if (table)
 			identity = bpf_map_lookup_elem(table, &index);
-		if (identity && (!(identity->flags & WEIR_EGRESS_ISOLATED) ||
-				 identity->flags & WEIR_EGRESS_AUDIT))
+		if (view.generation->flags & WEIR_GENERATION_ICMP_ALLOW)
+			return 1;
+		if (!(view.generation->flags & WEIR_GENERATION_ICMP_REFUSE) && identity &&
+		    (!(identity->flags & WEIR_EGRESS_ISOLATED) ||
+		     identity->flags & WEIR_EGRESS_AUDIT))
 			return 1;
 		error = -EACCES;
 	}

@@ -83,6 +83,8 @@ enum weir_generation_flags {
 	WEIR_GENERATION_PORT_CLASSES = 1 << 4,  /* `port_classes` is in use */
 	WEIR_GENERATION_EPERM = 1 << 5,         /* refuse with EPERM instead of ECONNREFUSED */
 	WEIR_GENERATION_LIMITS = 1 << 6,        /* `limits` names workloads */
+	WEIR_GENERATION_ICMP_ALLOW = 1 << 7,    /* Mesh: whoever wants may ping */
+	WEIR_GENERATION_ICMP_REFUSE = 1 << 8,   /* Mesh: nobody may */
 };
 
 enum weir_identity_flags {

@@ -111,7 +111,8 @@ static const char HELP[] =
 	"\n"
 	"Others\n"
 	"  bind ADDR PORT [--udp] [--reuseport]     prints {\"result\",\"port\"}\n"
-	"  raw | mptcp | sctp | udplite | ping [--v6]  makes such a socket; prints {\"result\"}\n"
+	"  raw | mptcp | sctp | udplite | dccp | ping [--v6]  makes such a socket; prints {\"result\"}\n"
+	"  ping-echo ADDR       an ICMP echo from a ping socket; prints {\"result\"}\n"
 	"  echo ADDR            an ICMP echo from a raw socket (IPv4); prints {\"result\"}\n"
 	"  unix PATH            connects to a Unix socket; prints {\"result\"}\n"
 	"      --user N           as this user and no other group than N, once in its cgroup\n"
@@ -1070,6 +1071,43 @@ static int command_ping(void)
 	return make_socket(SOCK_DGRAM, IPPROTO_ICMP, IPPROTO_ICMPV6);
 }
 
+/* By a ping socket, connected: its kernel writes identifier and checksum. */
+static int command_ping_echo(void)
+{
+	uint8_t echo[8] = {}, answer[64];
+	struct timeval t = {.tv_sec = o.timeout / 1000, .tv_usec = o.timeout % 1000 * 1000};
+	union address a;
+	socklen_t size;
+	int fd;
+
+	if (o.positionals != 1)
+		usage("ping-echo wants ADDR");
+	size = parse_address(&a, o.positional[0], 0);
+	echo[0] = a.sa.sa_family == AF_INET ? 8 : 128;
+	fd = socket(a.sa.sa_family, SOCK_DGRAM | SOCK_CLOEXEC,
+		    a.sa.sa_family == AF_INET ? IPPROTO_ICMP : IPPROTO_ICMPV6);
+	if (fd < 0)
+		failed("socket");
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &t, sizeof(t));
+	if (connect(fd, &a.sa, size))
+		failed("connect");
+	if (send(fd, echo, sizeof(echo), 0) < 0)
+		failed("send");
+	if (recv(fd, answer, sizeof(answer), 0) < 0) {
+		if (errno == EAGAIN)
+			errno = ETIMEDOUT;
+		failed("recv");
+	}
+	printf("{\"result\":\"ok\"}\n");
+	close(fd);
+	return 0;
+}
+
+static int command_dccp(void)
+{
+	return make_socket(SOCK_DCCP, IPPROTO_DCCP, IPPROTO_DCCP);
+}
+
 /* -- other ways --------------------------------------------------------------- */
 
 static int tcp_with_limit(int family)
@@ -1387,6 +1425,7 @@ int main(int argc, char **argv)
 		{"sleep", command_sleep},     {"way", command_way},
 		{"packet", command_packet},   {"listen-unbound", command_listen_unbound},
 		{"unix", command_unix},       {"echo", command_echo},
+		{"dccp", command_dccp},       {"ping-echo", command_ping_echo},
 	};
 
 	parse(argc, argv);

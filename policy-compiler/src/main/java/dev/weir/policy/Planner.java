@@ -309,7 +309,9 @@ final class Planner {
         mesh.metricsPort().value(),
         mesh.healthPort().value(),
         mesh.proxyCgroup().value(),
-        mesh.budget().mapBytes().map(Located::value).orElse(Settings.MAP_BYTES));
+        mesh.budget().mapBytes().map(Located::value).orElse(Settings.MAP_BYTES),
+        mesh.icmp(),
+        mesh.trustDomain());
   }
 
   private List<Workload> workloads() {

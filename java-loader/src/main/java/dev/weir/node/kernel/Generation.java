@@ -37,6 +37,8 @@ record Generation(long number, Map<Table, Contents> contents) {
   private static final int PORT_CLASSES = 1 << 4;
   private static final int EPERM = 1 << 5;
   private static final int LIMITS = 1 << 6;
+  private static final int ICMP_ALLOW = 1 << 7;
+  private static final int ICMP_REFUSE = 1 << 8;
 
   private static final int INGRESS_ISOLATED = 1;
   private static final int EGRESS_ISOLATED = 1 << 1;
@@ -182,7 +184,12 @@ record Generation(long number, Map<Table, Contents> contents) {
                   | (plan.cidrs().isEmpty() ? 0 : CIDRS)
                   | (plan.portClasses().isEmpty() ? 0 : PORT_CLASSES)
                   | (settings.refuseWithEperm() ? EPERM : 0)
-                  | (limits.onWorkloads() ? LIMITS : 0));
+                  | (limits.onWorkloads() ? LIMITS : 0)
+                  | switch (settings.icmp()) {
+                    case POLICY -> 0;
+                    case ALLOW -> ICMP_ALLOW;
+                    case REFUSE -> ICMP_REFUSE;
+                  });
       to.proxyPort().put(out.values(), 0, settings.outboundPort());
       to.meshRule().put(out.values(), 0, 0);
       return out;

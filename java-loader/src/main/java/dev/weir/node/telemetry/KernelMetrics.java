@@ -19,6 +19,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
 import java.util.function.ToLongFunction;
 
@@ -261,14 +262,15 @@ public final class KernelMetrics {
   private List<String> istioLabels(Pair pair) {
     Workload source = names.workload(pair.source());
     Workload destination = names.workload(pair.destination());
-    boolean service = isService(destination);
+    Optional<Workload> service =
+        isService(destination) ? Optional.of(destination) : names.onlyServiceOf(pair.destination());
     List<String> labels = new ArrayList<>(ISTIO_LABELS.size());
     labels.add("source");
     addIstioLabels(labels, source);
     addIstioLabels(labels, destination);
-    labels.add(service(destination));
-    labels.add(service ? destination.name() : Names.UNKNOWN);
-    labels.add(service ? destination.namespace() : Names.UNKNOWN);
+    labels.add(service.map(KernelMetrics::service).orElse(Names.UNKNOWN));
+    labels.add(service.map(Workload::name).orElse(Names.UNKNOWN));
+    labels.add(service.map(Workload::namespace).orElse(Names.UNKNOWN));
     labels.add("tcp");
     labels.add("-");
     // Istio: "set to unknown when report is from source, since it cannot be populated there".
@@ -292,14 +294,16 @@ public final class KernelMetrics {
     return isService(workload) ? Names.UNKNOWN : workload.name();
   }
 
-  private static void addIstioLabels(List<String> labels, Workload workload) {
+  private void addIstioLabels(List<String> labels, Workload workload) {
     String app = known(workload.app());
     labels.add(name(workload));
     labels.add(known(workload.namespace()));
     labels.add(
         workload.serviceAccount().isEmpty()
             ? Names.UNKNOWN
-            : "spiffe://cluster.local/ns/"
+            : "spiffe://"
+                + names.trustDomain()
+                + "/ns/"
                 + workload.namespace()
                 + "/sa/"
                 + workload.serviceAccount());

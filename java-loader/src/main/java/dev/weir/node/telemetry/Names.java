@@ -4,11 +4,14 @@ package dev.weir.node.telemetry;
 import dev.weir.node.kernel.Current;
 import dev.weir.policy.plan.Plan;
 import dev.weir.policy.plan.Rule;
+import dev.weir.policy.plan.Service;
 import dev.weir.policy.plan.Workload;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.function.IntFunction;
 
 /**
@@ -24,6 +27,8 @@ public final class Names {
 
   private final Map<Integer, Workload> workloads = new HashMap<>();
   private final Map<Integer, Rule> rules = new HashMap<>();
+  private final Map<Integer, Workload> onlyServices = new HashMap<>();
+  private final String trustDomain;
   private final IntFunction<Optional<String>> retiredWorkload;
   private final IntFunction<Optional<String>> retiredRule;
 
@@ -43,6 +48,44 @@ public final class Names {
     Plan plan = current.plan();
     put(workloads, current.workloadNumbers(), plan.workloads());
     put(rules, current.ruleNumbers(), plan.rules());
+    trustDomain = plan.settings().trustDomain();
+    List<Integer> numbers = current.workloadNumbers();
+    servicesOf(plan)
+        .forEach(
+            (workload, services) -> {
+              if (services.size() == 1 && workload < numbers.size()) {
+                onlyServices.put(
+                    numbers.get(workload), plan.workloads().get(services.iterator().next()));
+              }
+            });
+  }
+
+  /** Services by the workloads that the kernel leads to; both are places in the plan. */
+  private static Map<Integer, Set<Integer>> servicesOf(Plan plan) {
+    Map<Integer, Set<Integer>> services = new HashMap<>();
+    for (Service service : plan.services()) {
+      for (int slot : Set.copyOf(service.slots())) {
+        int workload = plan.backends().get(slot).workload();
+        // Addresses of nobody have no name of their own that a service could stand for.
+        if (slot != 0 && !plan.workloads().get(workload).kind().equals("Reserved")) {
+          services.computeIfAbsent(workload, key -> new HashSet<>()).add(service.workload());
+        }
+      }
+    }
+    return services;
+  }
+
+  /** First part of principals. */
+  String trustDomain() {
+    return trustDomain;
+  }
+
+  /**
+   * The service that leads to a workload, if the generation in force has just one. The kernel
+   * counts by workload, whichever address was dialled.
+   */
+  Optional<Workload> onlyServiceOf(int number) {
+    return Optional.ofNullable(onlyServices.get(number));
   }
 
   private static <T> void put(Map<Integer, T> byNumber, List<Integer> numbers, List<T> things) {

@@ -4,6 +4,7 @@ package dev.weir.node.kernel;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.weir.policy.plan.Protocol;
+import dev.weir.policy.plan.Settings;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -155,13 +156,16 @@ final class BypassTest {
   }
 
   @ParameterizedTest
-  @ValueSource(strings = {"mptcp", "sctp", "udplite", "raw", "raw --v6"})
+  @ValueSource(strings = {"mptcp", "sctp", "udplite", "dccp", "raw", "raw --v6"})
   void aSocketOfAProtocolThatPassesTheHooksByIsNotMade(String kind) {
     String[] arguments = kind.split(" ", -1);
     String without = kernel.run("stranger", arguments).text("result");
     kernel.apply(onlyWebMayReachDb().build());
-    assertThat(kernel.run("stranger", arguments).text("result"))
-        .isEqualTo(kind.startsWith("raw") ? "EPERM" : "EPROTONOSUPPORT");
+    String refused = kind.startsWith("raw") ? "EPERM" : "EPROTONOSUPPORT";
+    if (without.equals("ESOCKTNOSUPPORT")) {
+      refused = without; // a kernel that does not know the type asks no hook
+    }
+    assertThat(kernel.run("stranger", arguments).text("result")).isEqualTo(refused);
     // The host is not governed: it gets what the kernel says.
     assertThat(kernel.run("undeclared", arguments).text("result")).isEqualTo(without);
 
@@ -189,6 +193,51 @@ final class BypassTest {
     kernel.node().down();
     assertThat(kernel.run("web", "ping").text("result")).isEqualTo("ok");
     assertThat(kernel.run("web", "ping", "--v6").text("result")).isEqualTo("ok");
+  }
+
+  private void everybodyMayPing() {
+    KernelTest.ip(
+        "netns",
+        "exec",
+        kernel.netns(),
+        "sh",
+        "-c",
+        "echo 0 2147483647 >/proc/sys/net/ipv4/ping_group_range");
+  }
+
+  private String ping(String cgroup, String address) {
+    return kernel.run(cgroup, "ping-echo", address).text("result");
+  }
+
+  @Test
+  void aMeshThatAllowsIcmpLetsEveryWorkloadPing() {
+    everybodyMayPing();
+    kernel.apply(onlyWebMayReachDb().isolateEgress("web").icmp(Settings.Icmp.ALLOW).build());
+    for (String workload : List.of("web", "stranger")) {
+      assertThat(ping(workload, "127.0.0.1")).isEqualTo("ok");
+      assertThat(ping(workload, "::1")).isEqualTo("ok");
+    }
+    // Echo alone: no other packet of theirs.
+    assertThat(kernel.run("web", "raw").text("result")).isEqualTo("EPERM");
+
+    kernel.apply(onlyWebMayReachDb().isolateEgress("web").build());
+    assertThat(ping("web", "127.0.0.1")).isEqualTo("EACCES");
+    assertThat(ping("web", "::1")).isEqualTo("EACCES");
+  }
+
+  @Test
+  void aMeshThatRefusesIcmpLetsNoWorkloadPing() {
+    everybodyMayPing();
+    kernel.apply(onlyWebMayReachDb().icmp(Settings.Icmp.REFUSE).build());
+    for (String workload : List.of("web", "stranger")) {
+      assertThat(ping(workload, "127.0.0.1")).isEqualTo("EACCES");
+      assertThat(ping(workload, "::1")).isEqualTo("EACCES");
+    }
+    assertThat(ping("undeclared", "127.0.0.1")).isEqualTo("ok");
+
+    kernel.node().down();
+    assertThat(ping("web", "127.0.0.1")).isEqualTo("ok");
+    assertThat(ping("web", "::1")).isEqualTo("ok");
   }
 
   /** Of every address, of both transports, and while nobody holds it. */

@@ -55,6 +55,7 @@ final class PlanBuilder {
   private boolean hostGoverned;
   private boolean audit;
   private boolean eperm;
+  private Settings.Icmp icmp = Settings.Icmp.POLICY;
 
   PlanBuilder(String root) {
     this.root = root;
@@ -305,6 +306,11 @@ final class PlanBuilder {
     return this;
   }
 
+  PlanBuilder icmp(Settings.Icmp icmp) {
+    this.icmp = icmp;
+    return this;
+  }
+
   PlanBuilder refuseWithEperm() {
     eperm = true;
     return this;
@@ -330,7 +336,9 @@ final class PlanBuilder {
             PROXY_PORT,
             METRICS_PORT,
             HEALTH_PORT,
-            root + "/proxy"),
+            root + "/proxy",
+            icmp,
+            Settings.TRUST_DOMAIN),
         workloads,
         identities,
         rules,

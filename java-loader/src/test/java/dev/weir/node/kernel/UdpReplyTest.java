@@ -269,7 +269,9 @@ final class UdpReplyTest {
     assertThat(kernel.node().telemetry().counters().get("replies_refused")).isEqualTo(1);
   }
 
-  /** Nobody may do anything but what a third asks; one pair is gone, the others are as they were. */
+  /**
+   * Nobody may do anything but what a third asks; one pair is gone, the others are as they were.
+   */
   private Plan withdrawnFor(String client) {
     return kernel
         .plan()

@@ -8,10 +8,13 @@ import dev.weir.node.kernel.Reason;
 import dev.weir.node.kernel.Snapshot;
 import dev.weir.node.kernel.Snapshot.Pair;
 import dev.weir.node.kernel.Snapshot.Refusal;
+import dev.weir.policy.plan.Address;
+import dev.weir.policy.plan.Backend;
 import dev.weir.policy.plan.Plan;
 import dev.weir.policy.plan.Protocol;
 import dev.weir.policy.plan.ProxyPlan;
 import dev.weir.policy.plan.Rule;
+import dev.weir.policy.plan.Service;
 import dev.weir.policy.plan.Settings;
 import dev.weir.policy.plan.Verdict;
 import dev.weir.policy.plan.Workload;
@@ -35,6 +38,11 @@ final class KernelMetricsTest {
   private static final int RULE = 1;
 
   static Names names() {
+    return names(List.of(), Settings.TRUST_DOMAIN);
+  }
+
+  /** Services of the plan, by name, lead to cart-v1. */
+  private static Names names(List<Service> services, String trustDomain) {
     Settings settings =
         new Settings(
             "(default)",
@@ -47,27 +55,31 @@ final class KernelMetricsTest {
             15001,
             15020,
             15021,
-            "/p");
+            "/p",
+            Settings.Icmp.POLICY,
+            trustDomain);
     Plan plan =
         new Plan(
             settings,
             List.of(
                 workload("cart-v1", "Workload", "cart", "cart", "v1"),
                 workload("db", "Workload", "", "db", ""),
-                workload("cart", "Service", "", "", "")),
+                workload("cart", "Service", "", "", ""),
+                workload("shop", "Service", "", "", "")),
             List.of(),
             List.of(new Rule("NetworkPolicy", "shop", "db", "ingress[0]", "db.yaml", 12)),
             List.of(),
             List.of(),
-            List.of(),
-            List.of(),
+            services,
+            List.of(
+                new Backend(new Address(0, 0), 0, 0, 0), new Backend(new Address(0, 1), 80, 0, 0)),
             List.of(),
             List.of(),
             List.of(),
             ProxyPlan.NONE);
     Current current =
         new Current(
-            7, 0, Optional.empty(), plan, List.of(), List.of(CART, DB, SERVICE), List.of(RULE));
+            7, 0, Optional.empty(), plan, List.of(), List.of(CART, DB, SERVICE, 19), List.of(RULE));
     return new Names(
         current,
         number ->
@@ -103,6 +115,46 @@ final class KernelMetricsTest {
         150,
         4,
         histogram);
+  }
+
+  private static Service leadsToCart(int workload, int address) {
+    return new Service(
+        workload,
+        new Address(1, address),
+        80,
+        Protocol.TCP,
+        Service.Tier.KERNEL,
+        0,
+        false,
+        List.of(1, 0));
+  }
+
+  private static String opened(Names names) {
+    Snapshot snapshot = new Snapshot(List.of(pair(DB, CART, 80, 5)), List.of(), Map.of());
+    return Exposition.text(new KernelMetrics(names).families(snapshot))
+        .lines()
+        .filter(line -> line.startsWith("istio_tcp_connections_opened_total{"))
+        .findFirst()
+        .orElseThrow();
+  }
+
+  @Test
+  void aWorkloadBehindOneServiceIsCountedUnderItAndBehindTwoUnderNone() {
+    String service = "destination_service=\"cart.shop.svc.cluster.local\"";
+    List<Service> one = List.of(leadsToCart(2, 1), leadsToCart(2, 2));
+    assertThat(opened(names(one, "cluster.local")))
+        .contains(service)
+        .contains("destination_service_name=\"cart\",destination_service_namespace=\"shop\"")
+        .contains("destination_workload=\"cart-v1\"");
+    List<Service> two = List.of(leadsToCart(2, 1), leadsToCart(3, 2));
+    assertThat(opened(names(two, "cluster.local"))).contains("destination_service=\"unknown\"");
+    assertThat(opened(names())).contains("destination_service=\"unknown\"");
+  }
+
+  @Test
+  void principalsAreOfTheMeshsTrustDomain() {
+    assertThat(opened(names(List.of(), "edge.example")))
+        .contains("destination_principal=\"spiffe://edge.example/ns/shop/sa/cart\"");
   }
 
   private static String text(Snapshot snapshot) {

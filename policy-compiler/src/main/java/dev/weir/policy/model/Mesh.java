@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.weir.policy.model;
 
+import dev.weir.policy.plan.Settings;
+import dev.weir.policy.plan.Settings.Icmp;
 import dev.weir.policy.plan.Settings.ManagementRule;
 import dev.weir.policy.source.Position;
 import java.util.List;
@@ -16,6 +18,7 @@ import java.util.Map;
  * @param governedCgroups below these an undeclared process is unknown
  * @param audit nothing is refused, everything that would be is reported
  * @param refuseWithEperm connect fails with EPERM
+ * @param icmp which governed workloads may have a ping socket
  * @param outboundPort the proxy's capture port
  * @param proxyCgroup where the proxy lives
  * @param metricsPort the node's scrape port
@@ -36,6 +39,7 @@ public record Mesh(
     List<Located<String>> governedCgroups,
     boolean audit,
     boolean refuseWithEperm,
+    Icmp icmp,
     Located<Integer> outboundPort,
     Located<String> proxyCgroup,
     Located<Integer> metricsPort,
@@ -58,7 +62,7 @@ public record Mesh(
   public static final String PROXY_CGROUP = "/weir-proxy";
 
   /** Default of {@code trustDomain}, Kubernetes' and Istio's. */
-  public static final String TRUST_DOMAIN = "cluster.local";
+  public static final String TRUST_DOMAIN = Settings.TRUST_DOMAIN;
 
   /** Default of {@code rootNamespace}, Istio's. */
   public static final String ROOT_NAMESPACE = "istio-system";
@@ -74,6 +78,7 @@ public record Mesh(
         List.of(),
         false,
         false,
+        Icmp.POLICY,
         new Located<>(OUTBOUND_PORT, nowhere, ""),
         new Located<>(PROXY_CGROUP, nowhere, ""),
         new Located<>(METRICS_PORT, nowhere, ""),

@@ -4,6 +4,7 @@ package dev.weir.policy.model;
 import dev.weir.policy.plan.Address;
 import dev.weir.policy.plan.Protocol;
 import dev.weir.policy.plan.Settings.Direction;
+import dev.weir.policy.plan.Settings.Icmp;
 import dev.weir.policy.plan.Settings.ManagementRule;
 import java.util.ArrayList;
 import java.util.HashSet;
@@ -213,6 +214,10 @@ final class NodeReader {
     boolean audit = spec.bool("audit", false);
     boolean eperm =
         spec.choice("refuseWith", Map.of("ECONNREFUSED", false, "EPERM", true)).orElse(false);
+    Icmp icmp =
+        spec.choice(
+                "icmp", Map.of("Policy", Icmp.POLICY, "Allow", Icmp.ALLOW, "Refuse", Icmp.REFUSE))
+            .orElse(Icmp.POLICY);
     Fields host = spec.mapping("host").orElseGet(() -> spec.empty("host"));
     boolean governed = host.bool("governed", false);
     List<ManagementRule> management = new ArrayList<>();
@@ -263,6 +268,7 @@ final class NodeReader {
         governedCgroups,
         audit,
         eperm,
+        icmp,
         outbound,
         proxyCgroup,
         metrics,

@@ -17,7 +17,7 @@ import java.util.List;
 public final class PlanCodec {
 
   /** Version of the format; grows with every change of a record of this package. */
-  public static final int VERSION = 6;
+  public static final int VERSION = 7;
 
   private static final byte[] MAGIC = "WEIRPLAN".getBytes(StandardCharsets.US_ASCII);
 
@@ -240,6 +240,8 @@ public final class PlanCodec {
     out.number(settings.healthPort());
     out.text(settings.proxyCgroup());
     out.number(settings.mapBytes());
+    out.ordinal(settings.icmp());
+    out.text(settings.trustDomain());
   }
 
   static Plan read(BinaryReader in) throws PlanFormatException {
@@ -388,7 +390,9 @@ public final class PlanCodec {
         in.integer(0xffff),
         in.integer(0xffff),
         in.text(),
-        in.integer(Integer.MAX_VALUE));
+        in.integer(Integer.MAX_VALUE),
+        in.ordinal(Settings.Icmp.values()),
+        in.text());
   }
 
   private static Verdict verdict(BinaryReader in, int identities, int rules)

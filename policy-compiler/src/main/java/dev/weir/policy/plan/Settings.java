@@ -19,6 +19,8 @@ import java.util.List;
  * @param proxyCgroup path from the cgroup2 root in which the proxy lives
  * @param mapBytes what all kernel maps together are to take at most; those that fill up at run time
  *     are sized by it
+ * @param icmp which governed workloads may have a ping socket
+ * @param trustDomain first part of every principal
  */
 public record Settings(
     String mesh,
@@ -32,12 +34,27 @@ public record Settings(
     int metricsPort,
     int healthPort,
     String proxyCgroup,
-    int mapBytes) {
+    int mapBytes,
+    Icmp icmp,
+    String trustDomain) {
 
   /** What all kernel maps together may take, unless the Mesh says otherwise. */
   public static final int MAP_BYTES = 8 << 20;
 
-  /** With the usual {@link #MAP_BYTES}. */
+  /** Default of {@code trustDomain}, Kubernetes' and Istio's. */
+  public static final String TRUST_DOMAIN = "cluster.local";
+
+  /** Which governed workloads may have a ping socket (ICMP echo without privilege). */
+  public enum Icmp {
+    /** Those that may go anywhere: no policy in force isolates them for egress. */
+    POLICY,
+    /** All. */
+    ALLOW,
+    /** None. */
+    REFUSE
+  }
+
+  /** With the usual {@link #MAP_BYTES}, and the defaults of {@code icmp} and {@code trustDomain}. */
   public Settings(
       String mesh,
       boolean defaultDeny,
@@ -62,7 +79,9 @@ public record Settings(
         metricsPort,
         healthPort,
         proxyCgroup,
-        MAP_BYTES);
+        MAP_BYTES,
+        Icmp.POLICY,
+        TRUST_DOMAIN);
   }
 
   /** Copies the lists. */

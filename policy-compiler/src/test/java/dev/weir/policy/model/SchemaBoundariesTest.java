@@ -51,7 +51,8 @@ class SchemaBoundariesTest {
           "Mesh",
           List.of(
               """
-              {defaultDeny: true, audit: false, refuseWith: EPERM, governedCgroups: [/a],
+              {defaultDeny: true, audit: false, refuseWith: EPERM, icmp: Allow,
+               governedCgroups: [/a],
                host: {governed: false, management: [{direction: Ingress, protocol: TCP, port: 22}]},
                budget: {mapEntries: 1, mapBytes: 1, proxyBytes: 1},
                proxy: {outboundPort: 15001, cgroup: /p}, metricsPort: 15020, healthPort: 15021,
