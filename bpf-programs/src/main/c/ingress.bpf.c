@@ -337,36 +337,54 @@ WEIR_PROVEN_ONCE __u32 weir_admit(struct __sk_buff *ctx, const struct weir_arriv
 	return weir_turn_away(&f, a, answer.rule, answer.reason) ? f.source : 0;
 }
 
-/*
- * A datagram to a socket that is not connected. What answers a datagram the socket was allowed to
- * send comes in; anything else is judged, and what is let in may be answered for a while.
- */
-WEIR_PROVEN_ONCE int weir_datagram(struct __sk_buff *ctx, const struct weir_arrival *a, __u32 slot)
+WEIR_INLINE __u32 weir_generation_of(__u32 slot)
+{
+	struct weir_view view;
+
+	weir_look_in(&view, slot);
+	return view.generation ? view.generation->number : 0;
+}
+
+WEIR_INLINE void weir_peer_of(struct __sk_buff *ctx, const struct weir_arrival *a,
+			      struct weir_reply_key *key)
+{
+	key->socket = bpf_get_socket_cookie(ctx);
+	key->address = a->peer;
+	key->port = a->peer_port;
+}
+
+/* Whether it answers a datagram that the socket was allowed to send. This, what is asked if not, and
+ * what is written down then are functions side by side for the sake of the stack (see
+ * weir_service_at()). */
+WEIR_PROVEN_ONCE int weir_is_answer(struct __sk_buff *ctx, const struct weir_arrival *a, __u32 slot)
+{
+	struct weir_reply_key key = {};
+	struct weir_reply *peer;
+	__u32 generation;
+
+	if (!a)
+		return 0;
+	weir_peer_of(ctx, a, &key);
+	peer = bpf_map_lookup_elem(&reply_peers, &key);
+	if (!peer)
+		return 0;
+	generation = weir_generation_of(slot);
+	if (peer->generation != generation)
+		weir_ask_again(peer, &key.address, a->receiver, slot);
+	return peer->sent && peer->generation == generation &&
+	       bpf_ktime_get_ns() - peer->sent < WEIR_REPLY_NS;
+}
+
+/* A datagram from `source` was let in by a verdict: for a while the socket may answer it. */
+WEIR_PROVEN_ONCE int weir_heard(struct __sk_buff *ctx, const struct weir_arrival *a, __u32 source,
+				__u32 slot)
 {
 	struct weir_reply_key key = {};
 	struct weir_reply reply = {}, *peer;
 	struct weir_socket *socket;
 	struct bpf_sock *sk;
-	__u64 now = bpf_ktime_get_ns();
-	struct weir_view view;
-	__u32 source;
 
 	if (!a)
-		return 0;
-	weir_look_in(&view, slot);
-	if (view.generation)
-		reply.generation = view.generation->number;
-	key.socket = bpf_get_socket_cookie(ctx);
-	key.address = a->peer;
-	key.port = a->peer_port;
-	peer = bpf_map_lookup_elem(&reply_peers, &key);
-	if (peer && peer->generation != reply.generation)
-		weir_ask_again(peer, &key.address, a->receiver, slot);
-	if (peer && peer->sent && peer->generation == reply.generation &&
-	    now - peer->sent < WEIR_REPLY_NS)
-		return 1;
-	source = weir_admit(ctx, a, slot);
-	if (!source)
 		return 0;
 	sk = ctx->sk;
 	sk = sk ? bpf_sk_fullsock(sk) : NULL;
@@ -374,17 +392,20 @@ WEIR_PROVEN_ONCE int weir_datagram(struct __sk_buff *ctx, const struct weir_arri
 	socket = sk ? bpf_sk_storage_get(&sockets, sk, NULL, 0) : NULL;
 	if (socket && !(socket->flags & WEIR_SOCKET_HEARD))
 		socket->flags |= WEIR_SOCKET_HEARD;
+	weir_peer_of(ctx, a, &key);
+	peer = bpf_map_lookup_elem(&reply_peers, &key);
 	if (peer) {
 		peer->heard_from = source;
 		peer->heard_port = a->port;
-		peer->received = now;
-		return 1;
+		peer->received = bpf_ktime_get_ns();
+		return 0;
 	}
+	reply.generation = weir_generation_of(slot);
 	reply.heard_from = source;
 	reply.heard_port = a->port;
-	reply.received = now;
+	reply.received = bpf_ktime_get_ns();
 	bpf_map_update_elem(&reply_peers, &key, &reply, BPF_ANY);
-	return 1;
+	return 0;
 }
 
 SEC("cgroup_skb/ingress")
@@ -394,7 +415,7 @@ int weir_ingress(struct __sk_buff *ctx)
 	struct weir_arrival a = {.hook = WEIR_HOOK_INGRESS};
 	struct weir_socket *socket;
 	struct weir_view view;
-	__u32 state, slot;
+	__u32 state, slot, source;
 
 	if (!sk)
 		return 1;
@@ -434,8 +455,17 @@ int weir_ingress(struct __sk_buff *ctx)
 	a.cgroup = bpf_sk_cgroup_id(sk);
 	a.port = sk->src_port;
 	weir_read_packet(ctx, &a);
-	if (a.protocol == WEIR_UDP)
-		return weir_datagram(ctx, &a, slot) ? 1 : 0;
+	/* To a socket that is not connected: what answers comes in; anything else is judged, and
+	 * what is let in may be answered. */
+	if (a.protocol == WEIR_UDP) {
+		if (weir_is_answer(ctx, &a, slot))
+			return 1;
+		source = weir_admit(ctx, &a, slot);
+		if (!source)
+			return 0;
+		weir_heard(ctx, &a, source, slot);
+		return 1;
+	}
 	if (!a.syn)
 		return 1;
 	return weir_admit(ctx, &a, slot) ? 1 : 0;
