@@ -215,8 +215,9 @@ class BadFilesTest {
         bad(
             MESH + "  refuseWith: RST\n",
             "f:5:15: spec.refuseWith: is \"RST\" (one of: ECONNREFUSED, EPERM)"),
+        bad(
             MESH + "  icmp: Maybe\n",
-            "f:5:9: spec.icmp: is \"Maybe\" (one of: Allow, Policy, Refuse)",
+            "f:5:9: spec.icmp: is \"Maybe\" (one of: Allow, Policy, Refuse)"),
         bad(
             MESH + "  metricsPort: 15021\n",
             "TCP 15021 of this node also belongs to the metrics port"),
