@@ -54,7 +54,9 @@ public record Settings(
     REFUSE
   }
 
-  /** With the usual {@link #MAP_BYTES}, and the defaults of {@code icmp} and {@code trustDomain}. */
+  /**
+   * With the usual {@link #MAP_BYTES}, and the defaults of {@code icmp} and {@code trustDomain}.
+   */
   public Settings(
       String mesh,
       boolean defaultDeny,
