@@ -92,7 +92,9 @@ final class RandomPlans {
             port(),
             port(),
             text(),
-            random.nextInt(Integer.MAX_VALUE)),
+            random.nextInt(Integer.MAX_VALUE),
+            one(Settings.Icmp.values()),
+            text()),
         exactly(
             workloads,
             () ->
