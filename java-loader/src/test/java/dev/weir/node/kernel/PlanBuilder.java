@@ -337,6 +337,7 @@ final class PlanBuilder {
             METRICS_PORT,
             HEALTH_PORT,
             root + "/proxy",
+            Settings.MAP_BYTES,
             icmp,
             Settings.TRUST_DOMAIN),
         workloads,

@@ -56,6 +56,7 @@ final class KernelMetricsTest {
             15020,
             15021,
             "/p",
+            Settings.MAP_BYTES,
             Settings.Icmp.POLICY,
             trustDomain);
     Plan plan =
