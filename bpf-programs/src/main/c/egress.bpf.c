@@ -398,43 +398,49 @@ WEIR_PROVEN_ONCE int weir_remember_peer(struct bpf_sock_addr *ctx, const struct 
 	return 0;
 }
 
+/* The identity, in the generation of a slot, of a workload that an entry of `reply_peers` names: of
+ * one outside, which block of addresses, the generation says. */
+WEIR_PROVEN_ONCE __u32 weir_identity_at(__u32 slot, __u32 workload, const struct weir_address *peer)
+{
+	struct weir_finding f = {};
+	void *table;
+
+	if (!peer)
+		return WEIR_UNKNOWN;
+	weir_look_in(&f.view, slot & 1);
+	if (workload == WEIR_OUTSIDE) {
+		weir_resolve(&f, peer);
+		return f.destination == WEIR_OUTSIDE ? f.identity : WEIR_OUTSIDE;
+	}
+	table = WEIR_TABLE_OF(workloads, &f.view);
+	return table ? weir_identity_of(table, workload) : WEIR_UNKNOWN;
+}
+
 /*
  * Whether the generation still allows one pair of an entry of `reply_peers`. A workload that it does
  * not declare any more is a stranger.
  */
-WEIR_FUNCTION int weir_pair_may(struct weir_finding *f, __u32 source, __u32 destination, __u16 port,
-				const struct weir_address *peer)
+WEIR_PROVEN_ONCE int weir_pair_may(__u32 slot, __u32 source, __u32 destination, __u16 port,
+				   const struct weir_address *peer)
 {
 	struct weir_question question = {.port = port, .protocol = WEIR_UDP};
 	struct weir_answer answer = {};
-	struct weir_generation *generation;
-	void *table;
+	struct weir_view view;
 
-	if (!f || !peer)
+	if (!peer)
 		return 0;
-	generation = f->view.generation;
-	table = WEIR_TABLE_OF(workloads, &f->view);
-	if (!generation || !table)
+	weir_look_in(&view, slot & 1);
+	if (!view.generation)
 		return 0;
 	if (source == destination && source >= WEIR_FIRST_WORKLOAD)
 		return 1;
-	if (generation->flags & WEIR_GENERATION_AUDIT)
+	if (view.generation->flags & WEIR_GENERATION_AUDIT)
 		return 1;
-	if (source == WEIR_HOST && !(generation->flags & WEIR_GENERATION_HOST_GOVERNED))
+	if (source == WEIR_HOST && !(view.generation->flags & WEIR_GENERATION_HOST_GOVERNED))
 		return 1;
-	question.source = weir_identity_of(table, source);
-	question.destination = weir_identity_of(table, destination);
-	/* Which block of addresses, the generation says. */
-	if (source == WEIR_OUTSIDE || destination == WEIR_OUTSIDE) {
-		weir_resolve(f, peer);
-		if (f->destination != WEIR_OUTSIDE)
-			f->identity = WEIR_OUTSIDE;
-		if (source == WEIR_OUTSIDE)
-			question.source = f->identity;
-		else
-			question.destination = f->identity;
-	}
-	weir_judge_in(f->view.slot, generation, &question, &answer);
+	question.source = weir_identity_at(view.slot, source, peer);
+	question.destination = weir_identity_at(view.slot, destination, peer);
+	weir_judge_in(view.slot, view.generation, &question, &answer);
 	return answer.verdict == WEIR_ALLOW || answer.verdict == WEIR_AUDIT;
 }
 
@@ -443,23 +449,19 @@ WEIR_FUNCTION int weir_pair_may(struct weir_finding *f, __u32 source, __u32 dest
  * anything: so it ends with the swap and not with its lifetime. `own` is the socket's workload.
  */
 WEIR_PROVEN_ONCE int weir_ask_again(struct weir_reply *peer, const struct weir_address *address,
-				    __u32 own, __u32 slot)
+				    __u32 own, __u32 slot, __u32 generation)
 {
-	struct weir_finding f = {};
-
-	if (!peer || !address)
+	if (!peer || !address || !generation)
 		return 0;
-	weir_look_in(&f.view, slot & 1);
-	if (!f.view.generation)
-		return 0;
-	if (peer->received && !weir_pair_may(&f, peer->heard_from, own, peer->heard_port, address))
+	if (peer->received &&
+	    !weir_pair_may(slot, peer->heard_from, own, peer->heard_port, address))
 		peer->received = 0;
-	if (peer->sent && !weir_pair_may(&f, own, peer->sent_to, peer->sent_port, address))
+	if (peer->sent && !weir_pair_may(slot, own, peer->sent_to, peer->sent_port, address))
 		peer->sent = 0;
 	if (peer->sent && peer->sent_owner &&
-	    !weir_pair_may(&f, own, peer->sent_owner, peer->sent_port, address))
+	    !weir_pair_may(slot, own, peer->sent_owner, peer->sent_port, address))
 		peer->sent = 0;
-	peer->generation = f.view.generation->number;
+	peer->generation = generation;
 	return 0;
 }
 
@@ -469,53 +471,70 @@ WEIR_PROVEN_ONCE int weir_refresh_reply(struct bpf_sock_addr *ctx,
 					__u32 slot, __u32 generation)
 {
 	struct weir_reply_key key = {};
+	struct weir_socket *socket;
 	struct weir_reply *peer;
+	struct bpf_sock *sk;
 
-	if (!request)
+	if (!request || request->hook != WEIR_HOOK_SENDMSG)
+		return 0;
+	sk = ctx->sk;
+	socket = sk ? bpf_sk_storage_get(&sockets, sk, NULL, 0) : NULL;
+	if (!socket || !(socket->flags & WEIR_SOCKET_HEARD))
 		return 0;
 	key.socket = bpf_get_socket_cookie(ctx);
 	key.address = request->address;
 	key.port = request->port;
 	peer = bpf_map_lookup_elem(&reply_peers, &key);
 	if (peer && peer->generation != generation)
-		weir_ask_again(peer, &key.address, source, slot);
+		weir_ask_again(peer, &key.address, source, slot, generation);
 	return 0;
 }
 
-/* Remembers to whom a UDP socket sent by leave of a verdict: the answer comes in without one. */
-WEIR_FUNCTION int weir_note_sent(struct bpf_sock_addr *ctx, const struct weir_finding *f,
-				 const struct weir_request *request)
+/* Remembers to whom a UDP socket sent by leave of a verdict: the answer comes in without one. What
+ * `note` says of it is whom it was sent to, and by which generation. */
+WEIR_PROVEN_ONCE int weir_note_sent(struct bpf_sock_addr *ctx, const struct weir_request *request,
+				    const struct weir_reply *note, int steered)
 {
 	struct weir_reply_key key = {};
-	struct weir_reply reply = {}, *peer;
-	__u32 generation;
+	struct weir_reply reply, *peer;
 
-	if (!f || !request || !f->view.generation ||
+	if (!request || !note || !note->generation ||
 	    (ctx->sk && ctx->sk->state == WEIR_STATE_ESTABLISHED))
 		return 0;
-	generation = f->view.generation->number;
 	key.socket = bpf_get_socket_cookie(ctx);
-	key.address = f->steered ? request->steered : request->address;
-	key.port = f->steered ? request->steered_port : request->port;
+	key.address = steered ? request->steered : request->address;
+	key.port = steered ? request->steered_port : request->port;
 	peer = bpf_map_lookup_elem(&reply_peers, &key);
-	if (peer) {
-		/* What came in under another generation was not asked for again: see above. */
-		if (peer->generation != generation)
-			peer->received = 0;
-		peer->generation = generation;
-		peer->sent_to = f->destination;
-		peer->sent_owner = f->owner;
-		peer->sent_port = f->port;
-		peer->sent = bpf_ktime_get_ns();
+	if (!peer) {
+		reply = *note; /* 6.1 takes no value from an argument's memory */
+		reply.sent = bpf_ktime_get_ns();
+		bpf_map_update_elem(&reply_peers, &key, &reply, BPF_ANY);
 		return 0;
 	}
-	reply.generation = generation;
-	reply.sent_to = f->destination;
-	reply.sent_owner = f->owner;
-	reply.sent_port = f->port;
-	reply.sent = bpf_ktime_get_ns();
-	bpf_map_update_elem(&reply_peers, &key, &reply, BPF_ANY);
+	/* What came in under another generation was not asked for again: see above. */
+	if (peer->generation != note->generation)
+		peer->received = 0;
+	peer->generation = note->generation;
+	peer->sent_to = note->sent_to;
+	peer->sent_owner = note->sent_owner;
+	peer->sent_port = note->sent_port;
+	peer->sent = bpf_ktime_get_ns();
 	return 0;
+}
+
+/* The same of what was found out; a function of its own for the sake of the stack. */
+WEIR_FUNCTION int weir_note(struct bpf_sock_addr *ctx, const struct weir_finding *f,
+			    const struct weir_request *request)
+{
+	struct weir_reply note = {};
+
+	if (!f || !request)
+		return 0;
+	note.generation = f->view.generation ? f->view.generation->number : 0;
+	note.sent_to = f->destination;
+	note.sent_owner = f->owner;
+	note.sent_port = f->port;
+	return weir_note_sent(ctx, request, &note, f->steered);
 }
 
 /*
@@ -719,8 +738,7 @@ WEIR_PROVEN_ONCE int weir_decide(struct bpf_sock_addr *ctx, struct weir_request 
 			return WEIR_WAY_REFUSED;
 		f.audited = 1;
 	}
-	if (request->hook == WEIR_HOOK_SENDMSG && socket && (socket->flags & WEIR_SOCKET_HEARD))
-		weir_refresh_reply(ctx, request, f.source, f.view.slot, generation->number);
+	weir_refresh_reply(ctx, request, f.source, f.view.slot, generation->number);
 	if (request->protocol == WEIR_PROTOCOL_NONE) {
 		if (f.governed && !weir_refuse(&f, request, 0, WEIR_REASON_PROTOCOL))
 			return WEIR_WAY_REFUSED;
@@ -791,7 +809,7 @@ WEIR_PROVEN_ONCE int weir_decide(struct bpf_sock_addr *ctx, struct weir_request 
 	weir_record(ctx, socket, &f, request);
 	if (f.governed && !f.reply && request->hook == WEIR_HOOK_SENDMSG &&
 	    request->protocol == WEIR_UDP)
-		weir_note_sent(ctx, &f, request);
+		weir_note(ctx, &f, request);
 	return f.steered ? WEIR_WAY_STEERED : WEIR_WAY_STRAIGHT;
 }
 

@@ -370,7 +370,7 @@ WEIR_PROVEN_ONCE int weir_is_answer(struct __sk_buff *ctx, const struct weir_arr
 		return 0;
 	generation = weir_generation_of(slot);
 	if (peer->generation != generation)
-		weir_ask_again(peer, &key.address, a->receiver, slot);
+		weir_ask_again(peer, &key.address, a->receiver, slot, generation);
 	return peer->sent && peer->generation == generation &&
 	       bpf_ktime_get_ns() - peer->sent < WEIR_REPLY_NS;
 }

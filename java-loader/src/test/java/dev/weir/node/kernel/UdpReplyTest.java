@@ -392,19 +392,35 @@ final class UdpReplyTest {
     Prober asking = asking("client");
     assertThat(server.next().has("heard")).isTrue();
     try (BpfMap map = entitlements()) {
-      ByteBuffer key = map.newKey();
-      ByteBuffer value = map.newValue();
-      for (int i = 0; i < 3 * map.maxEntries(); i++) {
-        // Twice: what was used but once goes before what is in use.
-        map.update(key.putLong(0, Long.MIN_VALUE + i), value);
-        map.update(key, value);
-      }
+      List<ByteBuffer> asked = new ArrayList<>();
+      map.forEach((key, value) -> asked.add(copy(key)));
+      assertThat(asked).isNotEmpty();
+      fillUntilForgotten(map, asked);
     }
     Files.createFile(answers());
     assertThat(server.next().text("reply")).isEqualTo(REFUSED);
     assertThat(asking.next().text("result")).isEqualTo(DROPPED);
     assertThat(kernel.node().telemetry().counters().get("replies_refused")).isEqualTo(1);
     assertThat(ask("client", "sendto", "127.0.0.1", DNS)).isEqualTo("answer");
+  }
+
+  /** Which entry such a table gives up, it decides; so as many come until all of these went. */
+  private static void fillUntilForgotten(BpfMap map, List<ByteBuffer> these) {
+    ByteBuffer key = map.newKey();
+    ByteBuffer value = map.newValue();
+    long next = Long.MIN_VALUE;
+    for (int rounds = 0; rounds < 100; rounds++) {
+      for (int i = 0; i < map.maxEntries(); i++) {
+        // Twice, which makes it one in use: only those drive out others that were.
+        map.update(key.putLong(0, next++), value);
+        map.update(key, value);
+      }
+      ByteBuffer there = map.newValue();
+      if (these.stream().noneMatch(one -> map.lookup(one, there))) {
+        return;
+      }
+    }
+    throw new AssertionError("the table keeps " + these.size() + " entries whatever comes");
   }
 
   private static ByteBuffer copy(ByteBuffer bytes) {
