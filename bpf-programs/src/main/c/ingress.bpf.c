@@ -14,6 +14,7 @@
 #include <linux/if_ether.h>
 
 #include "weir/socket.h"
+#include "weir/strict.h"
 
 #define WEIR_LO 1 /* LOOPBACK_IFINDEX, in every namespace */
 /* A copy of a multicast or broadcast that this node sent: it bears the device it left by. */
@@ -251,8 +252,42 @@ WEIR_FUNCTION int weir_had_leave(struct __sk_buff *ctx, struct weir_finding *f,
 	return leave;
 }
 
+/*
+ * Who an address is that something comes from over a wire: the source's workload, for what is
+ * counted, and its identity. `cidrs` alone says the latter: `endpoints` says who is reached there,
+ * and whoever comes from there in plain text has shown no principal. An address of this node's own
+ * workloads proves nothing here: who really has it comes by lo, or left a record.
+ */
+WEIR_FUNCTION int weir_resolve_source(struct weir_finding *f, const struct weir_address *address)
+{
+	struct weir_endpoint *endpoint;
+	struct weir_cidr_key key = {.prefix_length = 128};
+	struct weir_cidr *cidr;
+	void *table;
+
+	if (!f || !address || !f->view.generation)
+		return 0;
+	f->source = WEIR_OUTSIDE;
+	f->source_identity = WEIR_OUTSIDE;
+	key.address = *address; /* as in weir_resolve() */
+	table = WEIR_TABLE_OF(endpoints, &f->view);
+	endpoint = table ? bpf_map_lookup_elem(table, &key.address) : NULL;
+	if (endpoint) {
+		if (!(endpoint->flags & WEIR_ENDPOINT_REMOTE))
+			return 0;
+		f->source = endpoint->workload;
+	}
+	if (f->view.generation->flags & WEIR_GENERATION_CIDRS) {
+		table = WEIR_TABLE_OF(cidrs, &f->view);
+		cidr = table ? bpf_map_lookup_elem(table, &key) : NULL;
+		if (cidr)
+			f->source_identity = cidr->identity;
+	}
+	return 0;
+}
+
 /* Whose packet it is that did not come by lo: that of who left a record when it went, in whatever
- * namespace of this node, which is true; else `identity` is what the address says, which is false. */
+ * namespace of this node, which is true; else who the address says, which is false. */
 WEIR_FUNCTION int weir_from_elsewhere(struct weir_finding *f, const struct weir_arrival *a)
 {
 	struct weir_handover_key key = {};
@@ -271,13 +306,7 @@ WEIR_FUNCTION int weir_from_elsewhere(struct weir_finding *f, const struct weir_
 			return 1;
 		}
 	}
-	/* An address of this node's own workloads proves nothing here: who really has it comes by
-	 * lo, or left a record. */
-	if (!weir_resolve(f, &a->peer) && f->destination != WEIR_OUTSIDE) {
-		f->destination = WEIR_OUTSIDE;
-		f->identity = WEIR_OUTSIDE;
-	}
-	f->source = f->destination;
+	weir_resolve_source(f, &a->peer);
 	return 0;
 }
 
@@ -288,6 +317,8 @@ WEIR_PROVEN_ONCE __u32 weir_admit(struct __sk_buff *ctx, const struct weir_arriv
 	struct weir_answer answer = {};
 	struct weir_finding f = {};
 	struct weir_generation *generation;
+	_Bool over_wire = 0;
+	__u32 demand;
 	void *table;
 
 	if (!a)
@@ -312,7 +343,8 @@ WEIR_PROVEN_ONCE __u32 weir_admit(struct __sk_buff *ctx, const struct weir_arriv
 				return f.source;
 			question.source = weir_identity_of(table, f.source);
 		} else {
-			question.source = f.identity;
+			question.source = f.source_identity;
+			over_wire = a->protocol == WEIR_TCP;
 		}
 	}
 	if (f.source == a->receiver && f.source >= WEIR_FIRST_WORKLOAD)
@@ -321,6 +353,12 @@ WEIR_PROVEN_ONCE __u32 weir_admit(struct __sk_buff *ctx, const struct weir_arriv
 	question.port = a->port;
 	question.protocol = a->protocol;
 	weir_judge_in(slot, generation, &question, &answer);
+	/* Who may come may do so by mutual TLS alone, which is not what came. */
+	demand = over_wire && answer.verdict != WEIR_REFUSE
+			 ? weir_demand_in(slot, question.destination, a->port)
+			 : 0;
+	if (demand)
+		return weir_turn_away(&f, a, demand & 0xffff, WEIR_REASON_POLICY);
 	switch (answer.verdict) {
 	case WEIR_ALLOW:
 		return f.source;

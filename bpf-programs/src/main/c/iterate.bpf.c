@@ -19,6 +19,7 @@
 #include "weir/kernel.h"
 #include "weir/maps.h"
 #include "weir/socket.h"
+#include "weir/strict.h"
 #include "weir/telemetry.h"
 #include "weir/verdict.h"
 
@@ -83,6 +84,15 @@ WEIR_INLINE __u16 weir_declared(void *workloads, __u32 workload)
 	return w ? w->identity : 0;
 }
 
+/* Why a connection is not allowed any more. */
+WEIR_INLINE void weir_write_down(const struct weir_finding *f, struct weir_open *open,
+				 __u32 destination, __u16 rule, __u8 reason)
+{
+	open->out.destination = destination;
+	open->out.rule = weir_stable_rule(&f->view, rule ? rule : f->view.generation->mesh_rule);
+	open->out.reason = reason;
+}
+
 /* Whether the generation allows one pair; else why not is written down. */
 WEIR_FUNCTION int weir_still(struct weir_finding *f, struct weir_open *open, __u32 destination,
 			     __u16 identity)
@@ -107,10 +117,7 @@ WEIR_FUNCTION int weir_still(struct weir_finding *f, struct weir_open *open, __u
 			return 1;
 		answer.reason = WEIR_REASON_POLICY;
 	}
-	open->out.destination = destination;
-	open->out.rule = weir_stable_rule(&f->view, answer.rule ? answer.rule
-								: f->view.generation->mesh_rule);
-	open->out.reason = answer.reason;
+	weir_write_down(f, open, destination, answer.rule, answer.reason);
 	return 0;
 }
 
@@ -239,7 +246,7 @@ WEIR_FUNCTION int weir_may_stay(struct weir_finding *f, struct weir_open *open)
 WEIR_FUNCTION int weir_may_keep(struct weir_finding *f, struct weir_open *open)
 {
 	struct weir_address key;
-	__u32 workload;
+	__u32 workload, demand;
 	__u16 identity;
 	void *table;
 
@@ -250,19 +257,24 @@ WEIR_FUNCTION int weir_may_keep(struct weir_finding *f, struct weir_open *open)
 	    weir_address_equal(&open->out.remote, &open->out.local) ||
 	    bpf_map_lookup_elem(&addresses, &key))
 		return 1;
-	/* weir_resolve() answers about a destination; here it is asked for the source. */
 	workload = f->source;
 	table = WEIR_TABLE_OF(workloads, &f->view);
 	identity = table ? weir_identity_of(table, workload) : WEIR_UNKNOWN;
-	weir_resolve(f, &open->out.remote);
-	f->source = f->destination;
-	f->source_identity = f->identity;
+	weir_resolve_source(f, &open->out.remote);
 	f->destination = workload;
 	f->port = open->out.local_port;
 	open->out.source = f->source;
 	open->out.port = f->port;
 	open->direct = 1;
-	return weir_still(f, open, workload, identity);
+	if (!weir_still(f, open, workload, identity))
+		return 0;
+	if (open->out.protocol != WEIR_TCP)
+		return 1;
+	demand = weir_demand_in(f->view.slot, identity, f->port);
+	if (!demand)
+		return 1;
+	weir_write_down(f, open, workload, demand & 0xffff, WEIR_REASON_POLICY);
+	return 0;
 }
 
 WEIR_PROVEN_ONCE int weir_tell_revoked(const struct weir_revoked *out, __u32 slot)

@@ -11,9 +11,15 @@
 #include <string.h>
 
 #include "tables.h"
+
+struct weir_strict_key;
+static void *longest_prefix(void *table, const struct weir_strict_key *key);
+#define WEIR_LOOKUP_BY_PREFIX(table, key) longest_prefix(table, key)
+
 #include "weir/address.h"
 #include "weir/identity.h"
 #include "weir/steer.h"
+#include "weir/strict.h"
 #include "weir/verdict.h"
 
 #define IDENTITIES 12
@@ -188,6 +194,73 @@ static void verdicts(void)
 		question(&tables);
 }
 
+/* Blocks of ports, as a trie of the kernel holds them. */
+struct block {
+	uint32_t bits;
+	int length;
+	struct weir_strict value;
+};
+
+static struct block blocks[16];
+static int block_count;
+
+static void *longest_prefix(void *table, const struct weir_strict_key *key)
+{
+	uint32_t bits = (uint32_t)key->bits[0] << 24 | key->bits[1] << 16 | key->bits[2] << 8 |
+			key->bits[3];
+	struct block *longest = NULL;
+
+	require(table == blocks, "the table that was given");
+	require(key->prefix_length == 32, "a whole port of an identity");
+	for (int i = 0; i < block_count; i++)
+		if (((blocks[i].bits ^ bits) >> (32 - blocks[i].length)) == 0 &&
+		    (!longest || blocks[i].length > longest->length))
+			longest = &blocks[i];
+	return longest ? &longest->value : NULL;
+}
+
+/* On which ports mutual TLS is demanded. */
+static void demands(void)
+{
+	static struct weir_identity described[IDENTITIES];
+	struct test_table table = TABLE(described);
+	int there = take(1) & 7;
+
+	for (int i = 0; i < IDENTITIES; i++)
+		described[i] = (struct weir_identity){.flags = take(1), .strict_rule = take(1) & 3};
+	table.count = take(1) % (IDENTITIES + 1);
+	block_count = take(1) % 16;
+	for (int i = 0; i < block_count; i++)
+		blocks[i] = (struct block){
+			(uint32_t)(take(1) % IDENTITIES) << 16 | ports[take(1) % 8],
+			16 + take(1) % 17,
+			{.rule = take(1) & 3},
+		};
+	for (int i = 0; i < 16 && left; i++) {
+		uint32_t identity = take(1) % (IDENTITIES + 2);
+		uint16_t port = ports[take(1) % 8], rule;
+		uint32_t demand = weir_demand(&table, there ? blocks : NULL, identity, port);
+		struct weir_strict_key key = {32, {0, identity, port >> 8, port}};
+		struct weir_strict *exception;
+
+		if (identity >= table.count) {
+			require(demand == 0, "nobody demands nothing");
+			continue;
+		}
+		rule = described[identity].strict_rule;
+		if (described[identity].flags & WEIR_STRICT_PORTS) {
+			if (!there) {
+				require(demand, "what should be there excepts nothing");
+				continue;
+			}
+			exception = longest_prefix(blocks, &key);
+			if (exception)
+				rule = exception->rule;
+		}
+		require(demand == (rule ? WEIR_DEMANDED | (uint32_t)rule : 0), "the narrowest");
+	}
+}
+
 /* Whatever was written, an index is inside its table or nothing is found. */
 static void steering(void)
 {
@@ -269,6 +342,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	who();
 	addresses();
 	steering();
+	demands();
 	verdicts();
 	return 0;
 }

@@ -43,6 +43,18 @@ WEIR_FUNCTION __u32 weir_identity_of_side(struct weir_finding *f, __u32 workload
 	return table ? weir_identity_of(table, workload) : WEIR_UNKNOWN;
 }
 
+/* Who comes over a wire is told by its address alone. */
+WEIR_FUNCTION __u32 weir_identity_of_source(struct weir_finding *f, __u32 workload,
+					    const struct weir_address *address)
+{
+	if (!f || !address)
+		return WEIR_UNKNOWN;
+	if (workload)
+		return weir_identity_of_side(f, workload, address);
+	weir_resolve_source(f, address);
+	return f->source_identity;
+}
+
 SEC("tc")
 int weir_question_test(struct __sk_buff *skb)
 {
@@ -52,7 +64,8 @@ int weir_question_test(struct __sk_buff *skb)
 	struct weir_answer answer = {};
 	struct weir_finding f = {};
 	struct weir_address address;
-	__u32 workload;
+	__u32 workload, demand;
+	_Bool over_wire;
 
 	if ((void *)(test + 1) > end)
 		return -1;
@@ -62,13 +75,22 @@ int weir_question_test(struct __sk_buff *skb)
 		return -1;
 	workload = test->from_workload;
 	address = test->from;
-	question.source = weir_identity_of_side(&f, workload, &address);
+	question.source = weir_identity_of_source(&f, workload, &address);
+	over_wire = workload == 0 && test->protocol == WEIR_TCP;
 	workload = test->to_workload;
 	address = test->to;
 	question.destination = weir_identity_of_side(&f, workload, &address);
 	question.port = test->port;
 	question.protocol = test->protocol;
 	weir_judge_in(f.view.slot, f.view.generation, &question, &answer);
+	/* What weir_admit() does. */
+	demand = over_wire && answer.verdict != WEIR_REFUSE
+			 ? weir_demand_in(f.view.slot, question.destination, question.port)
+			 : 0;
+	if (demand) {
+		answer.verdict = WEIR_REFUSE;
+		answer.rule = demand & 0xffff;
+	}
 	/* What weir_refuse() and weir_turn_away() do. */
 	if (answer.verdict == WEIR_REFUSE && (f.view.generation->flags & WEIR_GENERATION_AUDIT))
 		answer.verdict = WEIR_AUDIT;

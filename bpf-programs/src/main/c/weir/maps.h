@@ -64,6 +64,9 @@ WEIR_TABLE(ports, BPF_MAP_TYPE_HASH, BPF_F_NO_PREALLOC, struct weir_port_key, st
 WEIR_TABLE(port_classes, BPF_MAP_TYPE_ARRAY, BPF_F_INNER_MAP, __u32, struct weir_port_classes);
 /* Asked for what is flagged alone. Miss: no limit. */
 WEIR_TABLE(limits, BPF_MAP_TYPE_HASH, BPF_F_NO_PREALLOC, struct weir_limit_key, struct weir_limit);
+/* Asked for identities that are flagged alone. Miss: what the identity says of all its ports. */
+WEIR_TABLE(strict_ports, BPF_MAP_TYPE_LPM_TRIE, BPF_F_NO_PREALLOC, struct weir_strict_key,
+	   struct weir_strict);
 
 /* Which slot is in force. Written by the loader with one store. */
 struct {
@@ -221,6 +224,8 @@ const struct weir_layout {
 	struct weir_port_classes port_classes;
 	struct weir_limit_key limit_key;
 	struct weir_limit limit;
+	struct weir_strict_key strict_key;
+	struct weir_strict strict;
 	struct weir_event event;
 	struct weir_origin origin;
 	struct weir_revoked revoked;

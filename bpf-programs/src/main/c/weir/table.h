@@ -19,6 +19,9 @@
 #ifndef WEIR_LOOKUP
 #define WEIR_LOOKUP(table, key) bpf_map_lookup_elem(table, key)
 #endif
+#ifndef WEIR_LOOKUP_BY_PREFIX
+#define WEIR_LOOKUP_BY_PREFIX(table, key) bpf_map_lookup_elem(table, key)
+#endif
 
 #ifndef __always_inline
 #define __always_inline inline __attribute__((always_inline))

@@ -93,6 +93,7 @@ enum weir_identity_flags {
 	/* Isolated by policies in audit alone: what no row allows is made, and reported. */
 	WEIR_INGRESS_AUDIT = 1 << 2,
 	WEIR_EGRESS_AUDIT = 1 << 3,
+	WEIR_STRICT_PORTS = 1 << 4, /* `strict_ports` knows ports that differ from `strict_rule` */
 };
 
 enum weir_workload_flags {
@@ -193,6 +194,17 @@ struct weir_identity {
 	__u16 flags;
 	__u16 ingress_rule; /* the policy that isolates it */
 	__u16 egress_rule;
+	__u16 strict_rule; /* demands mutual TLS on its TCP ports of who comes over a wire; 0: none */
+};
+
+/* `strict_ports`: where that is otherwise, longest prefix. See strict.h. */
+struct weir_strict_key {
+	__u32 prefix_length; /* of `bits` */
+	__u8 bits[4];        /* identity and port, both in network order */
+};
+
+struct weir_strict {
+	__u16 rule; /* 0: nothing is demanded on these ports */
 	__u16 pad;
 };
 

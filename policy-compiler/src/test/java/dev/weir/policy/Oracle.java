@@ -85,7 +85,15 @@ final class Oracle {
 
   /** One side, as the three know it. */
   record Side(
-      Party party, Optional<dev.weir.policy.answer.Party> named, int identity, boolean source) {}
+      Party party,
+      Optional<dev.weir.policy.answer.Party> named,
+      int identity,
+      boolean source,
+      boolean destination) {
+    Side(Party party, Optional<dev.weir.policy.answer.Party> named, int identity) {
+      this(party, named, identity, true, true);
+    }
+  }
 
   final Analysis analysis;
   final Plan plan;
@@ -232,8 +240,7 @@ final class Oracle {
               new Party.Declared(workload),
               Optional.of(
                   new dev.weir.policy.answer.Party.Declared(w, workload.meta().qualifiedName())),
-              identity(workload),
-              true));
+              identity(workload)));
     }
     for (Endpoint endpoint : plan.endpoints()) {
       if (endpoint.remote()) {
@@ -243,6 +250,14 @@ final class Oracle {
                 new Party.TrustedAddress(workload, endpoint.address()),
                 Optional.empty(),
                 identity(workload),
+                false,
+                true));
+        sides.add(
+            new Side(
+                new Party.TrustedAddress(workload, endpoint.address()),
+                Optional.empty(),
+                index.outside(endpoint.address()),
+                true,
                 false));
       }
     }
@@ -252,28 +267,25 @@ final class Oracle {
           new Side(
               new Party.Outside(address),
               Optional.of(new dev.weir.policy.answer.Party.Outside(address)),
-              index.outside(address),
-              true));
+              index.outside(address)));
     }
     sides.add(
         new Side(
             new Party.Unknown(),
             Optional.of(new dev.weir.policy.answer.Party.Unknown()),
-            Reserved.UNKNOWN.index(),
-            true));
+            Reserved.UNKNOWN.index()));
     sides.add(
         new Side(
             new Party.Host(),
             Optional.of(new dev.weir.policy.answer.Party.Host()),
-            Reserved.HOST.index(),
-            true));
+            Reserved.HOST.index()));
   }
 
   /** Every pair: the plan on every port, {@code explain} on some. */
   private void connections() {
     for (Side from : sides) {
       for (Side to : sides) {
-        if (from.equals(to) || !from.source()) {
+        if (from.equals(to) || !from.source() || !to.destination()) {
           continue;
         }
         for (Protocol protocol : PROTOCOLS) {
@@ -532,7 +544,9 @@ final class Oracle {
       if (service.tier() == Service.Tier.PROXY) {
         Set<Integer> backends = routed(service);
         for (Side from : sides) {
-          if (from.source() && !(from.party() instanceof Party.Outside)) {
+          if (from.source()
+              && !(from.party() instanceof Party.Outside)
+              && !(from.party() instanceof Party.TrustedAddress)) {
             service(service, backends, from);
             if (from.party() instanceof Party.Declared declared
                 && declared.workload().onThisNode()) {

@@ -14,6 +14,7 @@ import dev.weir.policy.plan.PortOwner;
 import dev.weir.policy.plan.Reserved;
 import dev.weir.policy.plan.Service;
 import dev.weir.policy.plan.Settings;
+import dev.weir.policy.plan.StrictTable;
 import dev.weir.policy.plan.Workload;
 import java.nio.ByteBuffer;
 import java.util.EnumMap;
@@ -44,6 +45,7 @@ record Generation(long number, Map<Table, Contents> contents) {
   private static final int EGRESS_ISOLATED = 1 << 1;
   private static final int INGRESS_AUDIT = 1 << 2;
   private static final int EGRESS_AUDIT = 1 << 3;
+  private static final int STRICT_PORTS = 1 << 4;
   private static final int HANDS_OUT_SOCKETS = 1;
   private static final int SERVICE_PROXY = 1;
   private static final int SERVICE_AFFINITY = 1 << 1;
@@ -159,6 +161,7 @@ record Generation(long number, Map<Table, Contents> contents) {
       contents.put(Table.PORTS, ports());
       contents.put(Table.PORT_CLASSES, portClasses());
       contents.put(Table.LIMITS, limits());
+      contents.put(Table.STRICT_PORTS, strictPorts());
       return new Generation(number, contents);
     }
 
@@ -213,6 +216,7 @@ record Generation(long number, Map<Table, Contents> contents) {
       Contents out = Contents.array(plan.identities().size(), to.layout().size());
       for (int i = 0; i < plan.identities().size(); i++) {
         Identity identity = plan.identities().get(i);
+        StrictTable strict = StrictTable.of(identity);
         int base = out.value(i);
         to.flags()
             .put(
@@ -221,9 +225,11 @@ record Generation(long number, Map<Table, Contents> contents) {
                 (identity.ingressIsolated() ? INGRESS_ISOLATED : 0)
                     | (identity.egressIsolated() ? EGRESS_ISOLATED : 0)
                     | (identity.ingressAudit() ? INGRESS_AUDIT : 0)
-                    | (identity.egressAudit() ? EGRESS_AUDIT : 0));
+                    | (identity.egressAudit() ? EGRESS_AUDIT : 0)
+                    | (strict.exceptions().isEmpty() ? 0 : STRICT_PORTS));
         to.ingressRule().put(out.values(), base, identity.ingressRule());
         to.egressRule().put(out.values(), base, identity.egressRule());
+        to.strictRule().put(out.values(), base, strict.rule());
       }
       return out;
     }
@@ -391,6 +397,25 @@ record Generation(long number, Map<Table, Contents> contents) {
         to.port().put(out.values(), base, limit.port());
         to.each().put(out.values(), base, limit.each() ? 1 : 0);
         i++;
+      }
+      return out;
+    }
+
+    private Contents strictPorts() {
+      Layouts.StrictKey key = layouts.strictKey;
+      Layouts.Strict to = layouts.strict;
+      List<StrictTable> tables = plan.identities().stream().map(StrictTable::of).toList();
+      int count = tables.stream().mapToInt(table -> table.exceptions().size()).sum();
+      Contents out = Contents.hash(count, key.layout(), to.layout());
+      int i = 0;
+      for (int identity = 0; identity < tables.size(); identity++) {
+        for (StrictTable.Block block : tables.get(identity).exceptions()) {
+          byte[] bits = ByteBuffer.allocate(4).putInt(identity << 16 | block.first()).array();
+          key.prefixLength().put(out.keys(), out.key(i), 16L + block.length());
+          key.bits().put(out.keys(), out.key(i), bits);
+          to.rule().put(out.values(), out.value(i), block.rule());
+          i++;
+        }
       }
       return out;
     }

@@ -40,6 +40,8 @@ final class Layouts {
   final Revoked revoked;
   final LimitKey limitKey;
   final Limit limit;
+  final StrictKey strictKey;
+  final Strict strict;
   final LimitState limitState;
   final EjectionKey ejectionKey;
   final Ejection ejection;
@@ -70,6 +72,8 @@ final class Layouts {
     revoked = new Revoked(btf.structure("weir_revoked"));
     limitKey = new LimitKey(btf.structure("weir_limit_key"));
     limit = new Limit(btf.structure("weir_limit"));
+    strictKey = new StrictKey(btf.structure("weir_strict_key"));
+    strict = new Strict(btf.structure("weir_strict"));
     limitState = new LimitState(btf.structure("weir_limit_state"));
     ejectionKey = new EjectionKey(btf.structure("weir_ejection_key"));
     ejection = new Ejection(btf.structure("weir_ejection"));
@@ -111,6 +115,8 @@ final class Layouts {
           "weir_refusal_key",
           "weir_limit_key",
           "weir_limit",
+          "weir_strict_key",
+          "weir_strict",
           "weir_limit_state_key",
           "weir_limit_state",
           "weir_ejection_key",
@@ -194,9 +200,15 @@ final class Layouts {
     }
   }
 
-  record Identity(StructLayout layout, Field flags, Field ingressRule, Field egressRule) {
+  record Identity(
+      StructLayout layout, Field flags, Field ingressRule, Field egressRule, Field strictRule) {
     Identity(StructLayout of) {
-      this(of, of.field("flags", 2), of.field("ingress_rule", 2), of.field("egress_rule", 2));
+      this(
+          of,
+          of.field("flags", 2),
+          of.field("ingress_rule", 2),
+          of.field("egress_rule", 2),
+          of.field("strict_rule", 2));
     }
   }
 
@@ -404,6 +416,18 @@ final class Layouts {
           of.field("rule", 2),
           of.field("port", 2),
           of.field("each", 1));
+    }
+  }
+
+  record StrictKey(StructLayout layout, Field prefixLength, Field bits) {
+    StrictKey(StructLayout of) {
+      this(of, of.field("prefix_length", 4), of.field("bits", Integer.BYTES));
+    }
+  }
+
+  record Strict(StructLayout layout, Field rule) {
+    Strict(StructLayout of) {
+      this(of, of.field("rule", 2));
     }
   }
 

@@ -461,6 +461,11 @@ final class Mesh implements AutoCloseable {
               });
     }
     for (Table table : Table.values()) {
+      if (!maps.containsKey(table.map())) {
+        // What the generation in force has to say there, its other tables do not say either.
+        outgrown.addAll(MapGrowth.TABLES);
+        continue;
+      }
       for (int slot = 0; slot < 2; slot++) {
         try (Closing<BpfMap> inner = new Closing<>(inner(table, slot))) {
           inner
@@ -502,7 +507,7 @@ final class Mesh implements AutoCloseable {
         case ANEW, STAYS -> {}
       }
     }
-    if (outgrown.containsAll(MapGrowth.TABLES)) {
+    if (outgrown.contains(Table.GENERATIONS.map())) {
       next.write(slot().slot(), inForce.get());
     }
   }
@@ -680,6 +685,7 @@ final class Mesh implements AutoCloseable {
       case PORTS -> layouts.port.layout().size();
       case PORT_CLASSES -> layouts.portClasses.size();
       case LIMITS -> layouts.limit.layout().size();
+      case STRICT_PORTS -> layouts.strict.layout().size();
     };
   }
 

@@ -30,7 +30,9 @@ enum Table {
   /** Classes by port, in chunks. */
   PORT_CLASSES(BpfMap.Type.ARRAY),
   /** By destination, port and protocol. */
-  LIMITS(BpfMap.Type.HASH);
+  LIMITS(BpfMap.Type.HASH),
+  /** By identity and the beginning of a port. */
+  STRICT_PORTS(BpfMap.Type.LPM_TRIE);
 
   private final BpfMap.Type type;
 

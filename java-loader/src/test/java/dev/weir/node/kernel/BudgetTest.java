@@ -58,7 +58,12 @@ final class BudgetTest {
     for (int i = 0; i < IDENTITIES; i++) {
       String name = "w%04d".formatted(i);
       rules.add(new Rule("NetworkPolicy", "test", name, "", "test.yaml", i));
-      identities.add(new Identity(name, true, true, i + 1, i + 1));
+      // And one port that PeerAuthentication excepts.
+      List<Identity.StrictPorts> strict =
+          List.of(
+              new Identity.StrictPorts(0, 8079, i + 1),
+              new Identity.StrictPorts(8081, 65_535, i + 1));
+      identities.add(new Identity(name, true, true, false, false, i + 1, i + 1, strict));
       int workload = workloads.size();
       workloads.add(
           new Workload(

@@ -314,10 +314,26 @@ final class IngressTest {
 
   @Test
   void anAddressThatThePlanGivesToAnotherNodesWorkloadIsThatWorkload() {
-    PlanBuilder plan = isolatedDb().workload("far").allow("far", "db", Protocol.TCP, PORT);
-    serveTcpAfter(plan.endpoint("far", Outside.THERE, true));
+    serveTcpAfter(
+        isolatedDb()
+            .workload("far")
+            .believed("far", "far-by-address", Outside.THERE)
+            .allow("far-by-address", "db", Protocol.TCP, PORT));
     assertThat(outside.ask(Outside.NODE, PORT)).isEqualTo("db");
     assertThat(outside.ask(Outside.NODE, PORT, "--from", Outside.THERE_SECOND)).isEqualTo(DROPPED);
+  }
+
+  @Test
+  void whoComesFromSuchAnAddressHasNotThePrincipalOfThatWorkload() {
+    serveTcpAfter(
+        isolatedDb()
+            .workload("far")
+            .believed("far", "far-by-address", Outside.THERE)
+            .allow("far", "db", Protocol.TCP, PORT));
+    assertThat(outside.ask(Outside.NODE, PORT)).isEqualTo(DROPPED);
+
+    kernel.node().down();
+    assertThat(outside.ask(Outside.NODE, PORT)).isEqualTo("db");
   }
 
   @Test

@@ -75,6 +75,28 @@ final class Outside implements AutoCloseable {
     KernelTest.ip("-n", name, "addr", "add", address, "dev", "lo");
   }
 
+  /**
+   * From now on the other machine calls from an address that no interface has: for the mesh, which
+   * knows the addresses of every namespace here, a machine elsewhere.
+   */
+  void callsFromAfar() {
+    KernelTest.ip("-n", name, "route", "add", "local", "10.98.1.0/24", "dev", "lo");
+    KernelTest.ip("-n", name, "route", "add", NODE + "/32", "dev", DEVICE, "src", "10.98.1.7");
+    KernelTest.ip("-n", kernel.netns(), "route", "add", "10.98.1.0/24", "via", THERE);
+  }
+
+  /** Holds connections open from there, and says how they fare. */
+  Held hold(String address, int port, int connections) {
+    return Held.start(
+        List.of(
+            System.getProperty("weir.probers") + "/hold",
+            "--netns",
+            "/run/netns/" + name,
+            address,
+            Integer.toString(port),
+            Integer.toString(connections)));
+  }
+
   /** The arguments of a prober that runs there. */
   private String[] there(String... arguments) {
     List<String> all = new ArrayList<>(List.of("--netns", "/run/netns/" + name));

@@ -139,8 +139,11 @@ final class PlanBuilder {
             old.description(),
             true,
             old.egressIsolated(),
+            old.ingressAudit(),
+            old.egressAudit(),
             rule("isolate-ingress-" + workload),
-            old.egressRule()));
+            old.egressRule(),
+            old.strict()));
     return this;
   }
 
@@ -153,8 +156,11 @@ final class PlanBuilder {
             old.description(),
             old.ingressIsolated(),
             true,
+            old.ingressAudit(),
+            old.egressAudit(),
             old.ingressRule(),
-            rule("isolate-egress-" + workload)));
+            rule("isolate-egress-" + workload),
+            old.strict()));
     return this;
   }
 
@@ -172,7 +178,29 @@ final class PlanBuilder {
             old.egressAudit(),
             rule("audit-ingress-" + workload),
             old.egressRule(),
-            List.of()));
+            old.strict()));
+    return this;
+  }
+
+  /**
+   * Mutual TLS is demanded of who comes over a wire to some TCP ports; ranges in ascending order.
+   */
+  PlanBuilder strict(String workload, int first, int last) {
+    int at = identity(workload);
+    Identity old = identities.get(at);
+    List<Identity.StrictPorts> strict = new ArrayList<>(old.strict());
+    strict.add(new Identity.StrictPorts(first, last, rule("strict-" + workload + "-" + first)));
+    identities.set(
+        at,
+        new Identity(
+            old.description(),
+            old.ingressIsolated(),
+            old.egressIsolated(),
+            old.ingressAudit(),
+            old.egressAudit(),
+            old.ingressRule(),
+            old.egressRule(),
+            strict));
     return this;
   }
 
@@ -210,6 +238,16 @@ final class PlanBuilder {
         new Workload("test", name, "Block", identities.size() - 1, List.of(), false, "", "", ""));
     cidrs.add(new Cidr(address(address), prefixLength, identities.size() - 1));
     return this;
+  }
+
+  /** A workload elsewhere whose address is believed; who comes from there is named SOURCE. */
+  PlanBuilder believed(String workload, String source, String address) {
+    identities.add(new Identity(source, false, false, 0, 0));
+    cidrs.add(new Cidr(address(address), 128, identities.size() - 1));
+    byName.put(source, workloads.size());
+    workloads.add(
+        new Workload("test", source, "Block", identities.size() - 1, List.of(), false, "", "", ""));
+    return endpoint(workload, address, true);
   }
 
   /** Index of a new backend. */

@@ -63,6 +63,7 @@ public record Footprint(List<Table> tables, long proxyBytes) {
     tables.add(trie("cidrs", plan.cidrs().size(), 20 + 4));
     tables.add(hash("ports", plan.ports().size(), 16, 8));
     tables.add(hash("limits", limits(plan), 8, 16));
+    tables.add(trie("strict_ports", strictPorts(plan), 8 + 4));
     tables.add(array("port_classes", plan.portClasses().isEmpty() ? 0 : chunks(1 << 16), 64));
     long proxyBytes = plan.proxy().needed() ? PlanCodec.encode(PlanCodec.forProxy(plan)).length : 0;
     return new Footprint(tables, proxyBytes);
@@ -117,6 +118,10 @@ public record Footprint(List<Table> tables, long proxyBytes) {
         .flatMap(policy -> policy.targets().stream())
         .mapToLong(target -> ports.getOrDefault(target.index(), 2L))
         .sum();
+  }
+
+  private static long strictPorts(Plan plan) {
+    return plan.identities().stream().mapToLong(i -> StrictTable.of(i).exceptions().size()).sum();
   }
 
   private static long buckets(long rows) {
