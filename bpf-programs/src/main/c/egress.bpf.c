@@ -64,6 +64,12 @@ WEIR_FUNCTION int weir_refuse(const struct weir_finding *f, const struct weir_re
 
 	if (!f || !request)
 		return 0;
+	/* Made only to be refused, also where audit mode refuses nobody: no news for anybody. */
+	if (f->source == WEIR_CANARY_REFUSED) {
+		weir_count(WEIR_COUNTER_CANARIES_REFUSED);
+		bpf_set_retval(error);
+		return 0;
+	}
 	generation = f->view.generation;
 	if (generation) {
 		flags = generation->flags;
@@ -583,7 +589,7 @@ WEIR_FUNCTION int weir_record(struct bpf_sock_addr *ctx, struct weir_socket *soc
 	}
 	if (f->near)
 		flags |= WEIR_SOCKET_NEAR;
-	if (!f->governed && !f->steered)
+	if ((!f->governed && !f->steered) || f->source == WEIR_CANARY_ALLOWED)
 		flags &= ~WEIR_SOCKET_JUDGED;
 	same = request->hook == WEIR_HOOK_SENDMSG && (socket->flags & WEIR_SOCKET_JUDGED) &&
 	       socket->source == f->source && socket->destination == f->destination &&

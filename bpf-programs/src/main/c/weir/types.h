@@ -48,6 +48,9 @@ enum weir_reserved {
 	WEIR_HOST = 2,    /* this node, governed by nobody */
 	WEIR_OUTSIDE = 3, /* an address of no workload */
 	WEIR_PROXY = 4,   /* our own proxy */
+	/* Of the agent's audits: one that may reach the host, and one that may reach nobody. */
+	WEIR_CANARY_ALLOWED = 5,
+	WEIR_CANARY_REFUSED = 6,
 	WEIR_FIRST_IDENTITY = 8,
 	WEIR_FIRST_WORKLOAD = 16,
 };
@@ -504,6 +507,7 @@ enum weir_counter {
 	WEIR_COUNTER_EJECTED,         /* times that a backend was ejected for a source */
 	WEIR_COUNTER_REPLIES_REFUSED, /* a socket that has answered before may not answer this peer */
 	WEIR_COUNTER_LIMITS_FULL,     /* no room to count for a limit: refused */
+	WEIR_COUNTER_CANARIES_REFUSED, /* connects of WEIR_CANARY_REFUSED, which nothing else counts */
 	WEIR_COUNTER_MAX,
 };
 

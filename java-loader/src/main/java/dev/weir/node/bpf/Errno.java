@@ -48,6 +48,10 @@ public enum Errno {
   ENOPROTOOPT(92, "no such socket option", "this kernel lacks it"),
   /** Not supported. */
   EOPNOTSUPP(95, "not supported", "this kernel lacks the feature"),
+  /** Timed out. */
+  ETIMEDOUT(110, "timed out", ""),
+  /** Refused. */
+  ECONNREFUSED(111, "refused", "nobody listens there, or a policy does not allow it"),
   /** Another one has taken its place. */
   ESTALE(116, "gone, another one has its place", ""),
   /** Not supported, the kernel's own. */

@@ -152,6 +152,8 @@ final class Native {
 
     int flock(int fd, int operation);
 
+    int memfd_create(String name, int flags);
+
     int setns(int fd, int type);
 
     int socket(int domain, int type, int protocol);

@@ -11,6 +11,7 @@ import dev.weir.node.bpf.SystemCalls;
 import dev.weir.policy.plan.Verdict;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -294,6 +295,26 @@ final class Auditor {
       }
     }
 
+    /** Last, when all that can be repaired is: what an application would meet. */
+    private void canary(Mesh mesh, Current current) {
+      boolean foreignMap =
+          drifts.stream().anyMatch(d -> d.kind() == Drift.Kind.MAP && !d.repaired());
+      if (current.governsNobody() || foreignMap) {
+        return;
+      }
+      Enrollment.Hierarchy hierarchy = Enrollment.Hierarchy.of(places.cgroupRoot());
+      Path allowed = hierarchy.directory(Canary.allowedCgroup(current.plan().settings()));
+      Path refused = hierarchy.directory(Canary.refusedCgroup(current.plan().settings()));
+      if (!Files.isDirectory(allowed) || !Files.isDirectory(refused)) {
+        DurableFile.makeDirectory(allowed);
+        DurableFile.makeDirectory(refused);
+        // Where the kernel cannot be asked to do so when they are made.
+        new Enrollment(layouts, hierarchy).enrol(mesh.map(Mesh.PATHS), mesh.map(Mesh.CGROUPS));
+      }
+      Canary.connect(allowed, refused, () -> Counters.canariesRefused(mesh))
+          .forEach(wrong -> drifts.add(new Drift(Drift.Kind.CANARY, "canary: " + wrong, false)));
+    }
+
     private void enrolment(Mesh mesh, Current current) {
       Expected wanted = expected(current);
       BpfMap paths = mesh.map(Mesh.PATHS);
@@ -364,6 +385,7 @@ final class Auditor {
       run.links(files.objects().orElseGet(() -> PinnedObjects.of(pins)), current);
       run.tables(mesh, current);
       run.enrolment(mesh, current);
+      run.canary(mesh, current);
       return new Audit(current.generation(), run.drifts, took(started));
     }
   }

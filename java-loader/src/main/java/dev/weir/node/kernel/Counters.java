@@ -29,7 +29,8 @@ final class Counters {
     REVOKED,
     EJECTED,
     REPLIES_REFUSED,
-    LIMITS_FULL
+    LIMITS_FULL,
+    CANARIES_REFUSED
   }
 
   private static final int AUDITED = 0x80;
@@ -108,6 +109,14 @@ final class Counters {
                   sum(v, cpus)));
         });
     return refusals;
+  }
+
+  /** Connects of {@link Canary#REFUSED} that were refused until now. */
+  static long canariesRefused(Mesh mesh) {
+    BpfMap map = mesh.map(Mesh.COUNTERS);
+    ByteBuffer value = map.newValue();
+    map.lookup(map.newKey().putInt(0, Counter.CANARIES_REFUSED.ordinal()), value);
+    return sum(value, BpfMap.possibleCpus());
   }
 
   private static Map<String, Long> counters(BpfMap map) {

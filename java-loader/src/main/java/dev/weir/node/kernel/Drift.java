@@ -23,6 +23,8 @@ public record Drift(Kind kind, String what, boolean repaired) {
     /** An entry of a table of the generation in force. */
     ENTRY,
     /** Which cgroup is whose. */
-    ENROLMENT
+    ENROLMENT,
+    /** What an application would meet: a connect that is allowed, and one that is refused. */
+    CANARY
   }
 }

@@ -36,6 +36,8 @@ final class Enrollment {
   /** Longer than mkdir takes from the kernel's notice of a cgroup to its directory. */
   private static final Duration MAKING = Duration.ofMillis(5);
 
+  private static final String CANARY = "the agent's canary";
+
   private final Layouts layouts;
   private final Hierarchy hierarchy;
 
@@ -59,6 +61,10 @@ final class Enrollment {
     }
     if (plan.proxy().needed()) {
       put(paths, settings.proxyCgroup(), Reserved.PROXY.index(), "the proxy");
+    }
+    if (!plan.settings().mesh().equals(Generation.NOBODY)) {
+      put(paths, Canary.allowedCgroup(settings), Canary.ALLOWED, CANARY);
+      put(paths, Canary.refusedCgroup(settings), Canary.REFUSED, CANARY);
     }
     // A workload may live right where the governed part begins; it is not unknown for that.
     for (String path : settings.governedCgroups()) {
@@ -150,15 +156,18 @@ final class Enrollment {
     return hierarchy.id(path).isPresent();
   }
 
-  /** Where the proxy lives, as the kernel knows it: in one slot or, failing that, in the other. */
-  Optional<Path> proxyCgroup(BpfMap paths, int slot) {
+  /**
+   * Where somebody with one cgroup lives, as the kernel knows it: in one slot or, failing that, in
+   * the other.
+   */
+  Optional<Path> home(BpfMap paths, int slot, int number) {
     Map<String, Dwellers> present = paths(paths);
-    return proxyCgroup(present, slot).or(() -> proxyCgroup(present, slot ^ 1));
+    return home(present, slot, number).or(() -> home(present, slot ^ 1, number));
   }
 
-  private Optional<Path> proxyCgroup(Map<String, Dwellers> present, int slot) {
+  private Optional<Path> home(Map<String, Dwellers> present, int slot, int number) {
     return present.entrySet().stream()
-        .filter(entry -> entry.getValue().in(slot) == Reserved.PROXY.index())
+        .filter(entry -> entry.getValue().in(slot) == number)
         .map(entry -> hierarchy.directory(entry.getKey()))
         .findFirst();
   }

@@ -11,12 +11,15 @@ import dev.weir.policy.plan.Identity;
 import dev.weir.policy.plan.Plan;
 import dev.weir.policy.plan.PortClass;
 import dev.weir.policy.plan.PortOwner;
+import dev.weir.policy.plan.Protocol;
 import dev.weir.policy.plan.Reserved;
 import dev.weir.policy.plan.Service;
 import dev.weir.policy.plan.Settings;
 import dev.weir.policy.plan.StrictTable;
+import dev.weir.policy.plan.Verdict;
 import dev.weir.policy.plan.Workload;
 import java.nio.ByteBuffer;
+import java.util.Arrays;
 import java.util.EnumMap;
 import java.util.List;
 import java.util.Map;
@@ -147,7 +150,7 @@ record Generation(long number, Map<Table, Contents> contents) {
 
     /** All tables under this number. */
     Generation write(long number) {
-      VerdictTable table = VerdictTable.of(plan.verdictRows());
+      VerdictTable table = VerdictTable.of(rows());
       contents.put(Table.GENERATIONS, generation(number, table));
       contents.put(Table.WORKLOADS, workloads());
       contents.put(Table.IDENTITIES, identities());
@@ -163,6 +166,22 @@ record Generation(long number, Map<Table, Contents> contents) {
       contents.put(Table.LIMITS, limits());
       contents.put(Table.STRICT_PORTS, strictPorts());
       return new Generation(number, contents);
+    }
+
+    /**
+     * Of the plan; and what the canary is allowed, which where the host is governed takes a rule.
+     */
+    private long[] rows() {
+      long[] rows = plan.verdictRows();
+      if (!plan.settings().hostGoverned()) {
+        return rows;
+      }
+      long[] all = Arrays.copyOf(rows, rows.length + 1);
+      all[rows.length] =
+          new Verdict(
+                  Canary.ALLOWED, Reserved.HOST.index(), Protocol.TCP, 0, Verdict.Decision.ALLOW, 0)
+              .row();
+      return all;
     }
 
     private int identityOf(int workload) {
@@ -231,6 +250,8 @@ record Generation(long number, Map<Table, Contents> contents) {
         to.egressRule().put(out.values(), base, identity.egressRule());
         to.strictRule().put(out.values(), base, strict.rule());
       }
+      to.flags().put(out.values(), out.value(Canary.ALLOWED), 0);
+      to.flags().put(out.values(), out.value(Canary.REFUSED), INGRESS_ISOLATED | EGRESS_ISOLATED);
       return out;
     }
 
@@ -440,7 +461,7 @@ record Generation(long number, Map<Table, Contents> contents) {
   /** A plan that governs nobody: what is in force again when a first apply is not confirmed. */
   static Plan open(Settings settings) {
     List<Workload> workloads =
-        java.util.Arrays.stream(Reserved.values())
+        Arrays.stream(Reserved.values())
             .map(
                 reserved ->
                     new Workload(

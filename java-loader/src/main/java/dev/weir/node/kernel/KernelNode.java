@@ -25,6 +25,7 @@ import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.function.Consumer;
 import java.util.function.Supplier;
 import java.util.stream.Collectors;
+import java.util.stream.Stream;
 
 /**
  * One mesh on this node's kernel. Whatever is in force stays in force when this object, or the
@@ -357,7 +358,7 @@ public final class KernelNode implements AutoCloseable {
   private static List<String> waiting(Enrollment enrollment, Map<String, Integer> declared) {
     long waiting =
         declared.entrySet().stream()
-            .filter(entry -> entry.getValue() > Reserved.PROXY.index())
+            .filter(entry -> entry.getValue() >= Numbers.FIRST_WORKLOAD)
             .filter(entry -> !enrollment.exists(entry.getKey()))
             .count();
     return waiting == 0
@@ -435,7 +436,7 @@ public final class KernelNode implements AutoCloseable {
             pins,
             differs,
             places.cgroupRoot(),
-            existing(enrollment.proxyCgroup(mesh.map(Mesh.PATHS), before.slot())),
+            existing(enrollment.home(mesh.map(Mesh.PATHS), before.slot(), Reserved.PROXY.index())),
             way,
             inForce,
             steps);
@@ -720,14 +721,14 @@ public final class KernelNode implements AutoCloseable {
     }
     locked(
         () -> {
-          Optional<Path> proxy = pinnedProxyCgroup();
+          List<Path> homes = pinnedHomes();
           governNobody();
           pins.staged().remove();
           pins.unname();
           steps.accept(Step.UNNAMED);
           pins.staged().remove();
           steps.accept(Step.UNPINNED);
-          proxy.ifPresent(KernelNode::removeIfUnused);
+          homes.forEach(KernelNode::removeIfUnused);
           reservedPorts.restore();
           files.removeRun();
           steps.accept(Step.FORGOTTEN);
@@ -784,19 +785,26 @@ public final class KernelNode implements AutoCloseable {
     }
   }
 
-  /** Nothing that is damaged may keep "down" from removing the rest. */
-  private Optional<Path> pinnedProxyCgroup() {
+  /**
+   * The cgroups that were made by us. Nothing that is damaged may keep "down" from removing the
+   * rest.
+   */
+  private List<Path> pinnedHomes() {
     try {
       Layouts layouts = compiled.get().layouts();
       Optional<Mesh> opened = Mesh.open(layouts, pins);
       if (opened.isEmpty()) {
-        return Optional.empty();
+        return List.of();
       }
       try (Mesh mesh = opened.get()) {
-        return enrollment(layouts).proxyCgroup(mesh.map(Mesh.PATHS), mesh.slot().slot());
+        Enrollment enrollment = enrollment(layouts);
+        int slot = mesh.slot().slot();
+        return Stream.of(Reserved.PROXY.index(), Canary.ALLOWED, Canary.REFUSED)
+            .flatMap(number -> enrollment.home(mesh.map(Mesh.PATHS), slot, number).stream())
+            .toList();
       }
     } catch (NodeException | dev.weir.node.bpf.BpfException e) {
-      return Optional.empty();
+      return List.of();
     }
   }
 

@@ -21,7 +21,7 @@ final class Numbers {
 
   private static final String WORKLOAD = "workload:";
   private static final String RULE = "rule:";
-  private static final int FIRST_WORKLOAD = 16;
+  static final int FIRST_WORKLOAD = 16;
   private static final int FIRST_RULE = 1;
 
   /** The kernel's table of workloads is an array by number: 2^20 of them are 8 MiB. */

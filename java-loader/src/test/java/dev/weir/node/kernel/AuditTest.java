@@ -8,6 +8,7 @@ import dev.weir.node.bpf.BpfMap;
 import dev.weir.node.bpf.BpfProgram;
 import dev.weir.policy.plan.Plan;
 import dev.weir.policy.plan.Protocol;
+import dev.weir.policy.plan.Settings;
 import dev.weir.policy.plan.Verdict;
 import java.nio.ByteBuffer;
 import java.nio.file.Path;
@@ -230,5 +231,81 @@ final class AuditTest {
     assertThat(repaired.drifts()).extracting(Drift::kind).containsExactly(Drift.Kind.CURRENT);
     assertThat(repaired.unrepaired()).isEmpty();
     expectPolicy();
+  }
+
+  private static final long NEVER = 1_000_000;
+
+  private List<String> canary(KernelNode node) {
+    Settings settings = node.current().orElseThrow().plan().settings();
+    Enrollment.Hierarchy hierarchy = Enrollment.Hierarchy.of(kernel.places().cgroupRoot());
+    return Canary.connect(
+        hierarchy.directory(Canary.allowedCgroup(settings)),
+        hierarchy.directory(Canary.refusedCgroup(settings)),
+        () -> node.telemetry().counters().getOrDefault("canaries_refused", NEVER));
+  }
+
+  @Test
+  void theCanaryMeetsWhatAnApplicationWould() {
+    KernelNode node = inForce();
+    assertThat(canary(node)).isEmpty();
+    // It is nobody's news.
+    assertThat(node.telemetry().pairs()).noneMatch(pair -> pair.source() < Numbers.FIRST_WORKLOAD);
+    assertThat(node.telemetry().refusals())
+        .noneMatch(refusal -> refusal.source() < Numbers.FIRST_WORKLOAD);
+  }
+
+  @Test
+  void aConnectThatShouldHaveBeenRefusedIsADrift() {
+    KernelNode node = inForce();
+    for (String family : List.of("4", "6")) {
+      try (BpfLink link = BpfLink.open(pin("links/weir_connect" + family))) {
+        link.detach();
+      }
+    }
+    assertThat(canary(node))
+        .contains(
+            "a connect over IPv4 that is refused to everybody was made",
+            "a connect over IPv6 that is refused to everybody was made");
+    assertThat(KernelNode.open(kernel.places()).audit(Optional.empty(), false).unrepaired())
+        .anySatisfy(drift -> assertThat(drift.kind()).isEqualTo(Drift.Kind.CANARY));
+    expectRepaired(node, Drift.Kind.LINK, "program weir_connect4 is not attached");
+  }
+
+  @Test
+  void aConnectThatShouldHaveBeenMadeIsADrift() throws Exception {
+    KernelNode node = inForce();
+    // Who lives there may reach nobody: somebody has exchanged the two.
+    Settings settings = node.current().orElseThrow().plan().settings();
+    Enrollment.Hierarchy hierarchy = Enrollment.Hierarchy.of(kernel.places().cgroupRoot());
+    Path refused = hierarchy.directory(Canary.refusedCgroup(settings));
+    assertThat(Canary.connect(refused, refused, () -> 0))
+        .contains("a connect over IPv4 that is allowed failed: errno 111, refused");
+  }
+
+  @Test
+  void theCanaryIsRefusedAlsoWhereAuditModeRefusesNobodyAndPassesAlsoAGovernedHost() {
+    KernelNode node = kernel.node();
+    node.apply(
+        kernel.plan().workload("db").isolateIngress("db").audit().build(),
+        List.of(),
+        Duration.ZERO);
+    assertThat(node.audit(node.current(), true).drifts()).isEmpty();
+    node.apply(
+        kernel.plan().workload("db").isolateIngress("db").governHost().build(),
+        List.of(),
+        Duration.ZERO);
+    assertThat(node.audit(node.current(), true).drifts()).isEmpty();
+  }
+
+  @Test
+  void downTakesTheCanarysCgroupsAway() {
+    KernelNode node = inForce();
+    Settings settings = node.current().orElseThrow().plan().settings();
+    Path allowed =
+        Enrollment.Hierarchy.of(kernel.places().cgroupRoot())
+            .directory(Canary.allowedCgroup(settings));
+    assertThat(allowed).isDirectory();
+    node.down();
+    assertThat(allowed).doesNotExist();
   }
 }
