@@ -55,7 +55,7 @@ public record Footprint(List<Table> tables, long proxyBytes) {
     tables.add(array("workloads", numbers(plan), 8));
     tables.add(array("identities", plan.identities().size(), 8));
     // Where the host is governed, one more: what the agent's audit is allowed.
-    long rows = plan.verdicts().size() + (plan.settings().hostGoverned() ? 1 : 0);
+    long rows = (long) plan.verdicts().size() + (plan.settings().hostGoverned() ? 1 : 0);
     tables.add(array("verdicts", buckets(rows), BUCKET_ROWS * Long.BYTES));
     tables.add(array("rules", plan.rules().size(), 4));
     tables.add(hash("services", plan.services().size(), 20, 24));
