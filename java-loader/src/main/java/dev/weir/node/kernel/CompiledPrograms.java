@@ -20,12 +20,15 @@ final class CompiledPrograms {
   private final String hash;
   private final Layouts layouts;
   private final Set<String> without;
+  private final Loading loading;
 
-  private CompiledPrograms(byte[] elf, String hash, Layouts layouts, Set<String> without) {
+  private CompiledPrograms(
+      byte[] elf, String hash, Layouts layouts, Set<String> without, Loading loading) {
     this.elf = elf;
     this.hash = hash;
     this.layouts = layouts;
     this.without = Set.copyOf(without);
+    this.loading = loading;
   }
 
   /**
@@ -53,10 +56,20 @@ final class CompiledPrograms {
   static CompiledPrograms of(byte[] elf, Set<String> without) {
     try {
       String hash = HexFormat.of().formatHex(MessageDigest.getInstance("SHA-256").digest(elf));
-      return new CompiledPrograms(elf, hash, new Layouts(Btf.of(NAME, elf)), without);
+      return new CompiledPrograms(elf, hash, new Layouts(Btf.of(NAME, elf)), without, Loading.ANEW);
     } catch (NoSuchAlgorithmException e) {
       throw new IllegalStateException(e); // every JDK has SHA-256
     }
+  }
+
+  /** The same, coming into the kernel in another way. */
+  CompiledPrograms loadedBy(Loading way) {
+    return new CompiledPrograms(elf, hash, layouts, without, way);
+  }
+
+  /** How it comes into the kernel where nothing is. */
+  Loading loading() {
+    return loading;
   }
 
   /** SHA-256 of the file, hexadecimal. */

@@ -203,7 +203,7 @@ final class Mesh implements AutoCloseable {
   static final class Loaded implements AutoCloseable {
     private final Mesh mesh;
     private final List<BpfObject.Program> declared;
-    private final Map<String, BpfProgram> programs = new LinkedHashMap<>();
+    private final Map<String, BpfProgram> programs;
     private final Map<String, BpfLink> links = new LinkedHashMap<>();
     private final BpfObject object;
 
@@ -213,7 +213,6 @@ final class Mesh implements AutoCloseable {
         Map<String, BpfMap> reuse,
         Collection<String> optional) {
       object = compiled.open();
-      Map<String, BpfMap> opened = new HashMap<>();
       try {
         object.programs().values().stream()
             .filter(program -> optional.contains(program.name()))
@@ -227,19 +226,15 @@ final class Mesh implements AutoCloseable {
         reuse.forEach(
             (name, map) ->
                 Optional.ofNullable(object.maps().get(name)).ifPresent(to -> to.reuse(map)));
-        object.load();
         declared = attachable(object);
-        object.maps().forEach((name, map) -> opened.put(name, map.open()));
-        for (BpfObject.Program program : declared) {
-          programs.put(program.name(), program.open());
-        }
+        Loading.InKernel loaded =
+            (reuse.isEmpty() ? compiled.loading() : Loading.ANEW).load(object, declared);
+        programs = loaded.programs();
+        mesh = new Mesh(compiled.layouts(), loaded.maps());
       } catch (RuntimeException e) {
-        opened.values().forEach(BpfMap::close);
-        programs.values().forEach(BpfProgram::close);
         object.close();
         throw e;
       }
-      mesh = new Mesh(compiled.layouts(), opened);
     }
 
     Mesh mesh() {

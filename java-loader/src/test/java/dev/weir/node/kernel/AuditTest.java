@@ -62,7 +62,7 @@ final class AuditTest {
 
   /** Looked at first, then repaired, then not there any more. */
   private void expectRepaired(KernelNode node, Drift.Kind kind, String what) {
-    Audit looked = KernelNode.open(kernel.places()).audit(Optional.empty(), false);
+    Audit looked = kernel.node().audit(Optional.empty(), false);
     assertThat(looked.unrepaired())
         .anySatisfy(
             drift -> {
@@ -266,7 +266,7 @@ final class AuditTest {
         .contains(
             "a connect over IPv4 that is refused to everybody was made",
             "a connect over IPv6 that is refused to everybody was made");
-    assertThat(KernelNode.open(kernel.places()).audit(Optional.empty(), false).unrepaired())
+    assertThat(kernel.node().audit(Optional.empty(), false).unrepaired())
         .anySatisfy(drift -> assertThat(drift.kind()).isEqualTo(Drift.Kind.CANARY));
     expectRepaired(node, Drift.Kind.LINK, "program weir_connect4 is not attached");
   }

@@ -19,6 +19,7 @@ import org.junit.platform.engine.support.descriptor.MethodSource;
 import org.junit.platform.launcher.EngineFilter;
 import org.junit.platform.launcher.Launcher;
 import org.junit.platform.launcher.LauncherDiscoveryRequest;
+import org.junit.platform.launcher.LauncherSession;
 import org.junit.platform.launcher.TestExecutionListener;
 import org.junit.platform.launcher.TestIdentifier;
 import org.junit.platform.launcher.TestPlan;
@@ -60,7 +61,8 @@ final class KernelSuite {
     long end =
         System.nanoTime() + Duration.ofSeconds(Long.getLong("weir.seconds", 86_400)).toNanos();
     String here = KernelSuite.class.getPackageName();
-    Launcher launcher = LauncherFactory.create();
+    LauncherSession session = LauncherFactory.openSession();
+    Launcher launcher = session.getLauncher();
     Tap tap = new Tap(System.out);
     List<String> classes =
         arguments.length == 0
@@ -73,6 +75,7 @@ final class KernelSuite {
         launcher.execute(request(selectClass(here + "." + name)), tap);
       }
     }
+    session.close();
     System.exit(tap.failures == 0 && tap.count > 0 ? 0 : 1);
   }
 

@@ -34,6 +34,7 @@ public final class KernelTest implements BeforeEachCallback, AfterEachCallback {
   private static final Duration CGROUP_PATIENCE = Duration.ofSeconds(5);
 
   private final List<Prober> probers = new ArrayList<>();
+  private Optional<KeptPrograms.Lease> kept = Optional.empty();
   private Optional<Places> places = Optional.empty();
   private String name = "";
   private Path temporary = Path.of("/nonexistent");
@@ -54,6 +55,14 @@ public final class KernelTest implements BeforeEachCallback, AfterEachCallback {
         throw new AssertionError(reason);
       }
       Assumptions.abort(reason);
+    }
+    if (Boolean.getBoolean("weir.keep")) {
+      kept =
+          Optional.of(
+              context
+                  .getStore(ExtensionContext.StoreScope.LAUNCHER_SESSION, NAMESPACE)
+                  .getOrComputeIfAbsent(KeptPrograms.class)
+              .new Lease());
     }
     byte[] random = new byte[4];
     ThreadLocalRandom.current().nextBytes(random);
@@ -87,6 +96,7 @@ public final class KernelTest implements BeforeEachCallback, AfterEachCallback {
       removeCgroups(cgroup);
       ip("netns", "delete", name);
       DurableFile.removeTree(temporary);
+      kept.ifPresent(KeptPrograms.Lease::close);
     }
   }
 
@@ -163,7 +173,13 @@ public final class KernelTest implements BeforeEachCallback, AfterEachCallback {
 
   /** This test's mesh. */
   public KernelNode node() {
-    return KernelNode.open(places());
+    return node(RevocationWay.BEST);
+  }
+
+  /** The same, with a say in how open connections are ended. */
+  KernelNode node(RevocationWay way) {
+    return kept.map(lease -> KernelNode.open(places(), way, lease, step -> {}))
+        .orElseGet(() -> KernelNode.open(places(), way));
   }
 
   /** Puts a plan in force for good. */

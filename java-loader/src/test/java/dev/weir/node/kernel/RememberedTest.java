@@ -27,7 +27,7 @@ final class RememberedTest {
 
   @BeforeEach
   void open() {
-    node = KernelNode.open(kernel.places());
+    node = kernel.node();
   }
 
   private void apply(KernelNode by, String... allowed) {
@@ -97,7 +97,7 @@ final class RememberedTest {
     kernel.serve("db", "listen", ADDRESS, String.valueOf(PORT));
     apply(node, "web");
     apply(node, "app");
-    KernelNode another = KernelNode.open(kernel.places());
+    KernelNode another = kernel.node();
     apply(another, "web", "app");
     assertThat(node.current().orElseThrow().plan())
         .isEqualTo(another.current().orElseThrow().plan());

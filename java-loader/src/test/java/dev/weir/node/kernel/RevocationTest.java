@@ -56,7 +56,7 @@ final class RevocationTest {
   }
 
   private Applied apply(Plan plan, RevocationWay way) {
-    try (KernelNode node = KernelNode.open(kernel.places(), way)) {
+    try (KernelNode node = kernel.node(way)) {
       return node.apply(plan, List.<TlsKeyPair>of(), Duration.ZERO);
     }
   }
