@@ -283,6 +283,40 @@ WEIR_FUNCTION int weir_resolve(struct weir_finding *f, const struct weir_address
 	return 0;
 }
 
+/*
+ * Who an address is that something comes from over a wire: the source's workload, for what is
+ * counted, and its identity. `cidrs` alone says the latter: `endpoints` says who is reached there,
+ * and whoever comes from there in plain text has shown no principal. An address of this node's own
+ * workloads proves nothing here: who really has it comes by lo, or left a record.
+ */
+WEIR_FUNCTION int weir_resolve_source(struct weir_finding *f, const struct weir_address *address)
+{
+	struct weir_endpoint *endpoint;
+	struct weir_cidr_key key = {.prefix_length = 128};
+	struct weir_cidr *cidr;
+	void *table;
+
+	if (!f || !address || !f->view.generation)
+		return 0;
+	f->source = WEIR_OUTSIDE;
+	f->source_identity = WEIR_OUTSIDE;
+	key.address = *address; /* as in weir_resolve() */
+	table = WEIR_TABLE_OF(endpoints, &f->view);
+	endpoint = table ? bpf_map_lookup_elem(table, &key.address) : NULL;
+	if (endpoint) {
+		if (!(endpoint->flags & WEIR_ENDPOINT_REMOTE))
+			return 0;
+		f->source = endpoint->workload;
+	}
+	if (f->view.generation->flags & WEIR_GENERATION_CIDRS) {
+		table = WEIR_TABLE_OF(cidrs, &f->view);
+		cidr = table ? bpf_map_lookup_elem(table, &key) : NULL;
+		if (cidr)
+			f->source_identity = cidr->identity;
+	}
+	return 0;
+}
+
 WEIR_INLINE struct weir_port *weir_owner_of(void *context, const struct weir_view *view,
 					    __u8 protocol, __u16 port)
 {

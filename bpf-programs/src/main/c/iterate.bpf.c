@@ -18,14 +18,13 @@
 #include "weir/identity.h"
 #include "weir/kernel.h"
 #include "weir/maps.h"
+#include "weir/owner.h"
 #include "weir/socket.h"
 #include "weir/strict.h"
 #include "weir/telemetry.h"
 #include "weir/verdict.h"
 
 extern int bpf_sock_destroy(struct sock_common *sk) __ksym __weak;
-
-#define WEIR_LO_INTERFACE 1 /* LOOPBACK_IFINDEX, of every namespace */
 
 #define WEIR_STATE_TIME_WAIT    6
 #define WEIR_STATE_CLOSE        7
@@ -44,34 +43,6 @@ struct weir_open {
 	__u8 by_lo;    /* and came by lo */
 	__u8 pad[2];
 };
-
-/*
- * The workload of a cgroup in one slot, its own or inherited; 0 if the cgroup is not below the one
- * at which the programs are attached, whose sockets are none of ours. The pointer comes as a
- * number, and fields are read one by one: of the listener of a half-open connection the verifier
- * knows nothing.
- */
-WEIR_PROVEN_ONCE __u32 weir_lives(__u64 pointer, __u32 slot, __u64 root)
-{
-	struct cgroup *cgroup = (struct cgroup *)pointer;
-	struct weir_dweller dweller = {};
-	struct weir_cgroup *found;
-	__u32 workload = 0;
-	__u64 id;
-	int level;
-
-	for (level = 0; level <= WEIR_CGROUP_LEVELS && cgroup; level++) {
-		id = BPF_CORE_READ(cgroup, kn, id);
-		found = workload ? NULL : bpf_map_lookup_elem(&cgroups, &id);
-		if (found && weir_dwells(&dweller, found, slot & 1))
-			workload = dweller.workload;
-		if (id == root)
-			return workload ? workload : WEIR_HOST;
-		cgroup = BPF_CORE_READ(cgroup, self.parent, cgroup);
-	}
-	/* Deeper than we look: a workload all the same, but nobody's host. */
-	return workload;
-}
 
 /* Identity of a workload if this generation declares it, else 0. */
 WEIR_INLINE __u16 weir_declared(void *workloads, __u32 workload)
@@ -392,16 +363,6 @@ WEIR_PROVEN_ONCE int weir_judge_open(struct weir_open *open, __u32 slot)
 	return 0;
 }
 
-/* Whether an accepted connection came by lo, and so from this namespace. */
-WEIR_INLINE int weir_came_by_lo(struct sock *sk)
-{
-	struct inet_sock *inet = (struct inet_sock *)sk;
-
-	if (BPF_CORE_READ(sk, __sk_common.skc_family) == WEIR_AF_INET)
-		return BPF_CORE_READ(inet, mc_index) == WEIR_LO_INTERFACE;
-	return BPF_CORE_READ(inet, pinet6, mcast_oif) == WEIR_LO_INTERFACE;
-}
-
 /* One TCP socket. */
 WEIR_INLINE int weir_visit_tcp(struct bpf_iter__tcp *ctx, _Bool destroy)
 {
@@ -557,7 +518,7 @@ int weir_count_open(struct bpf_iter__bpf_sk_storage_map *ctx)
 
 	if (!sk || !socket)
 		return 0;
-	if (!(socket->flags & WEIR_SOCKET_JUDGED) || !(socket->flags & WEIR_SOCKET_COUNTED))
+	if (!(socket->flags & WEIR_SOCKET_COUNTED))
 		return 0;
 	tcp = bpf_skc_to_tcp_sock(sk);
 	until = socket->counted_until;
@@ -568,7 +529,7 @@ int weir_count_open(struct bpf_iter__bpf_sk_storage_map *ctx)
 		return 0;
 	sent = tcp->bytes_acked;
 	received = tcp->bytes_received;
-	weir_carried(sk->__sk_common.skc_state, &sent, &received);
+	weir_carried(sk->__sk_common.skc_state, socket->verdict & WEIR_ACCEPTED, &sent, &received);
 	weir_add(&pair->sent_bytes, weir_advance(&socket->sent_bytes, sent));
 	weir_add(&pair->received_bytes, weir_advance(&socket->received_bytes, received));
 	weir_add(&pair->retransmits, weir_advance(&socket->retransmits, tcp->total_retrans));

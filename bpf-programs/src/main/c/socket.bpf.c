@@ -7,7 +7,9 @@
 
 #include "weir/eject.h"
 #include "weir/kernel.h"
+#include "weir/owner.h"
 #include "weir/socket.h"
+#include "weir/strict.h"
 
 /* Counts, reports and refuses with the given errno; true in audit mode, where it only counts. */
 WEIR_FUNCTION int weir_refuse_socket(const struct weir_view *view, struct weir_refusal_key *key,
@@ -151,8 +153,6 @@ int weir_bind6(struct bpf_sock_addr *ctx)
 
 /* -- hand-over and telemetry ------------------------------------------------ */
 
-#define WEIR_AF_INET 2
-
 /* Both ends of this connection in canonical form. On an IPv6 socket that speaks IPv4, the mapped
  * local address may not be filled in yet, so both are then taken from the IPv4 fields. */
 WEIR_INLINE void weir_ends(struct bpf_sock_ops *ctx, struct weir_address *local,
@@ -258,6 +258,94 @@ WEIR_FUNCTION int weir_connected(struct bpf_sock_ops *ctx)
 	return 0;
 }
 
+/*
+ * Under which source (the low half) and verdict a connection is counted that came over a wire and
+ * was let in. What has been let in by the generation before is allowed, whatever this one says.
+ */
+WEIR_PROVEN_ONCE __u64 weir_counts_as(const struct weir_address *peer, __u32 receiver, __u16 port,
+				      __u32 slot)
+{
+	struct weir_question question = {.port = port, .protocol = WEIR_TCP};
+	struct weir_answer answer = {};
+	struct weir_finding f = {};
+	__u64 verdict = WEIR_ALLOW;
+	_Bool audit;
+	void *table;
+
+	if (!peer)
+		return WEIR_OUTSIDE | verdict << 32;
+	weir_look_in(&f.view, slot & 1);
+	table = WEIR_TABLE_OF(workloads, &f.view);
+	f.source = WEIR_OUTSIDE;
+	if (!f.view.generation || !table)
+		return f.source | verdict << 32;
+	weir_resolve_source(&f, peer);
+	question.source = f.source_identity;
+	question.destination = weir_identity_of(table, receiver);
+	weir_judge_in(f.view.slot, f.view.generation, &question, &answer);
+	audit = f.view.generation->flags & WEIR_GENERATION_AUDIT;
+	if (answer.verdict == WEIR_AUDIT ||
+	    (audit && (answer.verdict != WEIR_ALLOW ||
+		       weir_demand_in(f.view.slot, question.destination, port))))
+		verdict = WEIR_AUDIT;
+	return f.source | verdict << 32;
+}
+
+/*
+ * A workload has accepted a connection that came by a wire. Whoever is on this node left a record of
+ * it, and has counted it as its own; of any other it is counted here, or nowhere.
+ */
+WEIR_FUNCTION int weir_came(struct bpf_sock_ops *ctx, struct weir_handover_key *ends)
+{
+	struct bpf_sock *sk = ctx->sk;
+	struct weir_socket *socket;
+	struct weir_view view;
+	struct weir_pair *pair;
+	struct cgroup *cgroup;
+	struct tcp_sock *tcp;
+	__u32 receiver;
+	__u64 as;
+
+	if (!sk || !ends)
+		return 0;
+	tcp = bpf_skc_to_tcp_sock(sk);
+	if (!tcp || weir_came_by_lo((struct sock *)tcp))
+		return 0;
+	weir_look(&view);
+	if (!view.generation)
+		return 0;
+	cgroup = BPF_CORE_READ((struct sock *)tcp, sk_cgrp_data.cgroup);
+	receiver = weir_lives((__u64)cgroup, view.slot, view.generation->root);
+	if (receiver < WEIR_FIRST_WORKLOAD &&
+	    !(receiver == WEIR_HOST && (view.generation->flags & WEIR_GENERATION_HOST_GOVERNED)))
+		return 0;
+	ends->netns = 0;
+	if (bpf_map_lookup_elem(&handovers, ends))
+		return 0;
+	socket = bpf_sk_storage_get(&sockets, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+	if (!socket) {
+		weir_count(WEIR_COUNTER_NO_STORAGE);
+		return 0;
+	}
+	as = weir_counts_as(&ends->client, receiver, ends->proxy_port, view.slot);
+	socket->birth_cgroup = BPF_CORE_READ(cgroup, kn, id);
+	socket->birth_workload = receiver;
+	socket->netns = bpf_get_netns_cookie(ctx);
+	socket->source = as;
+	socket->destination = receiver;
+	socket->port = ends->proxy_port;
+	socket->protocol = WEIR_TCP;
+	socket->verdict = as >> 32 | WEIR_ACCEPTED;
+	socket->counted_until = bpf_ktime_get_coarse_ns();
+	socket->flags = WEIR_SOCKET_COUNTED;
+	bpf_sock_ops_cb_flags_set(ctx, WEIR_CONTEXT_U32(ctx, bpf_sock_ops_cb_flags) |
+					       BPF_SOCK_OPS_STATE_CB_FLAG);
+	pair = weir_pair_of(socket);
+	if (pair)
+		weir_add(&pair->opened, 1);
+	return 0;
+}
+
 /* Our side accepted. If a client handed over to it, the accepted socket now says from whom. */
 WEIR_FUNCTION int weir_accepted(struct bpf_sock_ops *ctx)
 {
@@ -270,15 +358,15 @@ WEIR_FUNCTION int weir_accepted(struct bpf_sock_ops *ctx)
 	if (!sk)
 		return 0;
 	weir_ends(ctx, &key.proxy, &key.client);
-	if (!weir_address_is_loopback(&key.proxy))
-		return 0;
 	key.proxy_port = WEIR_CONTEXT_U32(ctx, local_port);
+	key.client_port = bpf_ntohl(WEIR_CONTEXT_U32(ctx, remote_port));
+	key.pad = 0;
+	if (!weir_address_is_loopback(&key.proxy))
+		return weir_came(ctx, &key);
 	weir_look(&view);
 	if (!view.generation || view.generation->proxy_port != key.proxy_port)
 		return 0;
 	key.netns = bpf_get_netns_cookie(ctx);
-	key.client_port = bpf_ntohl(WEIR_CONTEXT_U32(ctx, remote_port));
-	key.pad = 0;
 	origin = bpf_map_lookup_elem(&handovers, &key);
 	if (!origin) {
 		weir_count(WEIR_COUNTER_HANDOVERS_MISSED);
@@ -320,7 +408,7 @@ WEIR_FUNCTION int weir_closed(struct bpf_sock_ops *ctx, __u32 old)
 			key.netns = 0;
 		bpf_map_delete_elem(&handovers, &key);
 	}
-	if (!(socket->flags & WEIR_SOCKET_JUDGED))
+	if (!(socket->flags & (WEIR_SOCKET_JUDGED | WEIR_SOCKET_COUNTED)))
 		return 0;
 	pair = weir_pair_of(socket);
 	if (!pair)
@@ -338,7 +426,7 @@ WEIR_FUNCTION int weir_closed(struct bpf_sock_ops *ctx, __u32 old)
 	sent = ctx->bytes_acked;
 	received = ctx->bytes_received;
 	retransmits = ctx->total_retrans;
-	weir_carried(old, &sent, &received);
+	weir_carried(old, socket->verdict & WEIR_ACCEPTED, &sent, &received);
 	weir_add(&pair->closed, 1);
 	/* Less what a scrape has counted before (iterate.bpf.c), which may be running now. */
 	weir_add(&pair->sent_bytes, sent - __sync_lock_test_and_set(&socket->sent_bytes, sent));

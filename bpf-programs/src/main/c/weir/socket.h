@@ -38,6 +38,8 @@
 #define SOCK_DGRAM  2
 #define SOCK_RAW    3
 
+#define WEIR_AF_INET 2
+
 #define WEIR_STATE_ESTABLISHED 1 /* of a connected UDP socket as well */
 #define WEIR_STATE_LISTEN      10
 

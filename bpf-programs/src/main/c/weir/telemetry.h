@@ -19,19 +19,28 @@ WEIR_INLINE __u32 weir_latency_bucket(__u64 microseconds)
 }
 
 /*
- * What a connection has carried of the application's bytes, in a TCP state. The kernel counts SYN
- * and FIN as a byte each. Whether a FIN came before the socket went into FIN_WAIT2's time-wait
- * cannot be told: one byte more at most.
+ * What a connection has carried of the application's bytes, in a TCP state. The kernel counts FIN as
+ * a byte, and SYN at who connects. Whether a FIN came before the socket went into FIN_WAIT2's
+ * time-wait cannot be told: one byte more at most.
+ *
+ * Sent is what the source sent, whoever counts: `accepted` changes the two ends.
  */
-WEIR_INLINE void weir_carried(__u32 state, __u64 *sent, __u64 *received)
+WEIR_INLINE void weir_carried(__u32 state, _Bool accepted, __u64 *sent, __u64 *received)
 {
 	_Bool last_ack = state == 9, closing = state == 11;
+	__u64 swap;
 
-	*sent -= 1;
+	if (!accepted)
+		*sent -= 1;
 	if (state == 5 || closing || last_ack) /* FIN_WAIT2: our FIN was acknowledged */
 		*sent -= 1;
 	if (state == 8 || closing || last_ack) /* CLOSE_WAIT: theirs came */
 		*received -= 1;
+	if (accepted) {
+		swap = *sent;
+		*sent = *received;
+		*received = swap;
+	}
 }
 
 /* Events of one source: EVENT_BURST at once, then one each EVENT_INTERVAL. */

@@ -315,7 +315,7 @@ struct weir_socket {
 	__u16 port; /* as judged */
 	__u8 protocol;
 	__u8 flags;   /* enum weir_socket_flags */
-	__u8 verdict; /* enum weir_verdict: as what it was let pass */
+	__u8 verdict; /* enum weir_verdict: as what it was let pass; WEIR_ACCEPTED as in `pairs` */
 	__u8 pad[3];
 	WEIR_GROWN_INTO(pad2, socket_grown)
 	__u64 retransmits; /* in `pairs` already */
@@ -325,7 +325,9 @@ enum weir_socket_flags {
 	WEIR_SOCKET_JUDGED = 1 << 0,   /* source, destination, port and protocol are set */
 	WEIR_SOCKET_STEERED = 1 << 1,  /* destination rewritten: getpeername tells `original` */
 	WEIR_SOCKET_HANDOVER = 1 << 2, /* leads to the proxy */
-	WEIR_SOCKET_COUNTED = 1 << 3,  /* opened was counted, closed is owed */
+	/* Opened was counted, closed is owed; without WEIR_SOCKET_JUDGED it is one that came from
+	 * elsewhere, and its verdict has WEIR_ACCEPTED. */
+	WEIR_SOCKET_COUNTED = 1 << 3,
 	WEIR_SOCKET_ACCEPTED = 1 << 4, /* proxy side: `original` and `source` came by hand-over */
 	WEIR_SOCKET_EJECTS = 1 << 5,   /* whether `steered` answers counts for its ejection */
 	WEIR_SOCKET_HEARD = 1 << 6,    /* a datagram was let in by a verdict: it may be answered */
@@ -377,8 +379,13 @@ struct weir_pair_key {
 	__u32 destination; /* workload */
 	__u16 port;
 	__u8 protocol;
-	__u8 verdict; /* enum weir_verdict, never WEIR_REFUSE: that key, all zero, is the overflow row */
+	/* enum weir_verdict, never WEIR_REFUSE: that key, all zero, is the overflow row; and
+	 * WEIR_ACCEPTED where not the source has counted but who accepted. */
+	__u8 verdict;
 };
+
+/* Of a connection from elsewhere, whose source has no socket on this node. */
+#define WEIR_ACCEPTED 0x80
 
 #define WEIR_LATENCY_BUCKETS 24 /* bucket i: below 2^i microseconds; the last one takes the rest */
 struct weir_pair {
@@ -403,10 +410,11 @@ struct weir_refusal_key {
 	__u32 rule; /* stable number */
 	__u16 port;
 	__u8 protocol;
-	__u8 reason; /* enum weir_reason; bit 7: audited, not refused */
+	__u8 reason; /* enum weir_reason; with WEIR_AUDITED and WEIR_TURNED_AWAY */
 };
 
-#define WEIR_AUDITED 0x80
+#define WEIR_AUDITED     0x80 /* not refused */
+#define WEIR_TURNED_AWAY 0x40 /* told where it came in, not where it was sent */
 
 /* `events`: ring buffer. */
 enum weir_hook {

@@ -34,6 +34,8 @@ final class Counters {
   }
 
   private static final int AUDITED = 0x80;
+  private static final int TURNED_AWAY = 0x40;
+  private static final int ACCEPTED = 0x80;
   private static final Verdict.Decision[] DECISIONS = Verdict.Decision.values();
   private static final int DECISION_MASK = 3;
 
@@ -75,6 +77,7 @@ final class Counters {
                   key.port().getInt(k, 0),
                   protocol(key.protocol().getInt(k, 0)),
                   DECISIONS[key.verdict().getInt(k, 0) & DECISION_MASK],
+                  (key.verdict().getInt(k, 0) & ACCEPTED) != 0,
                   sum(pair.opened(), v, stride, cpus),
                   sum(pair.closed(), v, stride, cpus),
                   sum(pair.sentBytes(), v, stride, cpus),
@@ -106,6 +109,7 @@ final class Counters {
                   key.rule().getInt(k, 0),
                   reason(reason),
                   (reason & AUDITED) != 0,
+                  (reason & TURNED_AWAY) != 0,
                   sum(v, cpus)));
         });
     return refusals;
@@ -157,7 +161,7 @@ final class Counters {
 
   static Reason reason(int number) {
     Reason[] reasons = Reason.values();
-    int plain = number & ~AUDITED;
+    int plain = number & ~(AUDITED | TURNED_AWAY);
     return plain < reasons.length ? reasons[plain] : Reason.NONE;
   }
 

@@ -31,10 +31,12 @@ public record Snapshot(List<Pair> pairs, List<Refusal> refusals, Map<String, Lon
    * @param port destination port as judged
    * @param protocol transport
    * @param verdict as what they were let pass; {@code REFUSE} only in the overflow row
+   * @param accepted counted where it was accepted: who made it has no socket on this node. Then
+   *     connects are not timed, and retransmits and round-trip times are those of who accepted
    * @param opened connections established
    * @param closed connections closed
-   * @param sentBytes so far, of open connections too
-   * @param receivedBytes so far, of open connections too
+   * @param sentBytes by the source so far, of open connections too
+   * @param receivedBytes by the source so far, of open connections too
    * @param retransmits so far, of open connections too
    * @param roundTripMicrosSum smoothed round-trip times, summed: of each connection at each reading
    *     of these counters while it is open, and at its close
@@ -51,6 +53,7 @@ public record Snapshot(List<Pair> pairs, List<Refusal> refusals, Map<String, Lon
       int port,
       Protocol protocol,
       Verdict.Decision verdict,
+      boolean accepted,
       long opened,
       long closed,
       long sentBytes,
@@ -72,6 +75,11 @@ public record Snapshot(List<Pair> pairs, List<Refusal> refusals, Map<String, Lon
       return source == 0 && destination == 0;
     }
 
+    /** How many connects were timed. */
+    public long timed() {
+      return connectHistogram.stream().mapToLong(Long::longValue).sum();
+    }
+
     /** Connections that are open now; UDP has none that close. */
     public long open() {
       return protocol == Protocol.TCP ? Math.max(0, opened - closed) : 0;
@@ -88,6 +96,7 @@ public record Snapshot(List<Pair> pairs, List<Refusal> refusals, Map<String, Lon
    * @param rule stable number
    * @param reason why
    * @param audited reported only, not refused
+   * @param turnedAway told where it came in, not where it was sent
    * @param count how many
    */
   public record Refusal(
@@ -98,6 +107,7 @@ public record Snapshot(List<Pair> pairs, List<Refusal> refusals, Map<String, Lon
       int rule,
       Reason reason,
       boolean audited,
+      boolean turnedAway,
       long count) {
 
     /** Whether this is the row of all kinds that found no room for one of their own. */

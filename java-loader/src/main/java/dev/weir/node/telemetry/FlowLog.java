@@ -10,7 +10,6 @@ import dev.weir.node.kernel.Snapshot.Refusal;
 import dev.weir.policy.json.Json;
 import dev.weir.policy.plan.Address;
 import dev.weir.policy.plan.Protocol;
-import dev.weir.policy.plan.Reserved;
 import dev.weir.policy.plan.Verdict.Decision;
 import java.time.Clock;
 import java.time.Instant;
@@ -38,10 +37,20 @@ public final class FlowLog {
   private static final int MAX_KINDS = 1024;
 
   private record PairKey(
-      int source, int destination, int port, Protocol protocol, Decision verdict) {
+      int source,
+      int destination,
+      int port,
+      Protocol protocol,
+      Decision verdict,
+      boolean accepted) {
     static PairKey of(Pair pair) {
       return new PairKey(
-          pair.source(), pair.destination(), pair.port(), pair.protocol(), pair.verdict());
+          pair.source(),
+          pair.destination(),
+          pair.port(),
+          pair.protocol(),
+          pair.verdict(),
+          pair.accepted());
     }
   }
 
@@ -53,7 +62,8 @@ public final class FlowLog {
       Protocol protocol,
       int rule,
       Reason reason,
-      boolean audited) {
+      boolean audited,
+      boolean turnedAway) {
     static RefusalKey of(Refusal refusal) {
       return new RefusalKey(
           refusal.source(),
@@ -62,7 +72,8 @@ public final class FlowLog {
           refusal.protocol(),
           refusal.rule(),
           refusal.reason(),
-          refusal.audited());
+          refusal.audited(),
+          refusal.turnedAway());
     }
 
     static RefusalKey of(Event event) {
@@ -73,11 +84,12 @@ public final class FlowLog {
           event.protocol(),
           event.rule(),
           event.reason(),
-          event.audited());
+          event.audited(),
+          event.hook() == Hook.INGRESS);
     }
 
     PairKey pair() {
-      return new PairKey(source, destination, port, protocol, Decision.AUDIT);
+      return new PairKey(source, destination, port, protocol, Decision.AUDIT, turnedAway);
     }
   }
 
@@ -185,8 +197,9 @@ public final class FlowLog {
     ends(line, key.source(), key.destination(), names);
     address
         .filter(known -> !known.equals(NOWHERE))
-        .ifPresent(known -> line.put("address", known.toString()));
-    line.put("direction", direction(key.source()));
+        .ifPresent(
+            known -> line.put(key.turnedAway() ? "source_address" : "address", known.toString()));
+    line.put("direction", direction(key.turnedAway()));
     line.put("protocol", word(key.protocol()));
     line.put("port", key.port());
     line.put("verdict", key.audited() ? "audit" : "refuse");
@@ -208,6 +221,7 @@ public final class FlowLog {
     PairKey key = PairKey.of(pair);
     Optional<Pair> before = Optional.ofNullable(pairs.get(key));
     long opened = pair.opened() - before.map(Pair::opened).orElse(0L);
+    long timed = pair.timed() - before.map(Pair::timed).orElse(0L);
     long closed = pair.closed() - before.map(Pair::closed).orElse(0L);
     long failed = pair.failed() - before.map(Pair::failed).orElse(0L);
     long sent = pair.sentBytes() - before.map(Pair::sentBytes).orElse(0L);
@@ -227,7 +241,7 @@ public final class FlowLog {
       } else {
         ends(line, pair.source(), pair.destination(), names);
       }
-      line.put("direction", direction(pair.source()));
+      line.put("direction", direction(pair.accepted()));
       line.put("protocol", word(pair.protocol()));
       line.put("port", pair.port());
       if (!pair.isOverflow()) {
@@ -240,10 +254,10 @@ public final class FlowLog {
     if (failed > 0) {
       to.put("failed", failed);
     }
-    if (opened > 0 && pair.protocol() == Protocol.TCP) {
+    if (timed > 0) {
       to.put(
           "connect_us",
-          (pair.connectMicrosSum() - before.map(Pair::connectMicrosSum).orElse(0L)) / opened);
+          (pair.connectMicrosSum() - before.map(Pair::connectMicrosSum).orElse(0L)) / timed);
     }
     if (closed > 0) {
       to.put("closed", closed);
@@ -267,8 +281,8 @@ public final class FlowLog {
     line.put("destination", names.destinationText(destination));
   }
 
-  private static String direction(int source) {
-    return source == Reserved.OUTSIDE.index() ? "ingress" : "egress";
+  private static String direction(boolean accepted) {
+    return accepted ? "ingress" : "egress";
   }
 
   private static String word(Enum<?> value) {

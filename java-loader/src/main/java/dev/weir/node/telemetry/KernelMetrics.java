@@ -5,7 +5,6 @@ import dev.weir.node.kernel.Snapshot;
 import dev.weir.node.kernel.Snapshot.Pair;
 import dev.weir.node.kernel.Snapshot.Refusal;
 import dev.weir.policy.plan.Protocol;
-import dev.weir.policy.plan.Reserved;
 import dev.weir.policy.plan.Workload;
 import io.prometheus.client.Collector;
 import io.prometheus.client.Collector.MetricFamilySamples;
@@ -40,6 +39,8 @@ public final class KernelMetrics {
 
   /** Stands in every label of the series for whatever has none of its own. */
   static final String OVERFLOW = "overflow";
+
+  private static final String DESTINATION = "destination";
 
   private static final List<String> ISTIO_LABELS =
       List.of(
@@ -76,7 +77,8 @@ public final class KernelMetrics {
           "destination_service",
           "destination_port",
           "protocol",
-          "verdict");
+          "verdict",
+          "reporter");
 
   private static final List<String> REFUSAL_LABELS =
       List.of(
@@ -95,6 +97,7 @@ public final class KernelMetrics {
   private static final Comparator<Pair> PAIR_ORDER =
       Comparator.comparingInt(Pair::source)
           .thenComparingInt(Pair::destination)
+          .thenComparing(Pair::accepted)
           .thenComparingInt(Pair::port)
           .thenComparing(Pair::protocol)
           .thenComparing(Pair::verdict);
@@ -105,7 +108,8 @@ public final class KernelMetrics {
           .thenComparingInt(Refusal::port)
           .thenComparing(Refusal::protocol)
           .thenComparingInt(Refusal::rule)
-          .thenComparing(Refusal::reason);
+          .thenComparing(Refusal::reason)
+          .thenComparing(Refusal::turnedAway);
 
   private static final double MICRO = 1e-6;
 
@@ -209,12 +213,12 @@ public final class KernelMetrics {
    */
   private void istio(Snapshot snapshot, List<MetricFamilySamples> families) {
     Map<List<String>, Sum> sums = new LinkedHashMap<>();
-    Set<Long> own = new HashSet<>();
+    Set<Ends> own = new HashSet<>();
     for (Pair pair : sorted(snapshot.pairs(), PAIR_ORDER)) {
       if (pair.protocol() != Protocol.TCP && !pair.isOverflow()) {
         continue;
       }
-      long ends = (long) pair.source() << 32 | pair.destination();
+      Ends ends = new Ends(pair.source(), pair.destination(), pair.accepted());
       boolean hasSeries = !pair.isOverflow() && (own.contains(ends) || own.size() < series);
       if (hasSeries) {
         own.add(ends);
@@ -237,6 +241,8 @@ public final class KernelMetrics {
             sums,
             sum -> sum.sentBytes));
   }
+
+  private record Ends(int source, int destination, boolean accepted) {}
 
   private static MetricFamilySamples istio(
       String name, String help, Map<List<String>, Sum> sums, ToLongFunction<Sum> value) {
@@ -265,7 +271,7 @@ public final class KernelMetrics {
     Optional<Workload> service =
         isService(destination) ? Optional.of(destination) : names.onlyServiceOf(pair.destination());
     List<String> labels = new ArrayList<>(ISTIO_LABELS.size());
-    labels.add("source");
+    labels.add(reporter(pair.accepted()));
     addIstioLabels(labels, source);
     addIstioLabels(labels, destination);
     labels.add(service.map(KernelMetrics::service).orElse(Names.UNKNOWN));
@@ -273,8 +279,9 @@ public final class KernelMetrics {
     labels.add(service.map(Workload::namespace).orElse(Names.UNKNOWN));
     labels.add("tcp");
     labels.add("-");
-    // Istio: "set to unknown when report is from source, since it cannot be populated there".
-    labels.add(Names.UNKNOWN);
+    // Istio: "set to unknown when report is from source, since it cannot be populated there"; what
+    // a workload accepts itself came without mutual TLS of the mesh.
+    labels.add(pair.accepted() ? "none" : Names.UNKNOWN);
     return labels;
   }
 
@@ -360,8 +367,7 @@ public final class KernelMetrics {
         names.ruleKey(refusal.rule()),
         known(names.rulePosition(refusal.rule())),
         word(refusal.reason()),
-        // Who is outside of this node can only have been refused where he wanted to go.
-        refusal.source() == Reserved.OUTSIDE.index() ? "destination" : "source");
+        reporter(refusal.turnedAway()));
   }
 
   private void pairs(Snapshot snapshot, List<MetricFamilySamples> families) {
@@ -423,8 +429,12 @@ public final class KernelMetrics {
     List<Sample> samples = new ArrayList<>();
     String name = "weir_connect_latency_seconds";
     List<String> bucketLabels = append(PAIR_LABELS, "le");
+    int reporter = PAIR_LABELS.indexOf("reporter");
     sums.forEach(
         (labels, sum) -> {
+          if (labels.get(reporter).equals(DESTINATION)) {
+            return; // when the connect began, who accepts does not know
+          }
           long cumulative = 0;
           for (int i = 0; i < sum.histogram.size(); i++) {
             cumulative += sum.histogram.get(i);
@@ -487,7 +497,12 @@ public final class KernelMetrics {
         service(destination),
         Integer.toString(pair.port()),
         word(pair.protocol()),
-        word(pair.verdict()));
+        word(pair.verdict()),
+        reporter(pair.accepted()));
+  }
+
+  private static String reporter(boolean destination) {
+    return destination ? DESTINATION : "source";
   }
 
   private static String word(Enum<?> value) {

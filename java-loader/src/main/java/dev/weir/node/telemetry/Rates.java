@@ -84,7 +84,8 @@ public record Rates(double seconds, List<Row> rows) {
     }
   }
 
-  private record Key(int source, int destination, int port, Protocol protocol, Object verdict) {}
+  private record Key(
+      int source, int destination, int port, Protocol protocol, Object verdict, boolean accepted) {}
 
   /** The difference of two snapshots of one mesh. */
   public static Rates between(Snapshot before, Snapshot now, Duration time, Names names) {
@@ -124,11 +125,18 @@ public record Rates(double seconds, List<Row> rows) {
   }
 
   private static Key key(Pair pair) {
-    return new Key(pair.source(), pair.destination(), pair.port(), pair.protocol(), pair.verdict());
+    return new Key(
+        pair.source(),
+        pair.destination(),
+        pair.port(),
+        pair.protocol(),
+        pair.verdict(),
+        pair.accepted());
   }
 
   private static Key key(Refusal row) {
-    return new Key(row.source(), row.destination(), row.port(), row.protocol(), row.audited());
+    return new Key(
+        row.source(), row.destination(), row.port(), row.protocol(), row.audited(), false);
   }
 
   private static Pair none(Pair pair) {
@@ -138,6 +146,7 @@ public record Rates(double seconds, List<Row> rows) {
         pair.port(),
         pair.protocol(),
         pair.verdict(),
+        pair.accepted(),
         0,
         0,
         0,
@@ -153,6 +162,7 @@ public record Rates(double seconds, List<Row> rows) {
 
   private static Row row(Pair pair, Pair before, double seconds, Names names) {
     long opened = pair.opened() - before.opened();
+    long timed = pair.timed() - before.timed();
     long samples = pair.roundTripSamples() - before.roundTripSamples();
     return new Row(
         source(pair.source(), pair.destination(), names),
@@ -167,8 +177,8 @@ public record Rates(double seconds, List<Row> rows) {
         0,
         (pair.sentBytes() - before.sentBytes()) / seconds,
         (pair.receivedBytes() - before.receivedBytes()) / seconds,
-        opened > 0 && pair.protocol() == Protocol.TCP
-            ? OptionalLong.of((pair.connectMicrosSum() - before.connectMicrosSum()) / opened)
+        timed > 0
+            ? OptionalLong.of((pair.connectMicrosSum() - before.connectMicrosSum()) / timed)
             : OptionalLong.empty(),
         samples > 0
             ? OptionalLong.of((pair.roundTripMicrosSum() - before.roundTripMicrosSum()) / samples)

@@ -114,6 +114,10 @@ final class Outside implements AutoCloseable {
     return kernel.run(cgroup, there(arguments));
   }
 
+  Prober start(String... arguments) {
+    return kernel.start("", there(arguments));
+  }
+
   Prober serve(String... arguments) {
     return kernel.serve("", there(arguments));
   }

@@ -43,6 +43,7 @@ final class FlowLogTest {
         5433,
         Protocol.TCP,
         verdict,
+        false,
         opened,
         closed,
         closed * 100,
@@ -57,7 +58,8 @@ final class FlowLogTest {
   }
 
   private static Refusal refusal(boolean audited, long count) {
-    return new Refusal(CART, DB, 5433, Protocol.TCP, RULE, Reason.DEFAULT_DENY, audited, count);
+    return new Refusal(
+        CART, DB, 5433, Protocol.TCP, RULE, Reason.DEFAULT_DENY, audited, false, count);
   }
 
   private static Event event(boolean audited) {
@@ -155,7 +157,24 @@ final class FlowLogTest {
   @Test
   void theOverflowRowIsALineThatReplayPassesOver() {
     Pair overflow =
-        new Pair(0, 0, 0, Protocol.ANY, Decision.REFUSE, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, List.of(0L));
+        new Pair(
+            0,
+            0,
+            0,
+            Protocol.ANY,
+            Decision.REFUSE,
+            false,
+            3,
+            0,
+            0,
+            0,
+            0,
+            0,
+            0,
+            0,
+            0,
+            0,
+            List.of(0L));
     List<String> lines = lines(List.of(overflow), List.of());
     assertThat(lines).singleElement().asString().contains("\"source\":\"overflow\"");
     assertThat(Flow.read(JsonObject.parse(lines.getFirst(), "flow"))).isEmpty();

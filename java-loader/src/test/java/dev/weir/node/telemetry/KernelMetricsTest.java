@@ -13,6 +13,7 @@ import dev.weir.policy.plan.Backend;
 import dev.weir.policy.plan.Plan;
 import dev.weir.policy.plan.Protocol;
 import dev.weir.policy.plan.ProxyPlan;
+import dev.weir.policy.plan.Reserved;
 import dev.weir.policy.plan.Rule;
 import dev.weir.policy.plan.Service;
 import dev.weir.policy.plan.Settings;
@@ -105,6 +106,7 @@ final class KernelMetricsTest {
         port,
         Protocol.TCP,
         Verdict.Decision.ALLOW,
+        source == Reserved.OUTSIDE.index(),
         opened,
         3,
         100,
@@ -215,7 +217,7 @@ final class KernelMetricsTest {
   @Test
   void aRefusalNamesBothEndsPortRuleAndReason() {
     Refusal refusal =
-        new Refusal(CART, DB, 5433, Protocol.TCP, RULE, Reason.DEFAULT_DENY, false, 9);
+        new Refusal(CART, DB, 5433, Protocol.TCP, RULE, Reason.DEFAULT_DENY, false, false, 9);
     String text = text(new Snapshot(List.of(), List.of(refusal), Map.of()));
     assertThat(lines(text, "weir_connections_refused_total{"))
         .isEqualTo(
@@ -229,7 +231,8 @@ final class KernelMetricsTest {
 
   @Test
   void whatIsOnlyAuditedIsNotCountedAsRefused() {
-    Refusal refusal = new Refusal(CART, DB, 5433, Protocol.TCP, RULE, Reason.POLICY, true, 9);
+    Refusal refusal =
+        new Refusal(CART, DB, 5433, Protocol.TCP, RULE, Reason.POLICY, true, false, 9);
     String text = text(new Snapshot(List.of(), List.of(refusal), Map.of()));
     assertThat(lines(text, "weir_connections_audited_total{")).endsWith("} 9.0");
     assertThat(lines(text, "weir_connections_refused_total{")).isEmpty();
@@ -252,7 +255,7 @@ final class KernelMetricsTest {
 
   @Test
   void aNumberThatIsNoLongerInForceIsNamedFromTheRegistry() {
-    Refusal refusal = new Refusal(99, DB, 1, Protocol.UDP, 98, Reason.POLICY, false, 1);
+    Refusal refusal = new Refusal(99, DB, 1, Protocol.UDP, 98, Reason.POLICY, false, false, 1);
     String text = text(new Snapshot(List.of(), List.of(refusal), Map.of()));
     assertThat(lines(text, "weir_connections_refused_total{"))
         .contains("source_workload=\"gone\",source_workload_namespace=\"shop\"")
@@ -267,7 +270,8 @@ final class KernelMetricsTest {
 
   @Test
   void whoWasRefusedFromOutsideIsReportedByTheDestination() {
-    Refusal refusal = new Refusal(3, DB, 5433, Protocol.TCP, RULE, Reason.DEFAULT_DENY, false, 2);
+    Refusal refusal =
+        new Refusal(3, DB, 5433, Protocol.TCP, RULE, Reason.DEFAULT_DENY, false, true, 2);
     String text = text(new Snapshot(List.of(), List.of(refusal), Map.of()));
     assertThat(lines(text, "weir_connections_refused_total{"))
         .endsWith(",reporter=\"destination\",} 2.0");
@@ -279,8 +283,8 @@ final class KernelMetricsTest {
         new Snapshot(
             List.of(pair(0, 0, 0, 8), pair(CART, DB, 5433, 5), pair(DB, SERVICE, 80, 6)),
             List.of(
-                new Refusal(0, 0, 0, Protocol.ANY, 0, Reason.NONE, false, 7),
-                new Refusal(CART, DB, 5433, Protocol.TCP, RULE, Reason.POLICY, true, 9)),
+                new Refusal(0, 0, 0, Protocol.ANY, 0, Reason.NONE, false, false, 7),
+                new Refusal(CART, DB, 5433, Protocol.TCP, RULE, Reason.POLICY, true, false, 9)),
             Map.of("events_lost", 3L));
     StrictExposition read = StrictExposition.read(text(snapshot));
     assertThat(read.type("istio_tcp_connections_opened_total")).isEqualTo("counter");
@@ -329,7 +333,15 @@ final class KernelMetricsTest {
             pairs.add(pair(from, to, 1 + (key >> 4), count));
             refusals.add(
                 new Refusal(
-                    from, to, 1 + (key >> 4), Protocol.TCP, RULE, Reason.POLICY, false, count));
+                    from,
+                    to,
+                    1 + (key >> 4),
+                    Protocol.TCP,
+                    RULE,
+                    Reason.POLICY,
+                    false,
+                    false,
+                    count));
           });
       Collections.shuffle(pairs, new java.util.Random(row));
       StrictExposition read =
