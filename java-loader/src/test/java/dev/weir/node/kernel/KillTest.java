@@ -7,6 +7,7 @@ import dev.weir.policy.plan.Plan;
 import dev.weir.policy.plan.PlanCodec;
 import dev.weir.policy.plan.Protocol;
 import java.io.BufferedReader;
+import java.io.File;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
@@ -26,25 +27,31 @@ import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.Supplier;
+import java.util.jar.JarOutputStream;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
+import java.util.zip.Deflater;
+import java.util.zip.ZipEntry;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.RegisterExtension;
+import org.junit.jupiter.api.io.TempDir;
 
 /**
  * {@code kill -9} of a loader in a process of its own, at every named step and at random instants
  * of start, reload, upgrade and down. After each one, what programs in governed cgroups are told is
  * the old state or the new one, and the next start makes it whole. Two meshes at a time, side by
- * side, since most of it is waiting.
+ * side, since most of it is waiting. With {@code -Dweir.kills=N} below 200, for machines that start
+ * a JVM slowly, N random instants only.
  */
 @Tag("kernel")
 final class KillTest {
 
   private static final int PORT = 5432;
   private static final Pattern GENERATION = Pattern.compile("generation-(\\d+)\\.plan");
-  private static final int RANDOM_INSTANTS = Integer.getInteger("weir.kills", 200);
+  private static final int ENOUGH = 200;
+  private static final int RANDOM_INSTANTS = Integer.getInteger("weir.kills", ENOUGH);
   private static final long LONGEST_AFTER_STEP_MICROS = 3_000;
 
   /** Programs that are not needed here and take the verifier long. */
@@ -146,6 +153,67 @@ final class KillTest {
     }
   }
 
+  /**
+   * What runs a loader: a JVM that begins as fast as it can, since there are hundreds.
+   *
+   * @param options of the JVM
+   * @param classPath of it; an AOT cache wants files, not directories
+   */
+  private record Machine(List<String> options, String classPath) {
+
+    /** With the cache that was made for all of this process, or else with none. */
+    static Machine here() {
+      return new Machine(
+          Stream.ofNullable(System.getProperty("weir.aot"))
+              .map(cache -> "-XX:AOTCache=" + cache)
+              .toList(),
+          System.getProperty("java.class.path"));
+    }
+
+    /** The same on files instead of directories. */
+    Machine packed(Path directory) throws IOException {
+      List<String> entries = new ArrayList<>();
+      for (String entry : classPath.split(File.pathSeparator, -1)) {
+        if (!Files.isDirectory(Path.of(entry))) {
+          entries.add(entry);
+          continue;
+        }
+        Path jar = directory.resolve(entries.size() + ".jar");
+        try (Stream<Path> files = Files.walk(Path.of(entry));
+            JarOutputStream out = new JarOutputStream(Files.newOutputStream(jar))) {
+          out.setLevel(Deflater.NO_COMPRESSION);
+          for (Path file : files.filter(Files::isRegularFile).toList()) {
+            out.putNextEntry(new ZipEntry(Path.of(entry).relativize(file).toString()));
+            Files.copy(file, out);
+          }
+        }
+        entries.add(jar.toString());
+      }
+      return new Machine(options, String.join(File.pathSeparator, entries));
+    }
+
+    Machine with(String option) {
+      return new Machine(Stream.concat(options.stream(), Stream.of(option)).toList(), classPath);
+    }
+
+    List<String> command() {
+      List<String> command = new ArrayList<>();
+      command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
+      command.addAll(options);
+      command.addAll(
+          List.of(
+              "--enable-native-access=ALL-UNNAMED",
+              "-XX:TieredStopAtLevel=1",
+              "-XX:+UseSerialGC",
+              "-XX:-UsePerfData",
+              "-Djnr.ffi.asm.enabled=false",
+              "-Dweir.probers=" + System.getProperty("weir.probers"),
+              "-cp",
+              classPath));
+      return command;
+    }
+  }
+
   /** A mesh, and what is known of it. */
   private static final class Lane {
     private final KernelTest kernel;
@@ -154,6 +222,7 @@ final class KillTest {
     private final Map<Operation, List<String>> steps = new EnumMap<>(Operation.class);
     private final Map<Operation, Long> micros = new EnumMap<>(Operation.class);
     private final List<Path> whole = new ArrayList<>();
+    private Machine machine = Machine.here();
     private State state = State.NONE;
     private String build = "few";
     private int instants;
@@ -250,18 +319,9 @@ final class KillTest {
         build = build.equals("few") ? "few-next" : "few";
       }
       Places places = kernel.places();
-      List<String> command = new ArrayList<>();
-      command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
+      List<String> command = new ArrayList<>(machine.command());
       command.addAll(
           List.of(
-              "--enable-native-access=ALL-UNNAMED",
-              "-XX:TieredStopAtLevel=1",
-              "-XX:+UseSerialGC",
-              "-XX:-UsePerfData",
-              "-Xshare:auto",
-              "-Dweir.probers=" + System.getProperty("weir.probers"),
-              "-cp",
-              System.getProperty("java.class.path"),
               Loader.class.getName(),
               places.pinDir().toString(),
               places.runDir().toString(),
@@ -273,6 +333,29 @@ final class KillTest {
               says ? "steps" : "silent",
               Integer.toString(stopAt)));
       return new ProcessBuilder(command).redirectError(ProcessBuilder.Redirect.INHERIT).start();
+    }
+
+    /** Lets a loader run once to its end, and has the JVM keep what it then has of its classes. */
+    Machine trained(Path directory) throws Exception {
+      Machine packed = machine.packed(directory);
+      Path cache = directory.resolve("loader.aot");
+      machine = packed.with("-XX:AOTCacheOutput=" + cache).with("-Xlog:disable");
+      Process process = start(Operation.START, State.WEB, false, -1);
+      try (BufferedReader output = process.inputReader(StandardCharsets.UTF_8)) {
+        await(output, "begin");
+        await(output, "done");
+        process.destroy(); // ends in order, and writes the cache
+        assertThat(process.waitFor(60, TimeUnit.SECONDS)).isTrue();
+      } finally {
+        process.destroyForcibly();
+      }
+      node().down();
+      assertThat(cache).isNotEmptyFile();
+      return packed.with("-XX:AOTCache=" + cache);
+    }
+
+    void use(Machine trained) {
+      machine = trained;
     }
 
     /** Lets each operation run to its end once, to learn its steps and how long it takes. */
@@ -425,6 +508,7 @@ final class KillTest {
                 "generation-" + current.generation() + ".plan",
                 "lock",
                 "numbers",
+                "objects",
                 "programs",
                 "reserved-ports");
       }
@@ -462,12 +546,20 @@ final class KillTest {
   }
 
   @Test
-  void killedAtAnyStepAndAnyInstantItLeavesTheOldStateOrTheNewOne() throws Exception {
+  void killedAtAnyStepAndAnyInstantItLeavesTheOldStateOrTheNewOne(@TempDir Path directory)
+      throws Exception {
     long seed = ThreadLocalRandom.current().nextLong();
-    List<Lane> lanes = List.of(new Lane(one, seed), new Lane(other, ~seed));
+    // Where JVMs begin slowly: instants only, and by one loader at a time.
+    boolean slow = RANDOM_INSTANTS < ENOUGH;
+    List<Lane> lanes =
+        slow ? List.of(new Lane(one, seed)) : List.of(new Lane(one, seed), new Lane(other, ~seed));
+    if (System.getProperty("weir.aot") == null) {
+      Machine trained = lanes.getFirst().trained(directory);
+      lanes.forEach(lane -> lane.use(trained));
+    }
     inBoth(lanes, Lane::learn);
     ConcurrentLinkedQueue<Operation> left =
-        new ConcurrentLinkedQueue<>(List.of(Operation.values()));
+        new ConcurrentLinkedQueue<>(slow ? List.of() : List.of(Operation.values()));
     inBoth(
         lanes,
         lane -> {
