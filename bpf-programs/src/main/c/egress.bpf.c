@@ -6,6 +6,7 @@
  * Every path that cannot answer refuses a governed workload; only the host, which nobody governs,
  * passes. See bpf-programs/README.md for the order of questions.
  */
+#include "weir/affinity.h"
 #include "weir/eject.h"
 #include "weir/limit.h"
 #include "weir/socket.h"
@@ -37,7 +38,8 @@ struct weir_finding {
 	__u32 source;
 	__u32 destination; /* workload */
 	__u32 source_identity;
-	__u32 owner;    /* workload that owns the port on this node, where it may be meant; or 0 */
+	__u32 owner; /* workload that owns the port on this node, where it may be meant; or 0 */
+	__u32 keeps; /* slot of the backend that affinity begins to keep to, and one more; or 0 */
 	__u16 identity; /* of the destination */
 	__u16 port;     /* as judged */
 	__u8 governed;  /* the source is judged */
@@ -348,35 +350,41 @@ WEIR_FUNCTION struct weir_service *weir_service_at(const struct weir_view *view,
 	return table ? bpf_map_lookup_elem(table, &key) : NULL;
 }
 
-/* The backend for this connection: any slot for TCP, always the same one for a UDP socket or a
- * source that asked for affinity. */
-WEIR_FUNCTION struct weir_backend *weir_choose(struct bpf_sock_addr *ctx,
-					       const struct weir_finding *f,
-					       const struct weir_service *service, __u8 protocol)
+/* The backend for this connection: any slot for TCP, always the same one for a UDP socket, the one
+ * that a source keeps to where affinity is asked for. */
+WEIR_FUNCTION struct weir_backend *weir_choose(struct bpf_sock_addr *ctx, struct weir_finding *f,
+					       const struct weir_service *service,
+					       const struct weir_request *request)
 {
 	void *slot_table, *backend_table;
 	struct weir_backend *backend, *other;
-	__u32 random, instead;
+	__u32 slot, instead, kept = 0;
 
-	if (!f || !service || service->slots == 0)
+	if (!f || !request || !service || service->slots == 0)
 		return NULL;
-	if (service->flags & WEIR_SERVICE_AFFINITY)
-		random = weir_mix(f->source);
-	else if (protocol == WEIR_UDP)
-		random = weir_mix(bpf_get_socket_cookie(ctx));
-	else
-		random = bpf_get_prandom_u32();
+	if (service->flags & WEIR_SERVICE_AFFINITY) {
+		kept = weir_keeps_to(f->view.slot, service, f->source,
+				     weir_affinity_of(request->port, request->protocol,
+						      weir_address_is_v4(&request->address)));
+		slot = kept ? kept - 1 : weir_affinity_slot(f->source, service);
+		f->keeps = kept ? 0 : slot + 1;
+	} else if (request->protocol == WEIR_UDP) {
+		slot = weir_pick(weir_mix(bpf_get_socket_cookie(ctx)), service->slots);
+	} else {
+		slot = weir_pick(bpf_get_prandom_u32(), service->slots);
+	}
 	slot_table = WEIR_TABLE_OF(slots, &f->view);
 	backend_table = WEIR_TABLE_OF(backends, &f->view);
-	backend = weir_backend_in(slot_table, backend_table, service,
-				  weir_pick(random, service->slots));
-	if (service->ejection_failures && protocol == WEIR_TCP &&
+	backend = weir_backend_in(slot_table, backend_table, service, slot);
+	if (service->ejection_failures && request->protocol == WEIR_TCP &&
 	    weir_is_ejected(f->source, backend)) {
 		instead = weir_instead(f->view.slot, service, f->source);
 		other = instead ? weir_backend_in(slot_table, backend_table, service, instead - 1)
 				: NULL;
-		if (other)
+		if (other) {
+			f->keeps = instead;
 			return other;
+		}
 	}
 	return backend;
 }
@@ -805,7 +813,7 @@ WEIR_PROVEN_ONCE int weir_decide(struct bpf_sock_addr *ctx, struct weir_request 
 			f.inspect = 1;
 	} else {
 		f.destination = service->workload;
-		backend = weir_choose(ctx, &f, service, request->protocol);
+		backend = weir_choose(ctx, &f, service, request);
 		/* The socket may know no other family than the one the application speaks. */
 		if (!backend || (request->v4 && !weir_address_is_v4(&backend->address)) ||
 		    (request->hook == WEIR_HOOK_SENDMSG && !request->v4 &&
@@ -823,6 +831,11 @@ WEIR_PROVEN_ONCE int weir_decide(struct bpf_sock_addr *ctx, struct weir_request 
 		WEIR_LOOK_AGAIN(&f.view);
 		if (f.governed && !weir_may_reach(ctx, &f, request, 0))
 			return WEIR_WAY_REFUSED;
+		if (f.keeps && (service->flags & WEIR_SERVICE_AFFINITY) && !f.inspect)
+			weir_keep_to(f.view.slot, service, f.source,
+				     weir_affinity_of(request->port, request->protocol,
+						      weir_address_is_v4(&request->address)),
+				     f.keeps - 1);
 	}
 
 	if (f.inspect) {

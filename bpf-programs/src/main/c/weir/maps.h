@@ -139,6 +139,15 @@ struct {
 	__type(value, struct weir_ejection);
 } ejections SEC(".maps");
 
+/* Written and read where a service with affinity is asked for. Miss, also because the least recently
+ * used entry went: a new client, whose backend its hash says. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1024); /* * */
+	__type(key, struct weir_affinity_key);
+	__type(value, struct weir_affinity);
+} affinities SEC(".maps");
+
 /* Written by connect and by the packet hook; who reads counters takes out what has drained long
  * ago when it becomes full. Miss: nothing has come yet. Full: refused, and counted. Not an LRU map: what it
  * forgets would be let through again. */

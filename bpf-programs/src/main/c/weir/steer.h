@@ -29,20 +29,25 @@ WEIR_INLINE __u32 weir_mix(__u64 x)
 	return x >> 32;
 }
 
+/* What one slot holds; 0, which is no backend, if it is not there. */
+WEIR_INLINE __u32 weir_in_slot(void *slots, const struct weir_service *service, __u32 number)
+{
+	__u32 slot = service->first_slot + number, chunk = slot / WEIR_SLOTS_PER_CHUNK;
+	struct weir_slots *found = WEIR_LOOKUP(slots, &chunk);
+
+	return found ? found->backend[slot % WEIR_SLOTS_PER_CHUNK] : 0;
+}
+
 /* The backend in one slot, or NULL: whoever finds none must refuse, never pass. */
 WEIR_INLINE struct weir_backend *weir_backend_in(void *slots, void *backends,
 						 const struct weir_service *service, __u32 number)
 {
-	__u32 slot = service->first_slot + number, chunk = slot / WEIR_SLOTS_PER_CHUNK, index;
 	struct weir_backend *backend;
-	struct weir_slots *found;
+	__u32 index;
 
 	if (!slots || !backends)
 		return NULL;
-	found = WEIR_LOOKUP(slots, &chunk);
-	if (!found)
-		return NULL;
-	index = found->backend[slot % WEIR_SLOTS_PER_CHUNK];
+	index = weir_in_slot(slots, service, number);
 	backend = WEIR_LOOKUP(backends, &index);
 	/* A backend nobody wrote has no port. */
 	if (!backend || backend->port == 0)

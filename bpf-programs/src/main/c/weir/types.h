@@ -105,9 +105,10 @@ enum weir_workload_flags {
 };
 
 enum weir_service_flags {
-	WEIR_SERVICE_PROXY = 1 << 0,    /* leads to the proxy */
-	WEIR_SERVICE_AFFINITY = 1 << 1, /* sessionAffinity: ClientIP */
-	WEIR_SERVICE_LIMITED = 1 << 2,  /* `limits` names it */
+	WEIR_SERVICE_PROXY = 1 << 0, /* leads to the proxy */
+	/* sessionAffinity: ClientIP; for how many seconds is in two slots behind its roster */
+	WEIR_SERVICE_AFFINITY = 1 << 1,
+	WEIR_SERVICE_LIMITED = 1 << 2, /* `limits` names it */
 	WEIR_SERVICE_BYPASS =
 		1 << 3, /* with WEIR_SERVICE_PROXY: to its slots while nobody listens there */
 };
@@ -351,6 +352,24 @@ struct weir_ejection {
 	WEIR_GROWN(ejection_grown)
 };
 
+/* `affinities`: to which backend of a service a client keeps; of no generation. */
+struct weir_affinity_key {
+	__u32 source;  /* workload: what a client's address is in Kubernetes */
+	__u32 service; /* workload number of the service */
+	__u16 port;    /* virtual */
+	__u8 protocol;
+	__u8 v4; /* an address of a service leads to backends of its own family */
+};
+
+struct weir_affinity {
+	struct weir_address address;
+	__u64 used; /* CLOCK_BOOTTIME ns of the latest connection or datagram */
+	__u32 slot; /* of the service, in which the backend was found last */
+	__u16 port;
+	__u8 pad[2];
+	WEIR_GROWN(affinity_grown)
+};
+
 /* `handovers`: from the client's handshake to the accepted socket. Tuple as the client sees it. */
 struct weir_handover_key {
 	__u64 netns; /* of the listening side; 0: any, of what does not go to the proxy */
@@ -516,6 +535,7 @@ enum weir_counter {
 	WEIR_COUNTER_REPLIES_REFUSED, /* a socket that has answered before may not answer this peer */
 	WEIR_COUNTER_LIMITS_FULL,     /* no room to count for a limit: refused */
 	WEIR_COUNTER_CANARIES_REFUSED, /* connects of WEIR_CANARY_REFUSED, which nothing else counts */
+	WEIR_COUNTER_AFFINITIES_FULL, /* no room to remember a client's backend: by its hash */
 	WEIR_COUNTER_MAX,
 };
 

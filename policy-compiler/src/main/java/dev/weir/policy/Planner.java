@@ -417,7 +417,7 @@ final class Planner {
         port.protocol(),
         port.proxied() ? Service.Tier.PROXY : Service.Tier.KERNEL,
         port.proxied() ? authorization.services().getOrDefault(port.service(), 0) : 0,
-        port.affinity(),
+        port.affinitySeconds(),
         // A share that leads nowhere is slot 0: the kernel finds no backend and refuses.
         port.slots().stream().map(t -> t + 1).toList());
   }

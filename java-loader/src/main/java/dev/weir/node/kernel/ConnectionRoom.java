@@ -12,11 +12,13 @@ import java.util.Set;
  * @param replies peers of UDP sockets that may be answered, or stand for a virtual address
  * @param limits pairs of source and destination whose rate is limited
  * @param ejections backends as one source has met them
+ * @param affinities clients of services that keep to a backend
  */
-record ConnectionRoom(int handovers, int replies, int limits, int ejections) {
+record ConnectionRoom(int handovers, int replies, int limits, int ejections, int affinities) {
 
   /** Maps whose size this is about. */
-  static final Set<String> MAPS = Set.of("handovers", "reply_peers", "limit_states", "ejections");
+  static final Set<String> MAPS =
+      Set.of("handovers", "reply_peers", "limit_states", "ejections", "affinities");
 
   private static final int LEAST = 256;
 
@@ -30,6 +32,7 @@ record ConnectionRoom(int handovers, int replies, int limits, int ejections) {
         entries(budget / 16, 176),
         entries(budget / 16, 136),
         entries(budget / 32, 128),
+        entries(budget / 64, 128),
         entries(budget / 64, 128));
   }
 
@@ -42,6 +45,7 @@ record ConnectionRoom(int handovers, int replies, int limits, int ejections) {
         "handovers", handovers,
         "reply_peers", replies,
         "limit_states", limits,
-        "ejections", ejections);
+        "ejections", ejections,
+        "affinities", affinities);
   }
 }

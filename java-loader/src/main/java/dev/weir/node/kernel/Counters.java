@@ -30,7 +30,8 @@ final class Counters {
     EJECTED,
     REPLIES_REFUSED,
     LIMITS_FULL,
-    CANARIES_REFUSED
+    CANARIES_REFUSED,
+    AFFINITIES_FULL
   }
 
   private static final int AUDITED = 0x80;

@@ -62,6 +62,9 @@ record Generation(long number, Map<Table, Contents> contents) {
   private static final int PORTS = 1 << 16;
   private static final int MAX_ENTRIES = 1 << 24;
 
+  /** In which a service says for how many seconds a client keeps to its backend. */
+  private static final int AFFINITY_SLOTS = 2;
+
   /**
    * Entries of one table.
    *
@@ -293,7 +296,7 @@ record Generation(long number, Map<Table, Contents> contents) {
                 out.value(i),
                 (proxy ? SERVICE_PROXY : 0)
                     | (proxy && !service.slots().isEmpty() ? SERVICE_BYPASS : 0)
-                    | (service.affinity() ? SERVICE_AFFINITY : 0)
+                    | (service.affinitySeconds() > 0 ? SERVICE_AFFINITY : 0)
                     | (limits.holdsFor(service) ? SERVICE_LIMITED : 0));
         int base = out.value(i);
         int roster = ejections.roster(service).size();
@@ -307,16 +310,20 @@ record Generation(long number, Map<Table, Contents> contents) {
                   to.ejectedPercent().put(out.values(), base, ejection.maxEjectedPercent());
                   to.roster().put(out.values(), base, roster);
                 });
-        slot += service.slots().size() + roster;
+        slot += slotsOf(service);
       }
       return out;
     }
 
+    /** Its own, each of its backends once more if it ejects, and its affinity's time. */
+    private int slotsOf(Service service) {
+      return service.slots().size()
+          + ejections.roster(service).size()
+          + (service.affinitySeconds() > 0 ? AFFINITY_SLOTS : 0);
+    }
+
     private Contents slots() {
-      int slots =
-          plan.services().stream()
-              .mapToInt(service -> service.slots().size() + ejections.roster(service).size())
-              .sum();
+      int slots = plan.services().stream().mapToInt(this::slotsOf).sum();
       int chunks = (slots + Layouts.SLOTS_PER_CHUNK - 1) / Layouts.SLOTS_PER_CHUNK;
       Contents out = Contents.array(chunks, layouts.slots.size());
       int slot = 0;
@@ -328,6 +335,11 @@ record Generation(long number, Map<Table, Contents> contents) {
         for (int backend : ejections.roster(service)) {
           out.values().putShort(slot * Short.BYTES, unsignedShort("backend", backend));
           slot++;
+        }
+        if (service.affinitySeconds() > 0) {
+          out.values().putShort(slot * Short.BYTES, (short) (service.affinitySeconds() >>> 16));
+          out.values().putShort((slot + 1) * Short.BYTES, (short) service.affinitySeconds());
+          slot += AFFINITY_SLOTS;
         }
       }
       return out;

@@ -121,6 +121,8 @@ final class Layouts {
           "weir_limit_state",
           "weir_ejection_key",
           "weir_ejection",
+          "weir_affinity_key",
+          "weir_affinity",
           "weir_reply_key",
           "weir_reply");
 

@@ -131,6 +131,7 @@ final class Mesh implements AutoCloseable {
   static final String EVENTS = "events";
   static final String EVENT_BUDGETS = "event_budgets";
   static final String EJECTIONS = "ejections";
+  static final String AFFINITIES = "affinities";
   static final String HANDOVERS = "handovers";
   static final String LIMIT_STATES = "limit_states";
   static final String SOCKETS = "sockets";

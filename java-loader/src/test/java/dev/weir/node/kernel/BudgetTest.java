@@ -92,7 +92,7 @@ final class BudgetTest {
               Protocol.TCP,
               Service.Tier.KERNEL,
               0,
-              false,
+              0,
               List.of(1 + i % IDENTITIES, 1 + (i + 1) % IDENTITIES, 1 + (i + 2) % IDENTITIES)));
     }
     Random random = new Random(5);
@@ -193,7 +193,14 @@ final class BudgetTest {
   /** Full of whatever comes, as the worst of clients could make it. */
   private long worst() throws IOException {
     for (String name :
-        List.of("handovers", "limit_states", "pairs", "refusals", "reply_peers", "ejections")) {
+        List.of(
+            "handovers",
+            "limit_states",
+            "pairs",
+            "refusals",
+            "reply_peers",
+            "ejections",
+            "affinities")) {
       try (BpfMap map = BpfMap.open(Pins.in(kernel.places().pinDir()).map(name))) {
         // The kernel takes all memory of one that evicts when it is made.
         if (map.type() == BpfMap.Type.HASH || map.type() == BpfMap.Type.PERCPU_HASH) {

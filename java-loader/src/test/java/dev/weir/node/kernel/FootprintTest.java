@@ -60,6 +60,7 @@ final class FootprintTest {
       plan.limits(
           "s" + i, new ConnectionRate(5, 5, Scope.TOTAL), new PacketRate(5, 5, Scope.TOTAL));
     }
+    plan.keeps("s1", 10_800).keeps("s7", 86_400);
     return plan.portClass(1, 1).portClass(2, 65_535).build();
   }
 

@@ -269,8 +269,26 @@ final class PlanBuilder {
             protocol,
             Service.Tier.KERNEL,
             0,
-            false,
+            0,
             slots));
+    return this;
+  }
+
+  /** sessionAffinity ClientIP for all ports of a service. */
+  PlanBuilder keeps(String name, int seconds) {
+    services.replaceAll(
+        service ->
+            service.workload() == index(name)
+                ? new Service(
+                    service.workload(),
+                    service.address(),
+                    service.port(),
+                    service.protocol(),
+                    service.tier(),
+                    service.identity(),
+                    seconds,
+                    service.slots())
+                : service);
     return this;
   }
 
@@ -298,7 +316,7 @@ final class PlanBuilder {
             Protocol.TCP,
             Service.Tier.PROXY,
             workloads.get(workload).identity(),
-            false,
+            0,
             otherwise));
     virtualServices.add(new ProxyPlan.VirtualService(workload, address(address), port, List.of()));
     return this;

@@ -128,7 +128,7 @@ final class KernelMetricsTest {
         Protocol.TCP,
         Service.Tier.KERNEL,
         0,
-        false,
+        0,
         List.of(1, 0));
   }
 

@@ -169,7 +169,7 @@ public final class SyntheticPlan {
         protocol,
         Service.Tier.KERNEL,
         0,
-        false,
+        0,
         slots);
   }
 

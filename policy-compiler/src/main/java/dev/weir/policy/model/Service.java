@@ -18,6 +18,8 @@ import java.util.Optional;
  * @param selector labels of its backends; empty when it has none and others say who is behind it
  * @param ports virtual ports
  * @param clientIpAffinity {@code sessionAffinity: ClientIP}
+ * @param affinitySeconds for so long after it came last a client keeps to its backend, with the
+ *     former; else 0
  * @param publishNotReadyAddresses endpoints that are not ready count as ready
  * @param localOnly {@code internalTrafficPolicy: Local}: only backends of the node that asks
  */
@@ -29,6 +31,7 @@ public record Service(
     Map<String, String> selector,
     List<Port> ports,
     Optional<Located<String>> clientIpAffinity,
+    int affinitySeconds,
     boolean publishNotReadyAddresses,
     boolean localOnly)
     implements Resource {

@@ -16,6 +16,11 @@ import java.util.Set;
 /** Reads {@code v1 Service}. */
 final class ServiceReader {
 
+  /** What an API server writes where nothing is said, and the most that it takes. */
+  private static final int AFFINITY_SECONDS = 10_800;
+
+  private static final int MOST_AFFINITY_SECONDS = 86_400;
+
   static final Map<String, Protocol> PROTOCOLS =
       Map.of("TCP", Protocol.TCP, "UDP", Protocol.UDP, "SCTP", Protocol.SCTP);
 
@@ -38,7 +43,6 @@ final class ServiceReader {
         "loadBalancerClass",
         "loadBalancerIP",
         "loadBalancerSourceRanges",
-        "sessionAffinityConfig",
         "trafficDistribution");
     String type =
         spec.choice(
@@ -88,6 +92,7 @@ final class ServiceReader {
     if (affinity.isPresent() && !affinity.get().value().equals("ClientIP")) {
       spec.error("sessionAffinity", "is \"" + affinity.get().value() + "\"", "None or ClientIP");
     }
+    int affinitySeconds = affinitySeconds(spec, affinity.isPresent());
     Map<String, String> selector = Labels.selecting(spec, "selector");
     spec.finish();
     object.ignore("apiVersion", "kind", "metadata");
@@ -101,8 +106,31 @@ final class ServiceReader {
             selector,
             ports,
             affinity,
+            affinitySeconds,
             notReady,
             local));
+  }
+
+  /** For how long a client keeps to its backend; 0 without affinity. */
+  private static int affinitySeconds(Fields spec, boolean affinity) {
+    Optional<Fields> config = spec.mapping("sessionAffinityConfig");
+    if (config.isPresent() && !affinity) {
+      spec.error("sessionAffinityConfig", "goes only with sessionAffinity: ClientIP", "remove it");
+    }
+    int seconds = AFFINITY_SECONDS;
+    if (config.isPresent()) {
+      Optional<Fields> clientIp = config.get().mapping("clientIP");
+      if (clientIp.isPresent()) {
+        seconds =
+            clientIp
+                .get()
+                .number("timeoutSeconds", 1, MOST_AFFINITY_SECONDS)
+                .orElse(AFFINITY_SECONDS);
+        clientIp.get().finish();
+      }
+      config.get().finish();
+    }
+    return affinity ? seconds : 0;
   }
 
   /** Returns whether the service is headless. */

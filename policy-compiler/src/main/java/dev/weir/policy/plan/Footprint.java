@@ -27,6 +27,9 @@ public record Footprint(List<Table> tables, long proxyBytes) {
   /** Backends of one service that can be ejected: {@code roster} of {@code struct weir_service}. */
   private static final int MOST_EJECTED = 255;
 
+  /** In which a service says for how long a client keeps to its backend. */
+  private static final int AFFINITY_SLOTS = 2;
+
   /** The stable number of the first workload that is not reserved (docs/protocols.md). */
   private static final int FIRST_NUMBER = 16;
 
@@ -93,6 +96,7 @@ public record Footprint(List<Table> tables, long proxyBytes) {
     long slots = 0;
     for (Service service : plan.services()) {
       slots += service.slots().size();
+      slots += service.affinitySeconds() > 0 ? AFFINITY_SLOTS : 0;
       if (service.tier() == Service.Tier.KERNEL
           && service.protocol() == Protocol.TCP
           && ejecting.contains(service.workload())) {

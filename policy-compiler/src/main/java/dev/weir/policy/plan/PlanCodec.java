@@ -17,7 +17,7 @@ import java.util.List;
 public final class PlanCodec {
 
   /** Version of the format; grows with every change of a record of this package. */
-  public static final int VERSION = 7;
+  public static final int VERSION = 8;
 
   private static final byte[] MAGIC = "WEIRPLAN".getBytes(StandardCharsets.US_ASCII);
 
@@ -193,7 +193,7 @@ public final class PlanCodec {
           out.ordinal(s.protocol());
           out.ordinal(s.tier());
           out.number(s.identity());
-          out.bool(s.affinity());
+          out.number(s.affinitySeconds());
           out.numbers(s.slots());
         });
     out.list(
@@ -344,7 +344,7 @@ public final class PlanCodec {
                     in.ordinal(Protocol.values()),
                     in.ordinal(Service.Tier.values()),
                     in.index(identities.size()),
-                    in.bool(),
+                    in.integer(Integer.MAX_VALUE),
                     in.list(() -> in.index(backends.size()))));
     List<Endpoint> endpoints =
         in.list(() -> new Endpoint(in.address(), in.index(people), in.bool()));

@@ -12,7 +12,8 @@ import java.util.List;
  * @param protocol transport
  * @param tier where its backend is chosen
  * @param identity with {@link Tier#PROXY}: destination identity of its verdicts; else 0
- * @param affinity {@code sessionAffinity: ClientIP}
+ * @param affinitySeconds for so long after it came last a client keeps to its backend ({@code
+ *     sessionAffinity: ClientIP}); 0: it keeps to none
  * @param slots backends by slot: weights are exact counts of slots; empty when there is no backend
  *     or the proxy chooses. With {@link Tier#PROXY}: where connections are led while there is no
  *     proxy
@@ -24,7 +25,7 @@ public record Service(
     Protocol protocol,
     Tier tier,
     int identity,
-    boolean affinity,
+    int affinitySeconds,
     List<Integer> slots) {
 
   /** Copies the list. */

@@ -311,7 +311,7 @@ public final class Resteerer {
         port.address(),
         port.port(),
         port.protocol(),
-        port.affinity(),
+        port.affinitySeconds(),
         targets,
         targets,
         port.front(),

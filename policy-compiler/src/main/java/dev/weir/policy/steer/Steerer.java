@@ -220,7 +220,7 @@ public final class Steerer {
                 address.value(),
                 port.port(),
                 port.protocol(),
-                of.clientIpAffinity().isPresent(),
+                of.affinitySeconds(),
                 targets,
                 targets,
                 Optional.empty(),
@@ -398,7 +398,7 @@ public final class Steerer {
                   address.value(),
                   port.port(),
                   port.protocol(),
-                  service.clientIpAffinity().isPresent() && front.isEmpty(),
+                  front.isEmpty() ? service.affinitySeconds() : 0,
                   front.isPresent()
                       ? List.of()
                       : here.stream()

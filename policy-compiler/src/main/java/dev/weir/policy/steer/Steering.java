@@ -78,7 +78,7 @@ public record Steering(
    * @param address virtual
    * @param port virtual
    * @param protocol transport
-   * @param affinity by client address
+   * @param affinitySeconds for so long a client keeps to its target; 0: to none
    * @param targets whom it leads to, ascending; empty when the proxy chooses
    * @param slots targets as the kernel picks them, each slot as likely as another; {@link #NOWHERE}
    *     for a share that is refused; empty when the proxy chooses
@@ -90,7 +90,7 @@ public record Steering(
       Address address,
       int port,
       Protocol protocol,
-      boolean affinity,
+      int affinitySeconds,
       List<Integer> targets,
       List<Integer> slots,
       Optional<Front> front,

@@ -161,6 +161,10 @@ class ApiValidationTest {
       Service | spec: {clusterIP: 10.0.0.1, clusterIPs: [10.0.0.1, 'fd00::1'], ports: [{port: 80}]} | accepted
       Service | spec: {clusterIP: §10.0.0.2, clusterIPs: [10.0.0.1], ports: [{port: 80}]} | spec.clusterIP: is not the first of clusterIPs
       Service | spec: {sessionAffinity: §clientip, ports: [{port: 80}]} | spec.sessionAffinity: is "clientip"
+      Service | spec: {sessionAffinity: ClientIP, sessionAffinityConfig: {clientIP: {timeoutSeconds: §0}}, ports: [{port: 80}]} | spec.sessionAffinityConfig.clientIP.timeoutSeconds
+      Service | spec: {sessionAffinity: ClientIP, sessionAffinityConfig: {clientIP: {timeoutSeconds: §86401}}, ports: [{port: 80}]} | spec.sessionAffinityConfig.clientIP.timeoutSeconds
+      Service | spec: {sessionAffinity: ClientIP, sessionAffinityConfig: {clientIP: {timeoutSeconds: 86400}}, ports: [{port: 80}]} | accepted
+      Service | spec: {sessionAffinityConfig: §{clientIP: {timeoutSeconds: 60}}, ports: [{port: 80}]} | spec.sessionAffinityConfig: goes only with sessionAffinity: ClientIP
       Service | spec: {selector: §{a: 'b c'}, ports: [{port: 80}]} | spec.selector: "b c" is no label value
       Service | spec: {selector: {a: §true}, ports: [{port: 80}]} | spec.selector.a: is true, but must be a string
       HTTPRoute | spec: {rules: §[17*({name: r#})]} | warning spec.rules: has 17 items

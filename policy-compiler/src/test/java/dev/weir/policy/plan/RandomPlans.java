@@ -122,7 +122,7 @@ final class RandomPlans {
                     one(Protocol.values()),
                     one(Service.Tier.values()),
                     random.nextInt(identities),
-                    flag(),
+                    random.nextBoolean() ? 0 : random.nextInt(1 << 20),
                     some(this::backend))),
         exactly(
             backends, () -> new Backend(address(), port(), workload(), random.nextInt(identities))),
