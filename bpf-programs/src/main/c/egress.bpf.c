@@ -32,6 +32,10 @@ struct weir_request {
 	__u8 v4;   /* the hook speaks IPv4, so the new destination must too */
 };
 
+#define WEIR_MEANING_DIRECT \
+	2                    /* beside the slot: the address is what was dialled, not a backend's */
+#define WEIR_MEANING_APART 4 /* in a network namespace of its own */
+
 /* What a decision has found out so far. */
 struct weir_finding {
 	struct weir_view view;
@@ -49,7 +53,43 @@ struct weir_finding {
 	__u8 ejects; /* the service passes over backends that do not answer */
 	__u8 near;   /* leads to a workload of this node by its address */
 	__u8 reply;  /* let pass as the answer to a datagram that came in, against the verdict */
+	__u8 apart;  /* WEIR_MEANING_APART: asked in a network namespace of its own */
 };
+
+/* The rest of weir_refuse(), which is proven once: it is called from many places. */
+WEIR_PROVEN_ONCE int weir_refuse_as(const struct weir_generation *generation, __u32 slot,
+				    struct weir_refusal_key *key,
+				    const struct weir_address *address, __u32 rule_and_hook)
+{
+	struct weir_view view = {.slot = slot};
+	__u32 rule = rule_and_hook & 0xffff, flags = 0;
+	__u64 number = 0;
+
+	if (!key || !address)
+		return 0;
+	/* Made only to be refused, also where audit mode refuses nobody: no news for anybody. */
+	if (key->source == WEIR_CANARY_REFUSED) {
+		weir_count(WEIR_COUNTER_CANARIES_REFUSED);
+		bpf_set_retval(-ECONNREFUSED);
+		return 0;
+	}
+	if (generation) {
+		flags = generation->flags;
+		number = generation->number;
+		key->rule = weir_stable_rule(&view, rule ? rule : generation->mesh_rule);
+	}
+	/* What cannot be carried out cannot be let pass either. */
+	if (key->reason == WEIR_REASON_NO_BACKEND || key->reason == WEIR_REASON_NO_GENERATION ||
+	    key->reason == WEIR_REASON_NO_PROXY)
+		flags &= ~WEIR_GENERATION_AUDIT;
+	if (flags & WEIR_GENERATION_AUDIT)
+		key->reason |= WEIR_AUDITED;
+	weir_report(key, address, number, rule_and_hook >> 16);
+	if (flags & WEIR_GENERATION_AUDIT)
+		return 1;
+	bpf_set_retval(flags & WEIR_GENERATION_EPERM ? -EPERM : -ECONNREFUSED);
+	return 0;
+}
 
 /*
  * Counts and reports what is refused, and refuses it: false, and the errno is set. True in audit
@@ -59,40 +99,16 @@ WEIR_FUNCTION int weir_refuse(const struct weir_finding *f, const struct weir_re
 			      __u32 rule, __u8 reason)
 {
 	struct weir_refusal_key key = {};
-	struct weir_generation *generation;
-	__u64 number = 0;
-	__u32 flags = 0;
-	int error = -ECONNREFUSED;
 
 	if (!f || !request)
 		return 0;
-	/* Made only to be refused, also where audit mode refuses nobody: no news for anybody. */
-	if (f->source == WEIR_CANARY_REFUSED) {
-		weir_count(WEIR_COUNTER_CANARIES_REFUSED);
-		bpf_set_retval(error);
-		return 0;
-	}
-	generation = f->view.generation;
-	if (generation) {
-		flags = generation->flags;
-		number = generation->number;
-		key.rule = weir_stable_rule(&f->view, rule ? rule : generation->mesh_rule);
-	}
-	/* What cannot be carried out cannot be let pass either. */
-	if (reason == WEIR_REASON_NO_BACKEND || reason == WEIR_REASON_NO_GENERATION)
-		flags &= ~WEIR_GENERATION_AUDIT;
 	key.source = f->source;
 	key.destination = f->destination;
 	key.port = f->port;
 	key.protocol = request->protocol;
-	key.reason = reason | (flags & WEIR_GENERATION_AUDIT ? WEIR_AUDITED : 0);
-	weir_report(&key, &request->address, number, request->hook);
-	if (flags & WEIR_GENERATION_AUDIT)
-		return 1;
-	if (flags & WEIR_GENERATION_EPERM)
-		error = -EPERM;
-	bpf_set_retval(error);
-	return 0;
+	key.reason = reason;
+	return weir_refuse_as(f->view.generation, f->view.slot, &key, &request->address,
+			      (rule & 0xffff) | (__u32)request->hook << 16);
 }
 
 /*
@@ -389,20 +405,72 @@ WEIR_FUNCTION struct weir_backend *weir_choose(struct bpf_sock_addr *ctx, struct
 	return backend;
 }
 
-/* Whether an address is a workload's of this node, which may live in another network namespace:
- * there the connection does not come by lo, and who made it must be told otherwise. */
-WEIR_FUNCTION int weir_is_near(const struct weir_view *view, const struct weir_address *address)
+/*
+ * Whether an address is one of this node's workloads, or of another of its network namespaces where
+ * `apart` says to look: there the connection does not come by lo, and who made it must be told
+ * otherwise.
+ */
+WEIR_PROVEN_ONCE int weir_is_near(const struct weir_address *address, __u32 slot, __u64 own,
+				  __u32 apart)
 {
+	struct weir_view view = {.slot = slot};
 	struct weir_endpoint *endpoint;
 	struct weir_address key;
 	void *table;
 
-	if (!view || !address || weir_address_is_loopback(address))
+	if (!address || weir_address_is_loopback(address))
 		return 0;
 	key = *address; /* as in weir_resolve() */
-	table = WEIR_TABLE_OF(endpoints, view);
+	table = WEIR_TABLE_OF(endpoints, &view);
 	endpoint = table ? bpf_map_lookup_elem(table, &key) : NULL;
-	return endpoint && !(endpoint->flags & WEIR_ENDPOINT_REMOTE);
+	if (endpoint)
+		return !(endpoint->flags & WEIR_ENDPOINT_REMOTE);
+	return apart && weir_other_namespace(&key, own) != 0;
+}
+
+enum weir_listener {
+	WEIR_LISTENER_NONE = -1,
+	WEIR_LISTENER_NAMELESS = -2, /* older than the attach */
+};
+
+/*
+ * Who listens at an address of this very network namespace: the workload that made the socket, or
+ * enum weir_listener. What really comes there is judged once more where it arrives.
+ */
+WEIR_PROVEN_ONCE int weir_listening(struct bpf_sock_addr *ctx, const struct weir_address *address,
+				    __u32 port_and_protocol)
+{
+	struct bpf_sock_tuple tuple = {};
+	struct weir_socket *socket;
+	int workload = WEIR_LISTENER_NAMELESS;
+	__u16 port = bpf_htons(port_and_protocol & 0xffff);
+	struct bpf_sock *sk;
+	__u32 size;
+
+	if (!address)
+		return WEIR_LISTENER_NONE;
+	if (weir_address_is_v4(address)) {
+		size = sizeof(tuple.ipv4);
+		tuple.ipv4.saddr = address->word[3];
+		tuple.ipv4.daddr = address->word[3];
+		tuple.ipv4.dport = port;
+	} else {
+		size = sizeof(tuple.ipv6);
+		__builtin_memcpy(tuple.ipv6.saddr, address, 16);
+		__builtin_memcpy(tuple.ipv6.daddr, address, 16);
+		tuple.ipv6.dport = port;
+	}
+	if (port_and_protocol >> 16 == WEIR_UDP)
+		sk = bpf_sk_lookup_udp(ctx, &tuple, size, BPF_F_CURRENT_NETNS, 0);
+	else
+		sk = bpf_sk_lookup_tcp(ctx, &tuple, size, BPF_F_CURRENT_NETNS, 0);
+	if (!sk)
+		return WEIR_LISTENER_NONE;
+	socket = bpf_sk_storage_get(&sockets, sk, NULL, 0);
+	if (socket)
+		workload = socket->birth_workload;
+	bpf_sk_release(sk);
+	return workload;
 }
 
 /* The storage of a socket, made at need. `birth_cgroup` 0 never is: a socket older than the attach
@@ -651,96 +719,203 @@ WEIR_FUNCTION int weir_record(struct bpf_sock_addr *ctx, struct weir_socket *soc
 	return 0;
 }
 
-/* Is it the address of a workload on another node? Out of line as weir_service_at() is. */
-WEIR_FUNCTION int weir_is_elsewhere(const struct weir_view *view,
-				    const struct weir_address *address)
+/* Is it the address of a workload on another node, or in another network namespace of this one? */
+WEIR_PROVEN_ONCE int weir_is_elsewhere(const struct weir_address *address, __u32 slot, __u64 own)
 {
+	struct weir_view view = {.slot = slot};
+	__u64 other;
 	struct weir_endpoint *endpoint;
 	struct weir_address key;
 	void *table;
 
-	if (!view || !address)
+	if (!address)
 		return 0;
 	key = *address; /* as in weir_resolve() */
-	table = WEIR_TABLE_OF(endpoints, view);
+	table = WEIR_TABLE_OF(endpoints, &view);
 	endpoint = table ? bpf_map_lookup_elem(table, &key) : NULL;
-	return endpoint && (endpoint->flags & WEIR_ENDPOINT_REMOTE);
+	if (!endpoint)
+		return 0;
+	if (endpoint->flags & WEIR_ENDPOINT_REMOTE)
+		return 1;
+	other = weir_other_namespace(&key, own);
+	return other && other != WEIR_SEVERAL_NAMESPACES;
 }
 
-/* Whose is this port here? Out of line as weir_service_at() is. */
-WEIR_FUNCTION struct weir_port *
-weir_owner_here(struct bpf_sock_addr *ctx, const struct weir_view *view, __u8 protocol, __u16 port)
+/* Whom an address and port mean to a socket. */
+struct weir_meaning {
+	__u32 destination;    /* workload */
+	__u32 owner;          /* who owns the port in this network namespace; or 0 */
+	__u16 identity;       /* of the destination */
+	__u16 owner_identity; /* of the owner */
+	__u32 remote;         /* the address is positively none of this node's */
+};
+
+/*
+ * What it means in a network namespace of its own where nobody wrote it down: on loopback who
+ * listens there, and if nobody does the source itself, for then the kernel refuses. At an address of
+ * another namespace of this node it means who owns the port there: seen from a pod, what is loopback
+ * to the node.
+ */
+WEIR_PROVEN_ONCE __u32 weir_whose_apart(struct bpf_sock_addr *ctx,
+					const struct weir_address *address, __u32 slot,
+					__u32 port_and_protocol, __u32 source)
 {
-	return view ? weir_owner_of(ctx, view, protocol, port) : NULL;
+	struct weir_view view = {.slot = slot};
+	struct weir_port_key key = {};
+	struct weir_port *owner;
+	int workload;
+	void *table;
+
+	if (!address)
+		return 0;
+	if (weir_address_is_loopback(address)) {
+		workload = weir_listening(ctx, address, port_and_protocol);
+		return workload > 0 ? workload : source;
+	}
+	key.netns = weir_other_namespace(address, bpf_get_netns_cookie(ctx));
+	if (!key.netns)
+		return 0;
+	key.port = port_and_protocol;
+	key.protocol = port_and_protocol >> 16;
+	table = WEIR_TABLE_OF(ports, &view);
+	owner = table ? bpf_map_lookup_elem(table, &key) : NULL;
+	return owner ? owner->workload : 0;
+}
+
+/*
+ * Fills in `meaning`, in which `destination` is the source; of a backend only who owns the port.
+ * Proven once, and its answer in memory, so that the verifier walks what follows once for all cases.
+ */
+WEIR_PROVEN_ONCE int weir_means(struct bpf_sock_addr *ctx, const struct weir_address *address,
+				__u32 slot_and_flags, __u32 port_and_protocol,
+				struct weir_meaning *meaning)
+{
+	struct weir_finding f = {};
+	struct weir_port *owner;
+	__u32 source, workload;
+	void *table;
+
+	if (!address || !meaning)
+		return 0;
+	weir_look_in(&f.view, slot_and_flags & 1);
+	source = meaning->destination;
+	f.destination = WEIR_HOST;
+	f.identity = WEIR_HOST;
+	owner = weir_owner_of(ctx, &f.view, port_and_protocol >> 16, port_and_protocol);
+	if (owner) {
+		meaning->owner = owner->workload;
+		meaning->owner_identity = owner->identity;
+		f.destination = owner->workload;
+		f.identity = owner->identity;
+	}
+	if (!(slot_and_flags & WEIR_MEANING_DIRECT))
+		return 0;
+	if (!weir_address_is_loopback(address))
+		meaning->remote = weir_resolve(&f, address);
+	if ((slot_and_flags & WEIR_MEANING_APART) &&
+	    (f.destination == WEIR_HOST || f.destination == WEIR_OUTSIDE)) {
+		workload = weir_whose_apart(ctx, address, f.view.slot, port_and_protocol, source);
+		table = workload ? WEIR_TABLE_OF(workloads, &f.view) : NULL;
+		if (workload) {
+			f.destination = workload;
+			f.identity = table ? weir_identity_of(table, workload) : WEIR_UNKNOWN;
+		}
+	}
+	meaning->destination = f.destination;
+	meaning->identity = f.identity;
+	return 0;
 }
 
 /* Judges the destination, and whoever owns the port on this node if the address may mean it. */
 WEIR_FUNCTION int weir_may_reach(struct bpf_sock_addr *ctx, struct weir_finding *f,
 				 const struct weir_request *request, int direct)
 {
+	struct weir_meaning meaning = {};
 	const struct weir_address *address;
-	struct weir_port *owner;
-	__u32 owner_workload = 0, destination;
-	__u16 owner_identity = 0;
-	int remote = 0;
+	__u32 flags;
 
 	if (!f || !request)
 		return 0;
 	address = direct ? &request->address : &request->steered;
-	owner = weir_owner_here(ctx, &f->view, request->protocol, f->port);
-	if (owner) {
-		owner_workload = owner->workload;
-		owner_identity = owner->identity;
-	}
+	flags = (f->view.slot & 1) | f->apart;
+	if (direct)
+		flags |= WEIR_MEANING_DIRECT;
+	meaning.destination = f->source;
+	weir_means(ctx, address, flags, f->port | (__u32)request->protocol << 16, &meaning);
 	if (direct) {
-		if (weir_address_is_loopback(address)) {
-			f->destination = owner ? owner_workload : WEIR_HOST;
-			f->identity = owner ? owner_identity : WEIR_HOST;
-		} else {
-			remote = weir_resolve(f, address);
-		}
+		f->destination = meaning.destination;
+		f->identity = meaning.identity;
 	}
-	destination = f->destination;
-	if (!weir_may(ctx, f, request, destination, f->identity))
+	if (!weir_may(ctx, f, request, f->destination, f->identity))
 		return 0;
-	if (remote || !owner_workload || owner_workload == destination ||
-	    owner_workload == f->source)
+	if (meaning.remote || !meaning.owner || meaning.owner == f->destination ||
+	    meaning.owner == f->source)
 		return 1;
-	f->owner = owner_workload;
+	f->owner = meaning.owner;
 	/* A backend's address was written as that workload's; only one known to be elsewhere cannot
 	 * reach the owner of the port here. */
-	if (!direct && !weir_address_is_loopback(address)) {
-		if (weir_is_elsewhere(&f->view, address))
-			return 1;
-	}
-	return weir_may(ctx, f, request, owner_workload, owner_identity);
+	if (!weir_address_is_loopback(address) &&
+	    weir_is_elsewhere(address, f->view.slot, bpf_get_netns_cookie(ctx)))
+		return 1;
+	return weir_may(ctx, f, request, meaning.owner, meaning.owner_identity);
 }
 
-/* Whether nobody listens at the proxy's port, in the namespace of who asks. */
-WEIR_PROVEN_ONCE int weir_proxy_gone(struct bpf_sock_addr *ctx, __u16 port, __u8 v4)
-{
-	struct bpf_sock_tuple tuple = {};
-	struct bpf_sock *sk;
-	__u32 size;
-	int gone = 1;
+enum weir_proxy {
+	WEIR_PROXY_GONE,    /* nobody listens */
+	WEIR_PROXY_LISTENS, /* or somebody of whom it is not known, from before the attach */
+	WEIR_PROXY_USURPED, /* somebody else would answer in its place */
+};
 
-	if (v4) {
-		size = sizeof(tuple.ipv4);
-		tuple.ipv4.saddr = WEIR_V4_LOOPBACK;
-		tuple.ipv4.daddr = WEIR_V4_LOOPBACK;
-		tuple.ipv4.dport = bpf_htons(port);
-	} else {
-		size = sizeof(tuple.ipv6);
-		tuple.ipv6.saddr[3] = bpf_htonl(1);
-		tuple.ipv6.daddr[3] = bpf_htonl(1);
-		tuple.ipv6.dport = bpf_htons(port);
+/* Who listens at the proxy's port, in the namespace of who asks: enum weir_proxy. */
+WEIR_PROVEN_ONCE int weir_proxy_here(struct bpf_sock_addr *ctx, __u16 port, __u8 v4)
+{
+	struct weir_address loopback = {};
+	int listener;
+
+	if (v4)
+		weir_address_from_v4(&loopback, WEIR_V4_LOOPBACK);
+	else
+		loopback.word[3] = bpf_htonl(1);
+	listener = weir_listening(ctx, &loopback, port | WEIR_TCP << 16);
+	if (listener == WEIR_LISTENER_NONE)
+		return WEIR_PROXY_GONE;
+	return listener == WEIR_PROXY || listener == WEIR_LISTENER_NAMELESS ? WEIR_PROXY_LISTENS
+									    : WEIR_PROXY_USURPED;
+}
+
+/* Its answer is a number of which the verifier knows nothing, so it walks what follows once. */
+WEIR_PROVEN_ONCE int weir_here_apart(struct bpf_sock_addr *ctx,
+				     const struct weir_generation *generation)
+{
+	return generation && weir_is_apart(generation, bpf_get_netns_cookie(ctx))
+		       ? WEIR_MEANING_APART
+		       : 0;
+}
+
+/*
+ * Sets the address by which a backend is reached. False: there is no way to it, or no backend. The
+ * socket may know no other family than the one the application speaks. Loopback is in a namespace
+ * of its own not the node's; what listens there on the node is reached by the node's address.
+ */
+WEIR_PROVEN_ONCE int weir_lead_to(const struct weir_backend *backend,
+				  const struct weir_generation *generation,
+				  struct weir_request *request, __u32 apart)
+{
+	_Bool v4;
+
+	if (!backend || !generation || !request)
+		return 0;
+	request->steered = backend->address;
+	request->steered_port = backend->port;
+	v4 = weir_address_is_v4(&backend->address);
+	if (v4 ? request->hook == WEIR_HOOK_SENDMSG && !request->v4 : request->v4)
+		return 0;
+	if (apart && weir_address_is_loopback(&backend->address)) {
+		request->steered = v4 ? generation->node4 : generation->node6;
+		if (request->steered.word[3] == 0)
+			return 0;
 	}
-	sk = bpf_sk_lookup_tcp(ctx, &tuple, size, BPF_F_CURRENT_NETNS, 0);
-	if (sk) {
-		gone = sk->state != WEIR_STATE_LISTEN;
-		bpf_sk_release(sk);
-	}
-	return gone;
+	return 1;
 }
 
 WEIR_PROVEN_ONCE int weir_decide(struct bpf_sock_addr *ctx, struct weir_request *request)
@@ -751,6 +926,7 @@ WEIR_PROVEN_ONCE int weir_decide(struct bpf_sock_addr *ctx, struct weir_request 
 	struct weir_backend *backend;
 	struct weir_socket *socket;
 	struct bpf_sock *sk = ctx->sk;
+	__u8 reason;
 	void *table;
 
 	if (!request)
@@ -779,6 +955,7 @@ WEIR_PROVEN_ONCE int weir_decide(struct bpf_sock_addr *ctx, struct weir_request 
 		return WEIR_WAY_REFUSED;
 	}
 	f.source_identity = weir_identity_of(table, f.source);
+	f.apart = weir_here_apart(ctx, generation);
 
 	socket = weir_socket_of(ctx, sk, f.source);
 	if (socket && !weir_birth_allows(table, socket, bpf_get_current_cgroup_id(), f.source)) {
@@ -803,8 +980,8 @@ WEIR_PROVEN_ONCE int weir_decide(struct bpf_sock_addr *ctx, struct weir_request 
 			return WEIR_WAY_REFUSED;
 	} else if ((service->flags & WEIR_SERVICE_PROXY) &&
 		   !((service->flags & WEIR_SERVICE_BYPASS) &&
-		     weir_proxy_gone(ctx, generation->proxy_port,
-				     weir_address_is_v4(&request->address)))) {
+		     weir_proxy_here(ctx, generation->proxy_port,
+				     weir_address_is_v4(&request->address)) == WEIR_PROXY_GONE)) {
 		f.destination = service->workload;
 		f.identity = service->identity;
 		if (f.governed && !weir_may(ctx, &f, request, f.destination, f.identity))
@@ -814,10 +991,7 @@ WEIR_PROVEN_ONCE int weir_decide(struct bpf_sock_addr *ctx, struct weir_request 
 	} else {
 		f.destination = service->workload;
 		backend = weir_choose(ctx, &f, service, request);
-		/* The socket may know no other family than the one the application speaks. */
-		if (!backend || (request->v4 && !weir_address_is_v4(&backend->address)) ||
-		    (request->hook == WEIR_HOOK_SENDMSG && !request->v4 &&
-		     weir_address_is_v4(&backend->address))) {
+		if (!weir_lead_to(backend, generation, request, f.apart) || !backend) {
 			weir_refuse(&f, request, 0, WEIR_REASON_NO_BACKEND);
 			return WEIR_WAY_REFUSED;
 		}
@@ -826,8 +1000,6 @@ WEIR_PROVEN_ONCE int weir_decide(struct bpf_sock_addr *ctx, struct weir_request 
 		f.port = backend->port;
 		f.steered = 1;
 		f.ejects = service->ejection_failures && request->protocol == WEIR_TCP;
-		request->steered = backend->address;
-		request->steered_port = backend->port;
 		WEIR_LOOK_AGAIN(&f.view);
 		if (f.governed && !weir_may_reach(ctx, &f, request, 0))
 			return WEIR_WAY_REFUSED;
@@ -841,8 +1013,16 @@ WEIR_PROVEN_ONCE int weir_decide(struct bpf_sock_addr *ctx, struct weir_request 
 	if (f.inspect) {
 		/* Without a port to lead to, or without room to say where it wanted to go, there is
 		 * no way to the proxy; and past it there must be none. */
-		if (generation->proxy_port == 0 || request->protocol != WEIR_TCP || !socket) {
-			weir_refuse(&f, request, 0, WEIR_REASON_NO_BACKEND);
+		reason = 0;
+		if (generation->proxy_port == 0 || request->protocol != WEIR_TCP || !socket)
+			reason = WEIR_REASON_NO_BACKEND;
+		/* Whoever else listens there would answer in the proxy's place. */
+		else if (weir_proxy_here(ctx, generation->proxy_port,
+					 weir_address_is_v4(&request->address)) !=
+			 WEIR_PROXY_LISTENS)
+			reason = WEIR_REASON_NO_PROXY;
+		if (reason) {
+			weir_refuse(&f, request, 0, reason);
 			return WEIR_WAY_REFUSED;
 		}
 		weir_proxy_address(&request->steered, &request->address);
@@ -858,7 +1038,8 @@ WEIR_PROVEN_ONCE int weir_decide(struct bpf_sock_addr *ctx, struct weir_request 
 	    !weir_within_limits(&f, request, service))
 		return WEIR_WAY_REFUSED;
 	if (request->protocol == WEIR_TCP && !f.inspect)
-		f.near = weir_is_near(&f.view, f.steered ? &request->steered : &request->address);
+		f.near = weir_is_near(f.steered ? &request->steered : &request->address,
+				      f.view.slot, bpf_get_netns_cookie(ctx), f.apart);
 	weir_record(ctx, socket, &f, request);
 	if (f.governed && !f.reply && request->hook == WEIR_HOOK_SENDMSG &&
 	    request->protocol == WEIR_UDP)

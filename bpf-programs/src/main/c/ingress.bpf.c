@@ -254,6 +254,25 @@ WEIR_FUNCTION int weir_had_leave(struct __sk_buff *ctx, struct weir_finding *f,
 	return leave;
 }
 
+/* Whether who sent a datagram left word of it; then that is the source. */
+WEIR_FUNCTION int weir_word_of(struct weir_finding *f, const struct weir_arrival *a)
+{
+	struct weir_datagram_key key = {};
+	struct weir_datagram *word;
+
+	if (!f || !a)
+		return 0;
+	key.client = a->peer;
+	key.server = a->local;
+	key.client_port = a->peer_port;
+	key.server_port = a->port;
+	word = bpf_map_lookup_elem(&datagrams, &key);
+	if (!word || bpf_ktime_get_ns() - word->sent > WEIR_REPLY_NS)
+		return 0;
+	f->source = word->source;
+	return 1;
+}
+
 /* Whose packet it is that did not come by lo: that of who left a record when it went, in whatever
  * namespace of this node, which is true; else who the address says, which is false. */
 WEIR_FUNCTION int weir_from_elsewhere(struct weir_finding *f, const struct weir_arrival *a)
@@ -274,6 +293,8 @@ WEIR_FUNCTION int weir_from_elsewhere(struct weir_finding *f, const struct weir_
 			return 1;
 		}
 	}
+	if (a->protocol == WEIR_UDP && weir_word_of(f, a))
+		return 1;
 	weir_resolve_source(f, &a->peer);
 	return 0;
 }

@@ -119,6 +119,12 @@ WEIR_FUNCTION int weir_whose(struct weir_finding *f, struct weir_open *open,
 	if (!weir_address_is_loopback(address))
 		return weir_resolve(f, address);
 	owner = weir_owner_at(&f->view, &open->out, f->port);
+	if (!owner && f->view.generation && weir_is_apart(f->view.generation, open->out.netns)) {
+		/* Loopback of a pod: both ends are its own, if nobody wrote down otherwise. */
+		f->destination = f->source;
+		f->identity = f->source_identity;
+		return 0;
+	}
 	f->destination = owner ? owner->workload : WEIR_HOST;
 	f->identity = owner ? owner->identity : WEIR_HOST;
 	return 0;
@@ -186,6 +192,7 @@ WEIR_FUNCTION int weir_may_stay(struct weir_finding *f, struct weir_open *open)
 {
 	struct weir_endpoint *endpoint;
 	struct weir_port *owner;
+	__u64 other;
 	void *table;
 	int remote;
 
@@ -204,7 +211,9 @@ WEIR_FUNCTION int weir_may_stay(struct weir_finding *f, struct weir_open *open)
 
 		table = WEIR_TABLE_OF(endpoints, &f->view);
 		endpoint = table ? bpf_map_lookup_elem(table, &key) : NULL;
-		if (endpoint && endpoint->flags & WEIR_ENDPOINT_REMOTE)
+		other = endpoint ? weir_other_namespace(&key, open->out.netns) : 0;
+		if (endpoint && (endpoint->flags & WEIR_ENDPOINT_REMOTE ||
+				 (other && other != WEIR_SEVERAL_NAMESPACES)))
 			return 1;
 	}
 	return weir_still(f, open, owner->workload, owner->identity);

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
 /*
- * How often: each UDP packet of this node, where a plan limits packets. Nothing else runs per
- * packet, and this is attached only while such a limit is in force: sendmsg is not asked for a
- * connected socket, nor in how many packets the kernel sends what it was given (UDP_SEGMENT).
+ * How often, and from whom: each UDP packet of this node, where a plan limits packets, or where
+ * workloads have addresses of their own. Nothing else runs per packet, and this is attached only
+ * while one of these is so: sendmsg is not asked for a connected socket, nor in how many packets the
+ * kernel sends what it was given (UDP_SEGMENT), and when it is asked the packet has no sender's
+ * address yet.
  *
  * Whom a packet is for is read from the packet, never from what the socket was last used for:
  * threads share sockets.
@@ -14,34 +16,67 @@
 
 /* Where a packet goes. */
 struct weir_departure {
+	struct weir_address from;
 	struct weir_address to;
+	__u16 from_port;
 	__u16 port;
 };
 
 /* True: it could be read. */
 WEIR_PROVEN_ONCE int weir_read_departure(struct __sk_buff *ctx, struct weir_departure *d)
 {
-	__u32 words[4], at;
-	__u16 port;
+	__u32 words[8], at;
+	__u16 ports[2];
 	__u8 v4;
 
 	if (!d)
 		return 0;
 	v4 = ctx->protocol == bpf_htons(ETH_P_IP);
 	if (v4) {
-		if (bpf_skb_load_bytes(ctx, 16, words, 4))
+		if (bpf_skb_load_bytes(ctx, 12, words, 8))
 			return 0;
-		weir_address_from_v4(&d->to, words[0]);
+		weir_address_from_v4(&d->from, words[0]);
+		weir_address_from_v4(&d->to, words[1]);
 	} else {
-		if (bpf_skb_load_bytes(ctx, 24, words, 16))
+		if (bpf_skb_load_bytes(ctx, 8, words, 32))
 			return 0;
-		weir_address_from_v6(&d->to, words[0], words[1], words[2], words[3]);
+		weir_address_from_v6(&d->from, words[0], words[1], words[2], words[3]);
+		weir_address_from_v6(&d->to, words[4], words[5], words[6], words[7]);
 	}
 	at = weir_transport(ctx, v4, IPPROTO_UDP);
-	if (!at || bpf_skb_load_bytes(ctx, at + 2, &port, 2))
+	if (!at || bpf_skb_load_bytes(ctx, at, ports, 4))
 		return 0;
-	d->port = bpf_ntohs(port);
+	d->from_port = bpf_ntohs(ports[0]);
+	d->port = bpf_ntohs(ports[1]);
 	return 1;
+}
+
+#define WEIR_NOTE_AGAIN_NS 1000000000ULL
+
+/* Leaves word of who sent a packet, if it goes to another network namespace of this node. */
+WEIR_PROVEN_ONCE int weir_leave_word(const struct weir_departure *d, __u32 slot, __u64 netns,
+				     __u32 source)
+{
+	struct weir_view view = {.slot = slot};
+	struct weir_datagram_key key = {};
+	struct weir_datagram word = {}, *before;
+
+	if (!d)
+		return 0;
+	weir_look_in(&view, slot & 1);
+	if (!netns || !view.generation ||
+	    !weir_is_near(&d->to, slot, netns, weir_is_apart(view.generation, netns)))
+		return 0;
+	key.client = d->from;
+	key.server = d->to;
+	key.client_port = d->from_port;
+	key.server_port = d->port;
+	word.sent = bpf_ktime_get_ns();
+	word.source = source;
+	before = bpf_map_lookup_elem(&datagrams, &key);
+	if (!before || before->source != source || word.sent - before->sent > WEIR_NOTE_AGAIN_NS)
+		bpf_map_update_elem(&datagrams, &key, &word, BPF_ANY);
+	return 0;
 }
 
 /* The workload that has an address, or the port on this node; 0: none is known. */
@@ -150,13 +185,15 @@ int weir_packet(struct __sk_buff *ctx)
 	f.source = socket && (socket->flags & WEIR_SOCKET_JUDGED)
 			   ? socket->source
 			   : weir_workload_of_socket(sk, f.view.slot);
+	/* Behind more extension headers than anybody sends: whom it is for must be known. */
+	if (!weir_read_departure(ctx, &d))
+		return f.source == WEIR_HOST &&
+		       !(f.view.generation->flags & WEIR_GENERATION_HOST_GOVERNED);
+	weir_leave_word(&d, f.view.slot, socket ? socket->netns : 0, f.source);
 	if (f.source == WEIR_HOST && !(f.view.generation->flags & WEIR_GENERATION_HOST_GOVERNED))
 		return 1;
 	if (packets == 0)
 		packets = 1;
-	/* Behind more extension headers than anybody sends: whom it is for must be known. */
-	if (!weir_read_departure(ctx, &d))
-		return 0;
 	a.cgroup = bpf_sk_cgroup_id(sk);
 	a.peer = d.to;
 	a.port = d.port;

@@ -132,9 +132,17 @@ WEIR_INLINE int weir_may_bind(struct bpf_sock_addr *ctx)
 	}
 	port.netns = bpf_get_netns_cookie(ctx);
 	owner = bpf_map_lookup_elem(table, &port);
-	if (!owner || owner->workload == workload)
+	if (owner)
+		key.destination = owner->workload;
+	/* Wherever a connection may be led to the proxy, nobody else may wait for it. */
+	else if ((view.generation->flags & WEIR_GENERATION_PROXY) && port.protocol == WEIR_TCP &&
+		 port.port == view.generation->proxy_port &&
+		 weir_is_apart(view.generation, port.netns))
+		key.destination = WEIR_PROXY;
+	else
 		return 1;
-	key.destination = owner->workload;
+	if (key.destination == workload)
+		return 1;
 	key.reason = WEIR_REASON_PORT_OWNED;
 	return weir_refuse_socket(&view, &key, WEIR_HOOK_BIND, -EACCES);
 }
@@ -293,7 +301,7 @@ WEIR_PROVEN_ONCE __u64 weir_counts_as(const struct weir_address *peer, __u32 rec
 
 /*
  * A workload has accepted a connection that came by a wire. Whoever is on this node left a record of
- * it, and has counted it as its own; of any other it is counted here, or nowhere.
+ * it, which ends here, and has counted it as its own; of any other it is counted here, or nowhere.
  */
 WEIR_FUNCTION int weir_came(struct bpf_sock_ops *ctx, struct weir_handover_key *ends)
 {
@@ -308,6 +316,10 @@ WEIR_FUNCTION int weir_came(struct bpf_sock_ops *ctx, struct weir_handover_key *
 
 	if (!sk || !ends)
 		return 0;
+	/* The SYN was judged by it, and there is no other: the record is of no more use. */
+	ends->netns = 0;
+	if (!bpf_map_delete_elem(&handovers, ends))
+		return 0;
 	tcp = bpf_skc_to_tcp_sock(sk);
 	if (!tcp || weir_came_by_lo((struct sock *)tcp))
 		return 0;
@@ -318,9 +330,6 @@ WEIR_FUNCTION int weir_came(struct bpf_sock_ops *ctx, struct weir_handover_key *
 	receiver = weir_lives((__u64)cgroup, view.slot, view.generation->root);
 	if (receiver < WEIR_FIRST_WORKLOAD &&
 	    !(receiver == WEIR_HOST && (view.generation->flags & WEIR_GENERATION_HOST_GOVERNED)))
-		return 0;
-	ends->netns = 0;
-	if (bpf_map_lookup_elem(&handovers, ends))
 		return 0;
 	socket = bpf_sk_storage_get(&sockets, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
 	if (!socket) {

@@ -130,6 +130,15 @@ struct {
 	__type(value, struct weir_reply);
 } reply_peers SEC(".maps");
 
+/* Written where a datagram leaves for another network namespace of this node, read where it comes
+ * in. Miss, also because the entry was evicted: it is judged by its address, as one from outside. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1024); /* * */
+	__type(key, struct weir_datagram_key);
+	__type(value, struct weir_datagram);
+} datagrams SEC(".maps");
+
 /* Written by sock_ops when a connect to a backend of a service that ejects ends, read by connect.
  * Miss: not ejected. Full: the least recently used entry goes, and that backend is tried again. */
 struct {
@@ -159,14 +168,16 @@ struct {
 	__type(value, struct weir_limit_state);
 } limit_states SEC(".maps");
 
-/* Addresses of all network namespaces of this node, written by the loader before a walk over the
- * open connections, read by it. Miss: an address elsewhere. */
+/* Addresses of all network namespaces of this node -> cookie of the namespace; the node's own, if that
+ * has it; else, of several, WEIR_SEVERAL_NAMESPACES. Written by the loader before a walk over the open connections, and by the agent from time to time;
+ * read by that walk, and by connect in namespaces that are not the node's own. Miss: an address
+ * elsewhere. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, WEIR_ROOM(4096));
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, struct weir_address);
-	__type(value, __u32);
+	__type(value, __u64);
 } addresses SEC(".maps");
 
 /* -- telemetry: written by the programs, read by the agent ------------------ */

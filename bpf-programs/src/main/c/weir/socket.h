@@ -64,6 +64,27 @@ WEIR_INLINE __u8 weir_protocol_of(__u32 ip_protocol)
 	}
 }
 
+/* Whether this is another network namespace than the node's own: a pod's, where loopback and the
+ * ports are the pod's. */
+WEIR_INLINE _Bool weir_is_apart(const struct weir_generation *generation, __u64 netns)
+{
+	return generation->netns != 0 && netns != generation->netns;
+}
+
+/* Whether an address is known for one of another network namespace of this node: its cookie, or 0.
+ * One of several may be this one's as well: where that matters, it is not known. */
+WEIR_PROVEN_ONCE __u64 weir_other_namespace(const struct weir_address *address, __u64 own)
+{
+	struct weir_address key;
+	__u64 *netns;
+
+	if (!address)
+		return 0;
+	key = *address; /* 6.1 takes no key from an argument's memory */
+	netns = bpf_map_lookup_elem(&addresses, &key);
+	return netns && *netns != own ? *netns : 0;
+}
+
 /* The rule's stable number, for counters and events. */
 WEIR_INLINE __u32 weir_stable_rule(const struct weir_view *view, __u32 rule)
 {

@@ -75,6 +75,7 @@ enum weir_reason {
 	WEIR_REASON_NO_GENERATION, /* no generation is readable: fail closed */
 	WEIR_REASON_PROTOCOL,      /* a protocol that cannot be governed */
 	WEIR_REASON_RATE_LIMIT,    /* allowed, but more than a TrafficPolicy lets through */
+	WEIR_REASON_NO_PROXY,      /* no proxy listens in this network namespace */
 	WEIR_REASON_MAX,
 };
 
@@ -88,6 +89,7 @@ enum weir_generation_flags {
 	WEIR_GENERATION_LIMITS = 1 << 6,        /* `limits` names workloads */
 	WEIR_GENERATION_ICMP_ALLOW = 1 << 7,    /* Mesh: whoever wants may ping */
 	WEIR_GENERATION_ICMP_REFUSE = 1 << 8,   /* Mesh: nobody may */
+	WEIR_GENERATION_PROXY = 1 << 9,         /* something leads to the proxy */
 };
 
 enum weir_identity_flags {
@@ -183,6 +185,10 @@ struct weir_generation {
 	__u32 pad;
 	__u16 proxy_port; /* outbound capture, on 127.0.0.1 and ::1 */
 	__u16 mesh_rule;  /* names Mesh where a verdict has no other rule */
+	/* How other namespaces reach what listens in the node's own; all zero: by no address. */
+	struct weir_address node4;
+	struct weir_address node6;
+	__u64 netns; /* cookie of the node's own network namespace; 0: there is but one */
 	WEIR_GROWN(generation_grown)
 };
 
@@ -291,6 +297,10 @@ struct weir_port {
 	__u16 identity;
 	__u16 pad;
 };
+
+/* `addresses`: in place of a cookie, where several namespaces have the address and the node's own is
+ * none of them. */
+#define WEIR_SEVERAL_NAMESPACES ~0ULL
 
 /* `port_classes`: port p is class[p % 32] of chunk p / 32: the lowest port that no rule tells apart from p. */
 struct weir_port_classes {
@@ -517,6 +527,21 @@ struct weir_reply {
 	__u16 sent_port;
 	__u16 original_port; /* 0: the peer stands for itself */
 	__u8 pad[2];
+};
+
+/* `datagrams`: who sent a datagram that leaves its network namespace for another of this node. Its
+ * receiver has no other way to tell. */
+struct weir_datagram_key {
+	struct weir_address client;
+	struct weir_address server;
+	__u16 client_port;
+	__u16 server_port;
+};
+
+struct weir_datagram {
+	__u64 sent;   /* CLOCK_MONOTONIC ns of one of the latest, no more than a second old */
+	__u32 source; /* workload */
+	__u32 pad;
 };
 
 /* `counters`: per-CPU, index enum weir_counter. */

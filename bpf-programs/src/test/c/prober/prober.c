@@ -50,6 +50,8 @@ static const char HELP[] =
 	"      --origin           the line is what WEIR_SO_ORIGIN says, as JSON\n"
 	"      --echo             no line: sends back what comes\n"
 	"      --also ADDR        the same port on a second address\n"
+	"  adopt PATH           as listen, but the sockets come in at this Unix socket (SCM_RIGHTS); prints\n"
+	"                       {\"adopted\":PORT,\"v6\"} for each\n"
 	"      --backlog N        (default 4096)\n"
 	"  udp-echo ADDR PORT   UDP. Answers each datagram (recvfrom, sendto) with --reply, or as it came,\n"
 	"                       and prints {\"from\",\"reply\"}.\n"
@@ -652,6 +654,46 @@ static int command_listen(void)
 		failed("pthread_create");
 	accept_loop(&first);
 	return 0;
+}
+
+/* One descriptor comes with each connection (SCM_RIGHTS). */
+static int command_adopt(void)
+{
+	struct sockaddr_un a = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (o.positionals != 1 || strlen(o.positional[0]) >= sizeof(a.sun_path))
+		usage("adopt wants PATH");
+	memcpy(a.sun_path, o.positional[0], strlen(o.positional[0]));
+	if (bind(fd, (struct sockaddr *)&a, sizeof(a)) || listen(fd, 64))
+		failed("bind");
+	printf("{\"listening\":0,\"pid\":%d}\n", getpid());
+	for (;;) {
+		char byte, control[CMSG_SPACE(sizeof(int))];
+		struct iovec vector = {.iov_base = &byte, .iov_len = 1};
+		struct msghdr message = {.msg_iov = &vector,
+					 .msg_iovlen = 1,
+					 .msg_control = control,
+					 .msg_controllen = sizeof(control)};
+		int from = accept(fd, NULL, NULL);
+		struct serving *s = calloc(1, sizeof(*s));
+		union address bound;
+		socklen_t size = sizeof(bound);
+		pthread_t thread;
+
+		if (from < 0 || !s || recvmsg(from, &message, 0) != 1 || !CMSG_FIRSTHDR(&message))
+			failed("recvmsg");
+		memcpy(&s->fd, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof(int));
+		close(from);
+		fcntl(s->fd, F_SETFL, 0); /* accept() is to wait */
+		if (getsockname(s->fd, &bound.sa, &size))
+			failed("getsockname");
+		s->family = bound.sa.sa_family;
+		printf("{\"adopted\":%u,\"v6\":%s}\n", ntohs(bound.in.sin_port),
+		       s->family == AF_INET6 ? "true" : "false");
+		if (pthread_create(&thread, NULL, accept_loop, s))
+			failed("pthread_create");
+	}
 }
 
 static void join_group(int fd)
@@ -1416,16 +1458,27 @@ int main(int argc, char **argv)
 		const char *name;
 		int (*run)(void);
 	} commands[] = {
-		{"listen", command_listen},   {"udp-echo", command_udp_echo},
-		{"connect", command_connect}, {"sendto", command_sendto},
-		{"race", command_race},       {"bench", command_bench},
-		{"bind", command_bind},       {"raw", command_raw},
-		{"mptcp", command_mptcp},     {"sctp", command_sctp},
-		{"udplite", command_udplite}, {"ping", command_ping},
-		{"sleep", command_sleep},     {"way", command_way},
-		{"packet", command_packet},   {"listen-unbound", command_listen_unbound},
-		{"unix", command_unix},       {"echo", command_echo},
-		{"dccp", command_dccp},       {"ping-echo", command_ping_echo},
+		{"listen", command_listen},
+		{"udp-echo", command_udp_echo},
+		{"connect", command_connect},
+		{"sendto", command_sendto},
+		{"race", command_race},
+		{"bench", command_bench},
+		{"bind", command_bind},
+		{"raw", command_raw},
+		{"mptcp", command_mptcp},
+		{"sctp", command_sctp},
+		{"udplite", command_udplite},
+		{"ping", command_ping},
+		{"sleep", command_sleep},
+		{"adopt", command_adopt},
+		{"way", command_way},
+		{"packet", command_packet},
+		{"listen-unbound", command_listen_unbound},
+		{"unix", command_unix},
+		{"echo", command_echo},
+		{"dccp", command_dccp},
+		{"ping-echo", command_ping_echo},
 	};
 
 	parse(argc, argv);

@@ -36,6 +36,7 @@ import java.util.concurrent.TimeoutException;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.function.Function;
 import java.util.function.LongSupplier;
+import java.util.stream.Collectors;
 
 /** All of the proxy but its process: event loops, listeners, the generation in force. */
 public final class Proxy implements Commands, AutoCloseable {
@@ -196,7 +197,9 @@ public final class Proxy implements Commands, AutoCloseable {
       json.append(comma).append('"').append(bind).append('"');
       comma = ",";
     }
-    json.append("],\"connections\":")
+    json.append("],\"namespaces\":")
+        .append(namespaces())
+        .append(",\"connections\":")
         .append(states.stream().mapToLong(LoopState::connections).sum())
         .append(",\"pools\":[");
     comma = "";
@@ -239,12 +242,43 @@ public final class Proxy implements Commands, AutoCloseable {
   }
 
   @Override
+  public String namespaces(Set<Long> cookies) {
+    listeners.retain(cookies, outboundBinds());
+    return "{\"listening\":" + namespaces() + "}";
+  }
+
+  private String namespaces() {
+    return listeners.namespaces().stream()
+        .map(Long::toUnsignedString)
+        .sorted()
+        .collect(Collectors.joining(",", "[", "]"));
+  }
+
+  @Override
+  public void adopt(int descriptor) {
+    listeners.adopt(descriptor, draining.get() ? Set.of() : outboundBinds());
+  }
+
+  /** Loopback alone: what listens in a pod is for what the kernel leads there. */
+  private Set<BindAddress> outboundBinds() {
+    return current
+        .find()
+        .map(
+            generation ->
+                generation.binds().stream()
+                    .filter(generation::isOutbound)
+                    .collect(Collectors.toSet()))
+        .orElse(Set.of());
+  }
+
+  @Override
   public void drain(long millis) {
     if (!draining.compareAndSet(false, true)) {
       return;
     }
     log.info("draining, for at most " + millis + " ms");
     listeners.retain(Set.of());
+    listeners.retain(Set.of(), Set.of());
     long deadline = System.nanoTime() + TimeUnit.MILLISECONDS.toNanos(Math.max(0, millis));
     lookIfDrained(deadline);
   }
@@ -285,6 +319,7 @@ public final class Proxy implements Commands, AutoCloseable {
   @Override
   public void close() {
     listeners.retain(Set.of());
+    listeners.retain(Set.of(), Set.of());
     group.shutdownGracefully(0, 2, TimeUnit.SECONDS).awaitUninterruptibly();
   }
 }

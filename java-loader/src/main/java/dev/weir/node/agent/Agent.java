@@ -9,6 +9,7 @@ import dev.weir.node.kernel.Drift;
 import dev.weir.node.kernel.Event;
 import dev.weir.node.kernel.KernelNode;
 import dev.weir.node.kernel.NodeException;
+import dev.weir.node.kernel.Reason;
 import dev.weir.node.telemetry.Exposition;
 import dev.weir.node.telemetry.Names;
 import dev.weir.node.telemetry.RefusalLog;
@@ -38,6 +39,7 @@ import java.util.concurrent.Executors;
 import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicLong;
 import org.jspecify.annotations.Nullable;
 
@@ -58,6 +60,7 @@ public final class Agent implements AutoCloseable {
 
   private static final Duration EXPIRY_POLL = Duration.ofMillis(200);
   private static final Duration WRITING_POLL = Duration.ofMillis(50);
+  private static final Duration NAMESPACES_POLL = Duration.ofSeconds(2);
 
   /** After a change, what it was compiled from is garbage; it is let go of when nothing follows. */
   private static final Duration SETTLED = Duration.ofSeconds(3);
@@ -70,6 +73,8 @@ public final class Agent implements AutoCloseable {
       Executors.newSingleThreadScheduledExecutor(Thread.ofPlatform().name("weir-mesh").factory());
   private final ProxySupervisor proxy;
   private final ScrapeServer scrape;
+  private final NamespaceListeners listeners;
+  private final AtomicBoolean looking = new AtomicBoolean();
   private final Optional<FlowRecorder> flows;
   private final RefusalLog refusals = new RefusalLog(System::nanoTime);
   private final CountDownLatch ended = new CountDownLatch(1);
@@ -99,6 +104,7 @@ public final class Agent implements AutoCloseable {
     directory = settings.directory();
     node = KernelNode.open(settings.places());
     proxy = new ProxySupervisor(settings.places().runDir(), settings.proxy(), mesh, log);
+    listeners = new NamespaceListeners(node, settings.proxy().java(), proxy.socket(), log);
     flows =
         Optional.of(settings.telemetry())
             .filter(telemetry -> telemetry.flowLogBytes() > 0)
@@ -150,6 +156,36 @@ public final class Agent implements AutoCloseable {
     notifyManager();
     settle();
     later(settings.auditInterval(), this::audit);
+    later(Duration.ZERO, this::lookAround);
+  }
+
+  /**
+   * Pods come and go without any file changing: which addresses are whose, and where the proxy has
+   * to listen.
+   */
+  private void lookAround() {
+    try {
+      if (inForce.isPresent() && !isDown) {
+        node.followNamespaces().forEach(log::warn);
+        listen();
+      }
+    } finally {
+      later(NAMESPACES_POLL, this::lookAround);
+    }
+  }
+
+  /** Somebody is refused because the proxy does not listen where he is: no need to wait then. */
+  private void listenSoon() {
+    if (looking.compareAndSet(false, true)) {
+      later(Duration.ZERO, this::listen);
+    }
+  }
+
+  private void listen() {
+    looking.set(false);
+    inForce
+        .filter(current -> current.plan().proxy().needed() && proxy.ready())
+        .ifPresent(current -> listeners.look(current.plan()));
   }
 
   /**
@@ -515,7 +551,7 @@ public final class Agent implements AutoCloseable {
             });
         yield new ControlServer.Reply(Frame.of(FrameType.OK), ended::countDown);
       }
-      case UPDATE, DRAIN, OK, ERROR, JSON, TEXT ->
+      case UPDATE, DRAIN, NAMESPACES, OK, ERROR, JSON, TEXT ->
           new ControlServer.Reply(
               Frame.of(FrameType.ERROR, "the agent does not answer " + request.type()));
     };
@@ -686,6 +722,9 @@ public final class Agent implements AutoCloseable {
   /** An event that cannot be told must not end the telling of all others. */
   private void event(Event event) {
     flows.ifPresent(log -> log.event(event));
+    if (event.reason() == Reason.NO_PROXY) {
+      listenSoon();
+    }
     try {
       names
           .flatMap(known -> refusals.line(event, known))

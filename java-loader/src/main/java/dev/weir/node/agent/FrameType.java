@@ -14,6 +14,8 @@ public enum FrameType {
   METRICS(3),
   /** Finish what is in flight and end. */
   DRAIN(4),
+  /** Workloads live in these other network namespaces: where does the proxy listen? */
+  NAMESPACES(5),
   /** Compile a directory and put it in force. */
   APPLY(16),
   /** Keep the generation in force for good. */

@@ -382,6 +382,11 @@ final class ProxySupervisor {
     return proxy == null ? Optional.empty() : Optional.of(proxy.id());
   }
 
+  /** Where it takes commands. */
+  Path socket() {
+    return socket;
+  }
+
   /** Whether it answers and has its plan. */
   boolean ready() {
     return ready && running != null;

@@ -48,6 +48,10 @@ public enum Errno {
   ENOPROTOOPT(92, "no such socket option", "this kernel lacks it"),
   /** Not supported. */
   EOPNOTSUPP(95, "not supported", "this kernel lacks the feature"),
+  /** No such address family. */
+  EAFNOSUPPORT(97, "no such address family", "this kernel lacks it"),
+  /** Nobody has this address. */
+  EADDRNOTAVAIL(99, "no interface has this address", ""),
   /** Timed out. */
   ETIMEDOUT(110, "timed out", ""),
   /** Refused. */

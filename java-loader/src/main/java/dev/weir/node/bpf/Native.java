@@ -160,6 +160,16 @@ final class Native {
 
     int getsockopt(int fd, int level, int name, ByteBuffer value, ByteBuffer length);
 
+    int setsockopt(int fd, int level, int name, ByteBuffer value, int length);
+
+    int bind(int fd, ByteBuffer address, int length);
+
+    int listen(int fd, int backlog);
+
+    int connect(int fd, ByteBuffer address, int length);
+
+    long sendmsg(int fd, ByteBuffer message, int flags);
+
     int clock_gettime(int clock, ByteBuffer time);
 
     int mount(String source, String target, String type, long flags, @Nullable String data);

@@ -477,7 +477,7 @@ final class Auditor {
             current.plan(),
             current.workloadNumbers(),
             current.ruleNumbers(),
-            SystemCalls.netnsCookie(places.netns()),
+            OwnNamespace.of(places.netns()),
             Enrollment.Hierarchy.id(places.cgroupRoot()).orElse(0))
         .write(current.generation());
   }

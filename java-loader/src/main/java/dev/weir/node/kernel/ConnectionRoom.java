@@ -8,17 +8,19 @@ import java.util.Set;
  * How much the kernel can remember of connections within their part, three sixteenths, of the
  * node's memory budget. Elements are counted with their buckets (a power of two, of 16 bytes).
  *
- * @param handovers between the SYN of a client and the accepted socket
+ * @param handovers between the SYN of a client and the accepted socket, which ends an entry
  * @param replies peers of UDP sockets that may be answered, or stand for a virtual address
  * @param limits pairs of source and destination whose rate is limited
  * @param ejections backends as one source has met them
  * @param affinities clients of services that keep to a backend
+ * @param datagrams whose they are that go to another network namespace of the node
  */
-record ConnectionRoom(int handovers, int replies, int limits, int ejections, int affinities) {
+record ConnectionRoom(
+    int handovers, int replies, int limits, int ejections, int affinities, int datagrams) {
 
   /** Maps whose size this is about. */
   static final Set<String> MAPS =
-      Set.of("handovers", "reply_peers", "limit_states", "ejections", "affinities");
+      Set.of("handovers", "reply_peers", "limit_states", "ejections", "affinities", "datagrams");
 
   private static final int LEAST = 256;
 
@@ -29,11 +31,12 @@ record ConnectionRoom(int handovers, int replies, int limits, int ejections, int
    */
   static ConnectionRoom within(long budget) {
     return new ConnectionRoom(
-        entries(budget / 16, 176),
+        entries(budget / 128 * 5, 176),
         entries(budget / 16, 136),
         entries(budget / 32, 128),
         entries(budget / 64, 128),
-        entries(budget / 64, 128));
+        entries(budget / 64, 128),
+        entries(budget / 64, 144));
   }
 
   private static int entries(long bytes, int each) {
@@ -46,6 +49,7 @@ record ConnectionRoom(int handovers, int replies, int limits, int ejections, int
         "reply_peers", replies,
         "limit_states", limits,
         "ejections", ejections,
-        "affinities", affinities);
+        "affinities", affinities,
+        "datagrams", datagrams);
   }
 }

@@ -56,7 +56,9 @@ final class Enrollment {
     Settings settings = plan.settings();
     for (int i = 0; i < plan.workloads().size(); i++) {
       for (String path : plan.workloads().get(i).cgroups()) {
-        put(paths, path, numbers.get(i), plan.workloads().get(i).key());
+        for (String place : PodCgroups.places(path)) {
+          put(paths, place, numbers.get(i), plan.workloads().get(i).key());
+        }
       }
     }
     if (plan.proxy().needed()) {
@@ -151,9 +153,16 @@ final class Enrollment {
     return value;
   }
 
-  /** Whether a declared cgroup is there. */
-  boolean exists(String path) {
-    return hierarchy.id(path).isPresent();
+  /** How many declared cgroups of workloads are not there yet. */
+  long waiting(Plan plan) {
+    return plan.workloads().stream()
+        .filter(workload -> !workload.kind().equals("Reserved"))
+        .flatMap(workload -> workload.cgroups().stream())
+        .filter(
+            path ->
+                PodCgroups.places(path).stream()
+                    .noneMatch(place -> hierarchy.id(place).isPresent()))
+        .count();
   }
 
   /**

@@ -43,6 +43,7 @@ record Generation(long number, Map<Table, Contents> contents) {
   private static final int LIMITS = 1 << 6;
   private static final int ICMP_ALLOW = 1 << 7;
   private static final int ICMP_REFUSE = 1 << 8;
+  private static final int PROXY = 1 << 9;
 
   private static final int INGRESS_ISOLATED = 1;
   private static final int EGRESS_ISOLATED = 1 << 1;
@@ -118,7 +119,7 @@ record Generation(long number, Map<Table, Contents> contents) {
     private final Plan plan;
     private final List<Integer> workloads;
     private final List<Integer> rules;
-    private final long netns;
+    private final OwnNamespace own;
     private final long root;
     private final Ejections ejections;
     private final Limits limits;
@@ -131,7 +132,7 @@ record Generation(long number, Map<Table, Contents> contents) {
      * @param plan to write down
      * @param workloads stable numbers by index
      * @param rules stable numbers by index
-     * @param netns cookie of the network namespace whose ports are owned
+     * @param own the network namespace whose ports are owned
      * @param root id of the cgroup at which the programs are attached
      */
     Writer(
@@ -139,13 +140,13 @@ record Generation(long number, Map<Table, Contents> contents) {
         Plan plan,
         List<Integer> workloads,
         List<Integer> rules,
-        long netns,
+        OwnNamespace own,
         long root) {
       this.layouts = layouts;
       this.plan = plan;
       this.workloads = workloads;
       this.rules = rules;
-      this.netns = netns;
+      this.own = own;
       this.root = root;
       this.ejections = new Ejections(plan);
       this.limits = new Limits(plan);
@@ -198,6 +199,9 @@ record Generation(long number, Map<Table, Contents> contents) {
       to.number().put(out.values(), 0, number);
       to.verdictSeed().put(out.values(), 0, table.seed());
       to.root().put(out.values(), 0, root);
+      to.netns().put(out.values(), 0, own.cookie());
+      own.four().ifPresent(address -> to.node4().put(out.values(), 0, address.bytes()));
+      own.six().ifPresent(address -> to.node6().put(out.values(), 0, address.bytes()));
       to.verdictMask().put(out.values(), 0, table.mask());
       to.flags()
           .put(
@@ -214,7 +218,8 @@ record Generation(long number, Map<Table, Contents> contents) {
                     case POLICY -> 0;
                     case ALLOW -> ICMP_ALLOW;
                     case REFUSE -> ICMP_REFUSE;
-                  });
+                  }
+                  | (plan.proxy().needed() ? PROXY : 0));
       to.proxyPort().put(out.values(), 0, settings.outboundPort());
       to.meshRule().put(out.values(), 0, 0);
       return out;
@@ -398,7 +403,7 @@ record Generation(long number, Map<Table, Contents> contents) {
       Contents out = Contents.hash(plan.ports().size(), key.layout(), to.layout());
       for (int i = 0; i < plan.ports().size(); i++) {
         PortOwner owner = plan.ports().get(i);
-        key.netns().put(out.keys(), out.key(i), netns);
+        key.netns().put(out.keys(), out.key(i), own.cookie());
         key.port().put(out.keys(), out.key(i), owner.port());
         key.protocol().put(out.keys(), out.key(i), owner.protocol().ordinal());
         to.workload().put(out.values(), out.value(i), workloads.get(owner.workload()));

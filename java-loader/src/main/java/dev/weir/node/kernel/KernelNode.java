@@ -95,12 +95,13 @@ public final class KernelNode implements AutoCloseable {
 
   /**
    * Programs that are pinned and, with this plan, attached to nothing: those that are run to walk
-   * over open sockets, the one that looks at packets unless their rate is limited, and the proxy's
-   * unless one is needed.
+   * Programs that are pinned and, with this plan, attached to nothing: those that are run to walk
+   * over open sockets, the one that looks at packets unless their rate is limited or workloads of
+   * this node have addresses of their own, and the proxy's unless one is needed.
    */
   public static Set<String> unattached(Plan plan) {
     Set<String> names = new HashSet<>(Mesh.WALKERS);
-    if (!new Limits(plan).ofPackets()) {
+    if (!looksAtPackets(plan)) {
       names.add(Mesh.PACKET_PROGRAM);
     }
     if (!plan.proxy().needed()) {
@@ -187,7 +188,7 @@ public final class KernelNode implements AutoCloseable {
     List<Integer> rules = numbers.rules(plan);
     List<Integer> openRules = numbers.rules(open);
     Map<String, Integer> declared = enrollment.declared(plan, workloads);
-    long netns = SystemCalls.netnsCookie(places.netns());
+    OwnNamespace own = OwnNamespace.of(places.netns());
     long root = rootId();
     Pins.mount(places.pinDir());
     pins.remove(); // what a killed "down" has left
@@ -209,10 +210,10 @@ public final class KernelNode implements AutoCloseable {
       mesh.write(
           1 - FIRST_SLOT,
           new Generation.Writer(
-                  programs.layouts(), open, numbers.workloads(open), openRules, netns, root)
+                  programs.layouts(), open, numbers.workloads(open), openRules, own, root)
               .write(number - 1));
       Generation generation =
-          new Generation.Writer(programs.layouts(), plan, workloads, rules, netns, root)
+          new Generation.Writer(programs.layouts(), plan, workloads, rules, own, root)
               .write(number);
       mesh.write(FIRST_SLOT, generation);
       steps.accept(Step.WRITTEN);
@@ -233,14 +234,14 @@ public final class KernelNode implements AutoCloseable {
       Optional<String> unreserved = reservedPorts.reserve(ReservedPorts.declared(plan));
       steps.accept(Step.RESERVED);
       Revocation revocation = revocation(mesh, programs.layouts());
-      loaded.attachCgroups(places.cgroupRoot(), proxy, new Limits(plan).ofPackets(), steps);
+      loaded.attachCgroups(places.cgroupRoot(), proxy, looksAtPackets(plan), steps);
       loaded.pin(pins.staged(), steps);
       pins.staged().becomes(pins);
       steps.accept(Step.NAMED);
       mesh.store(new Slot(FIRST_SLOT, Slot.deadline(confirmWithin, SystemCalls.bootNanos())));
       steps.accept(Step.IN_FORCE);
       Duration took = took(started);
-      List<String> remarks = new ArrayList<>(waiting(enrollment, declared));
+      List<String> remarks = new ArrayList<>(waiting(enrollment, plan));
       remarks.addAll(audited(plan));
       unreserved.ifPresent(remarks::add);
       // Now that nobody else can bind one any more, whoever is found had it before.
@@ -355,12 +356,8 @@ public final class KernelNode implements AutoCloseable {
     return Duration.ofNanos(System.nanoTime() - started);
   }
 
-  private static List<String> waiting(Enrollment enrollment, Map<String, Integer> declared) {
-    long waiting =
-        declared.entrySet().stream()
-            .filter(entry -> entry.getValue() >= Numbers.FIRST_WORKLOAD)
-            .filter(entry -> !enrollment.exists(entry.getKey()))
-            .count();
+  private static List<String> waiting(Enrollment enrollment, Plan plan) {
+    long waiting = enrollment.waiting(plan);
     return waiting == 0
         ? List.of()
         : List.of(
@@ -464,7 +461,7 @@ public final class KernelNode implements AutoCloseable {
                 plan,
                 workloads,
                 rules,
-                SystemCalls.netnsCookie(places.netns()),
+                OwnNamespace.of(places.netns()),
                 rootId())
             .write(number);
     mesh.write(
@@ -484,7 +481,7 @@ public final class KernelNode implements AutoCloseable {
       inForce(mesh).ifPresent(kept -> reserved.or(ReservedPorts.declared(kept.plan())));
     }
     reservedPorts.reserve(reserved).ifPresent(remarks::add);
-    boolean packets = new Limits(plan).ofPackets();
+    boolean packets = looksAtPackets(plan);
     if (packets) {
       Mesh.watchPackets(pins, places.cgroupRoot(), true);
     }
@@ -504,7 +501,7 @@ public final class KernelNode implements AutoCloseable {
     steps.accept(Step.KEPT);
     keepFiles(mesh);
     if (!nobodyMoves) {
-      remarks.addAll(waiting(enrollment, declared));
+      remarks.addAll(waiting(enrollment, plan));
     }
     remarks.addAll(audited(plan));
     remembered =
@@ -521,6 +518,15 @@ public final class KernelNode implements AutoCloseable {
                 current.orElse(0),
                 known.map(Remembered::declared)));
     return new Applied(number, false, repaired.replaced(), confirmWithin, took, revoked, remarks);
+  }
+
+  /**
+   * Whether UDP packets must be looked at: to limit them, or to say who sent one that goes to a
+   * workload in another network namespace of this node.
+   */
+  private static boolean looksAtPackets(Plan plan) {
+    return new Limits(plan).ofPackets()
+        || plan.endpoints().stream().anyMatch(endpoint -> !endpoint.remote());
   }
 
   private static Optional<Path> existing(Optional<Path> directory) {
@@ -572,7 +578,7 @@ public final class KernelNode implements AutoCloseable {
             current.plan(),
             numbers.workloads(current.plan()),
             numbers.rules(current.plan()),
-            SystemCalls.netnsCookie(places.netns()),
+            OwnNamespace.of(places.netns()),
             rootId())
         .write(current.generation());
   }
@@ -771,7 +777,7 @@ public final class KernelNode implements AutoCloseable {
                     open,
                     numbers.workloads(open),
                     numbers.rules(open),
-                    SystemCalls.netnsCookie(places.netns()),
+                    OwnNamespace.of(places.netns()),
                     rootId())
                 .write(number));
         steps.accept(Step.WRITTEN);
@@ -944,6 +950,37 @@ public final class KernelNode implements AutoCloseable {
                               return enrol(mesh, enrollment);
                             })
                         .orElse(0)));
+  }
+
+  /**
+   * The network namespaces other than the node's own in which workloads of a plan live now, by
+   * cookie, each with a path that leads to it while the process lives that it was found by.
+   */
+  public Map<Long, Path> namespaces(Plan plan) {
+    Enrollment.Hierarchy hierarchy = Enrollment.Hierarchy.of(places.cgroupRoot());
+    return Namespaces.of(
+        plan.workloads().stream()
+            .filter(workload -> !workload.kind().equals("Reserved"))
+            .flatMap(workload -> workload.cgroups().stream())
+            .flatMap(path -> PodCgroups.places(path).stream())
+            .map(hierarchy::directory)
+            .toList(),
+        places.netns());
+  }
+
+  /**
+   * Tells the kernel which address is of which network namespace of this node, as it is now. {@link
+   * #apply} does so too; this is for whoever stays, since pods come and go.
+   *
+   * @return what could not be looked at, one sentence each
+   */
+  public List<String> followNamespaces() {
+    List<String> failures = java.util.Collections.synchronizedList(new ArrayList<>());
+    return pinned(
+        (mesh, layouts) -> {
+          new Namespaces(places.netns(), failures::add).tellAddresses(mesh.map(Mesh.ADDRESSES));
+          return failures.stream().distinct().toList();
+        });
   }
 
   /**

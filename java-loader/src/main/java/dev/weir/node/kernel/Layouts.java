@@ -179,20 +179,26 @@ final class Layouts {
       Field number,
       Field verdictSeed,
       Field root,
+      Field netns,
       Field verdictMask,
       Field flags,
       Field proxyPort,
-      Field meshRule) {
+      Field meshRule,
+      Field node4,
+      Field node6) {
     Generation(StructLayout of) {
       this(
           of,
           of.field("number", 8),
           of.field("verdict_seed", 8),
           of.field("root", 8),
+          of.field("netns", 8),
           of.field("verdict_mask", 4),
           of.field("flags", 4),
           of.field("proxy_port", 2),
-          of.field("mesh_rule", 2));
+          of.field("mesh_rule", 2),
+          of.field("node4", ADDRESS),
+          of.field("node6", ADDRESS));
     }
   }
 

@@ -20,5 +20,7 @@ public enum Reason {
   /** A protocol that cannot be governed. */
   PROTOCOL,
   /** Allowed, but more than a TrafficPolicy lets through. */
-  RATE_LIMIT
+  RATE_LIMIT,
+  /** No proxy listens in the network namespace that asked. */
+  NO_PROXY
 }

@@ -2,28 +2,17 @@
 package dev.weir.node.kernel;
 
 import dev.weir.node.bpf.BpfException;
-import dev.weir.node.bpf.BpfMap;
 import dev.weir.node.bpf.BpfProgram;
 import dev.weir.node.bpf.SocketDiagnosis;
-import dev.weir.node.bpf.SystemCalls;
 import dev.weir.policy.plan.Address;
-import java.io.IOException;
 import java.nio.ByteBuffer;
-import java.nio.file.DirectoryStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Collections;
-import java.util.HashSet;
-import java.util.LinkedHashMap;
 import java.util.List;
-import java.util.Map;
 import java.util.Optional;
-import java.util.Set;
-import java.util.concurrent.ConcurrentHashMap;
-import java.util.concurrent.ExecutorService;
-import java.util.concurrent.Executors;
 import java.util.concurrent.locks.LockSupport;
 
 /**
@@ -38,9 +27,6 @@ final class Revocation {
   static final String LIST_TCP = "weir_list_tcp";
   static final String LIST_UDP = "weir_list_udp";
 
-  private static final Path PROC = Path.of("/proc");
-  private static final Path NAMED = Path.of("/run/netns");
-  private static final int MOST_WALKERS = 4;
   private static final int ACCEPTED = 1;
   private static final int IPPROTO_TCP = 6;
   private static final int IPPROTO_UDP = 17;
@@ -51,14 +37,14 @@ final class Revocation {
   private final Mesh mesh;
   private final Layouts layouts;
   private final Pins pins;
-  private final Optional<Path> ownPorts;
   private final List<String> failures = Collections.synchronizedList(new ArrayList<>());
+  private final Namespaces namespaces;
 
   private Revocation(Mesh mesh, Layouts layouts, Pins pins, Optional<Path> ownPorts) {
     this.mesh = mesh;
     this.layouts = layouts;
     this.pins = pins;
-    this.ownPorts = ownPorts;
+    this.namespaces = new Namespaces(ownPorts, failures::add);
   }
 
   /**
@@ -69,40 +55,8 @@ final class Revocation {
    */
   static Revocation prepare(Mesh mesh, Layouts layouts, Pins pins, Optional<Path> ownPorts) {
     Revocation revocation = new Revocation(mesh, layouts, pins, ownPorts);
-    revocation.tellAddresses();
+    revocation.namespaces.tellAddresses(mesh.map(Mesh.ADDRESSES));
     return revocation;
-  }
-
-  private void tellAddresses() {
-    Set<Address> found = ConcurrentHashMap.newKeySet();
-    everywhere(() -> found.addAll(NodeAddresses.here()));
-    BpfMap map = mesh.map(Mesh.ADDRESSES);
-    ByteBuffer value = map.newValue().putInt(0, 1);
-    Set<Address> before = new HashSet<>();
-    map.forEach(
-        (key, ignored) -> {
-          byte[] bytes = new byte[Layouts.ADDRESS];
-          key.get(0, bytes);
-          before.add(Address.of(bytes));
-        });
-    ByteBuffer key = map.newKey();
-    for (Address gone : before) {
-      if (!found.contains(gone)) {
-        map.delete(key.put(0, gone.bytes()));
-      }
-    }
-    for (Address address : found) {
-      if (!before.contains(address)) {
-        try {
-          map.update(key.put(0, address.bytes()), value);
-        } catch (BpfException e) {
-          failures.add(
-              "this node has more addresses than fit; connections between its network namespaces"
-                  + " may be taken for ones from outside: "
-                  + e.getMessage());
-        }
-      }
-    }
   }
 
   /**
@@ -122,40 +76,14 @@ final class Revocation {
   Outcome run(int before) {
     List<Revoked> revoked = Collections.synchronizedList(new ArrayList<>());
     try (Walk walk = open()) {
-      everywhere(() -> walk.here(revoked));
+      namespaces.everywhere(() -> walk.here(revoked));
       mesh.barrier(before);
       LockSupport.parkNanos(STRAGGLERS.toNanos());
-      everywhere(() -> walk.here(revoked));
+      namespaces.everywhere(() -> walk.here(revoked));
     } catch (BpfException e) {
       failures.add("open connections were not looked at: " + e.getMessage());
     }
     return new Outcome(List.copyOf(revoked), failures.stream().distinct().toList());
-  }
-
-  /** Does something in our own namespace on this thread, in others on some that end with it. */
-  private void everywhere(Runnable task) {
-    List<Path> others = others();
-    int walkers =
-        Math.clamp(
-            others.size(), 1, Math.min(MOST_WALKERS, Runtime.getRuntime().availableProcessors()));
-    try (ExecutorService threads =
-        Executors.newFixedThreadPool(
-            walkers, Thread.ofPlatform().name("weir-namespace-", 0).factory())) {
-      others.forEach(netns -> threads.execute(() -> in(netns, task)));
-      task.run();
-    }
-  }
-
-  private void in(Path netns, Runnable task) {
-    try {
-      SystemCalls.enter(netns);
-      task.run();
-    } catch (BpfException e) {
-      // One that was found by a process that has ended since is found by others that live there.
-      if (Files.exists(netns)) {
-        failures.add("open connections of " + netns + " were not looked at: " + e.getMessage());
-      }
-    }
   }
 
   private Walk open() {
@@ -250,45 +178,5 @@ final class Revocation {
         from.remotePort().getInt(record, 0),
         from.networkInterface().getInt(record, 0),
         from.cookie().get(record, 0));
-  }
-
-  /**
-   * Every network namespace but this thread's that a process lives in, or that has a name. One is
-   * left out in which nothing but sockets without a process is (passed on, or still sending).
-   */
-  private List<Path> others() {
-    Map<String, Path> found = new LinkedHashMap<>();
-    ownPorts.ifPresent(path -> add(found, path));
-    list(NAMED).forEach(path -> add(found, path));
-    for (Path process : list(PROC)) {
-      String name = String.valueOf(process.getFileName());
-      if (Character.isDigit(name.charAt(0))) {
-        add(found, process.resolve("ns/net"));
-      }
-    }
-    inode(PROC.resolve("thread-self/ns/net")).ifPresent(found::remove);
-    return List.copyOf(found.values());
-  }
-
-  private static void add(Map<String, Path> found, Path netns) {
-    inode(netns).ifPresent(inode -> found.putIfAbsent(inode, netns));
-  }
-
-  private static Optional<String> inode(Path netns) {
-    try {
-      return Optional.of(Files.getAttribute(netns, "unix:ino").toString());
-    } catch (IOException e) {
-      return Optional.empty(); // gone
-    }
-  }
-
-  private static List<Path> list(Path directory) {
-    List<Path> entries = new ArrayList<>();
-    try (DirectoryStream<Path> stream = Files.newDirectoryStream(directory)) {
-      stream.forEach(entries::add);
-    } catch (IOException | java.nio.file.DirectoryIteratorException e) {
-      return entries;
-    }
-    return entries;
   }
 }

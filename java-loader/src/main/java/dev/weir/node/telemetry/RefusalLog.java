@@ -166,6 +166,7 @@ public final class RefusalLog {
       case PORT_OWNED -> ": the port belongs to another workload";
       case NO_GENERATION -> ": no policy is readable";
       case RATE_LIMIT -> ": more than the rate limit lets through";
+      case NO_PROXY -> ": it leads to the proxy, and none listens in this network namespace";
       case PROTOCOL -> ": the protocol cannot be governed";
     };
   }

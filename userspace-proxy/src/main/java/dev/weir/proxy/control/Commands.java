@@ -21,6 +21,22 @@ public interface Commands {
   String metrics();
 
   /**
+   * Says in which other network namespaces workloads live: what listens in others is closed.
+   *
+   * @param cookies of the namespaces
+   * @return where is listened, as JSON: {@code {"listening": [cookies]}}; for those that are
+   *     missing, sockets are to be handed over
+   */
+  String namespaces(java.util.Set<Long> cookies);
+
+  /**
+   * Takes over a socket that listens in another network namespace.
+   *
+   * @param descriptor the callee's from now on
+   */
+  void adopt(int descriptor);
+
+  /**
    * Begins to end: nothing new is accepted, what is in flight gets this long.
    *
    * @param millis at least 0

@@ -13,9 +13,12 @@ import io.netty.channel.ChannelHandlerContext;
 import io.netty.channel.ChannelInitializer;
 import io.netty.channel.EventLoopGroup;
 import io.netty.channel.SimpleChannelInboundHandler;
+import io.netty.channel.epoll.EpollChannelOption;
 import io.netty.channel.epoll.EpollDomainSocketChannel;
 import io.netty.channel.epoll.EpollServerDomainSocketChannel;
 import io.netty.channel.unix.DomainSocketAddress;
+import io.netty.channel.unix.DomainSocketReadMode;
+import io.netty.channel.unix.FileDescriptor;
 import io.netty.channel.unix.PeerCredentials;
 import java.io.IOException;
 import java.nio.ByteBuffer;
@@ -24,6 +27,8 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.util.Arrays;
+import java.util.HashSet;
+import java.util.Set;
 
 /**
  * The proxy's Unix socket (docs/protocols.md, frames): 4 bytes length, 1 byte type, payload. Serves
@@ -34,10 +39,15 @@ public final class ControlServer {
   /** Longest frame, type and payload. */
   static final int MAX_FRAME = 64 << 20;
 
+  /** Beside the socket for commands. */
+  static final String HAND_OVER = "listeners.sock";
+
   private static final int UPDATE = 1;
   private static final int STATUS = 2;
   private static final int METRICS = 3;
   private static final int DRAIN = 4;
+  private static final int NAMESPACES = 5;
+  private static final int MOST_NAMESPACES = 65_536;
   private static final int OK = 128;
   private static final int ERROR = 129;
   private static final int JSON = 130;
@@ -48,6 +58,8 @@ public final class ControlServer {
   private final Path path;
   private final int ownUser;
   private final Channel listener;
+  private final Path handOver;
+  private final Channel handOverListener;
 
   /**
    * Serves.
@@ -82,15 +94,67 @@ public final class ControlServer {
     }
     this.listener = binding.channel();
     Files.setPosixFilePermissions(path, PosixFilePermissions.fromString("rw-------"));
+    this.handOver = path.resolveSibling(HAND_OVER);
+    this.handOverListener = serveHandOver(group);
+  }
+
+  /** Sockets that listen elsewhere come in here, one descriptor with each byte (unix(7)). */
+  private Channel serveHandOver(EventLoopGroup group) throws IOException {
+    Files.deleteIfExists(handOver);
+    var binding =
+        new ServerBootstrap()
+            .group(group)
+            .channel(EpollServerDomainSocketChannel.class)
+            .childOption(
+                EpollChannelOption.DOMAIN_SOCKET_READ_MODE, DomainSocketReadMode.FILE_DESCRIPTORS)
+            .childHandler(
+                new ChannelInitializer<EpollDomainSocketChannel>() {
+                  @Override
+                  protected void initChannel(EpollDomainSocketChannel channel) throws IOException {
+                    if (admitted(channel)) {
+                      channel.pipeline().addLast(new Descriptors());
+                    }
+                  }
+                })
+            .bind(new DomainSocketAddress(handOver.toFile()))
+            .awaitUninterruptibly();
+    if (!binding.isSuccess()) {
+      var _ = listener.close();
+      throw new IOException(
+          "bind " + handOver + ": " + binding.cause().getMessage(), binding.cause());
+    }
+    Files.setPosixFilePermissions(handOver, PosixFilePermissions.fromString("rw-------"));
+    return binding.channel();
+  }
+
+  private final class Descriptors extends SimpleChannelInboundHandler<FileDescriptor> {
+    @Override
+    protected void channelRead0(ChannelHandlerContext ctx, FileDescriptor descriptor) {
+      commands.adopt(descriptor.intValue());
+    }
+
+    @Override
+    public void exceptionCaught(ChannelHandlerContext ctx, Throwable cause) {
+      log.warn("hand-over of listeners: closed: " + cause);
+      var _ = ctx.close();
+    }
   }
 
   /** Closes the socket and removes its file. */
   public void close() throws IOException {
     listener.close().awaitUninterruptibly();
+    handOverListener.close().awaitUninterruptibly();
     Files.deleteIfExists(path);
+    Files.deleteIfExists(handOver);
   }
 
   private void accept(EpollDomainSocketChannel channel) throws IOException {
+    if (admitted(channel)) {
+      channel.pipeline().addLast(new Frames());
+    }
+  }
+
+  private boolean admitted(EpollDomainSocketChannel channel) throws IOException {
     PeerCredentials peer = channel.peerCredentials();
     if (peer.uid() != 0 && peer.uid() != ownUser) {
       log.refused(
@@ -102,9 +166,9 @@ public final class ControlServer {
               + ownUser
               + " may speak here");
       var _ = channel.close();
-      return;
+      return false;
     }
-    channel.pipeline().addLast(new Frames());
+    return true;
   }
 
   private record Reply(int type, String text) {}
@@ -136,6 +200,14 @@ public final class ControlServer {
       case METRICS -> {
         return new Reply(TEXT, commands.metrics());
       }
+      case NAMESPACES -> {
+        Set<Long> cookies = new HashSet<>();
+        ByteBuffer numbers = ByteBuffer.wrap(payload);
+        while (numbers.hasRemaining()) {
+          cookies.add(numbers.getLong());
+        }
+        return new Reply(JSON, commands.namespaces(cookies));
+      }
       default -> {
         commands.drain(ByteBuffer.wrap(payload).getLong());
         return new Reply(OK, "");
@@ -148,6 +220,7 @@ public final class ControlServer {
       case UPDATE -> true;
       case STATUS, METRICS -> length == 0;
       case DRAIN -> length == 8;
+      case NAMESPACES -> length % Long.BYTES == 0 && length / Long.BYTES <= MOST_NAMESPACES;
       default -> false;
     };
   }

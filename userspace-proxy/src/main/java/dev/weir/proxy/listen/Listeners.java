@@ -8,6 +8,7 @@ import dev.weir.proxy.outbound.BindAddress;
 import dev.weir.proxy.outbound.UpdateRefusedException;
 import io.netty.bootstrap.ServerBootstrap;
 import io.netty.channel.Channel;
+import io.netty.channel.ChannelFactory;
 import io.netty.channel.ChannelFuture;
 import io.netty.channel.ChannelOption;
 import io.netty.channel.WriteBufferWaterMark;
@@ -15,11 +16,13 @@ import io.netty.channel.epoll.Epoll;
 import io.netty.channel.epoll.EpollChannelOption;
 import io.netty.channel.epoll.EpollServerSocketChannel;
 import io.netty.channel.socket.SocketProtocolFamily;
+import io.netty.channel.unix.RawUnixChannelOption;
 import java.io.IOException;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.net.ServerSocket;
 import java.net.UnknownHostException;
+import java.nio.ByteOrder;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collection;
@@ -37,10 +40,16 @@ public final class Listeners {
 
   private static final int BACKLOG = 1024;
 
+  private static final int SOL_SOCKET = 1;
+  private static final int SO_NETNS_COOKIE = 71;
+  private static final RawUnixChannelOption NETNS_COOKIE =
+      new RawUnixChannelOption("SO_NETNS_COOKIE", SOL_SOCKET, SO_NETNS_COOKIE, Long.BYTES);
+
   private final List<Worker> workers;
   private final OriginSource origins;
   private final Log log;
   private final Map<BindAddress, List<Channel>> open = new LinkedHashMap<>();
+  private final Map<Long, List<Channel>> elsewhere = new LinkedHashMap<>();
 
   /** None open. */
   public Listeners(List<Worker> workers, OriginSource origins, Log log) {
@@ -94,6 +103,87 @@ public final class Listeners {
             });
   }
 
+  /**
+   * Takes over a socket that already listens in another network namespace of this node, where this
+   * process could not make one. What is accepted there is treated as what is accepted at the same
+   * address here. One worker has it: a namespace is one pod, and a socket for each worker would be
+   * a cost for each pod.
+   *
+   * @param descriptor ours from now on, whatever happens
+   * @param wanted the addresses that may be listened at
+   */
+  public void adopt(int descriptor, Set<BindAddress> wanted) {
+    EpollServerSocketChannel socket = new EpollServerSocketChannel(descriptor);
+    Optional<BindAddress> bind = boundTo(socket).filter(wanted::contains);
+    if (!socket.isActive() || bind.isEmpty()) {
+      log.refused("a socket at " + socket.localAddress() + " was handed over and is none of ours");
+      closeUnregistered(socket);
+      return;
+    }
+    long namespace = namespace(socket);
+    Worker worker = workers.get(Math.floorMod(Long.hashCode(namespace), workers.size()));
+    ChannelFuture registering =
+        bootstrap(worker, bind.get(), () -> socket)
+            .option(ChannelOption.AUTO_READ, true)
+            .register()
+            .awaitUninterruptibly();
+    if (!registering.isSuccess()) {
+      log.warn(
+          "no listener at "
+              + bind.get()
+              + " of namespace "
+              + namespace
+              + ": "
+              + registering.cause());
+      return;
+    }
+    elsewhere.computeIfAbsent(namespace, cookie -> new ArrayList<>()).add(socket);
+  }
+
+  /** The other network namespaces (cookies) that are listened in. */
+  public Set<Long> namespaces() {
+    return Set.copyOf(elsewhere.keySet());
+  }
+
+  /**
+   * Closes what listens in other network namespaces than these, or at other addresses: an open
+   * listener would keep a namespace alive that nobody lives in.
+   */
+  public void retain(Set<Long> namespaces, Set<BindAddress> wanted) {
+    elsewhere
+        .entrySet()
+        .removeIf(
+            entry -> {
+              List<Channel> sockets = entry.getValue();
+              if (namespaces.contains(entry.getKey())
+                  && sockets.stream()
+                      .allMatch(
+                          s -> s.isOpen() && boundTo(s).filter(wanted::contains).isPresent())) {
+                return false;
+              }
+              close(sockets);
+              return true;
+            });
+  }
+
+  private static Optional<BindAddress> boundTo(Channel socket) {
+    return socket.localAddress() instanceof InetSocketAddress local
+        ? Optional.of(
+            new BindAddress(
+                Optional.of(Address.of(local.getAddress().getAddress())), local.getPort()))
+        : Optional.empty();
+  }
+
+  /** socket(7): the cookie of the network namespace in which a socket was made (Linux 5.14). */
+  private static long namespace(EpollServerSocketChannel socket) {
+    return socket.config().getOption(NETNS_COOKIE).order(ByteOrder.nativeOrder()).getLong(0);
+  }
+
+  /** No event loop knows it yet that would do it. */
+  private static void closeUnregistered(EpollServerSocketChannel socket) {
+    socket.unsafe().closeForcibly();
+  }
+
   private static void close(Collection<Channel> sockets) {
     for (Channel socket : sockets) {
       socket.close().awaitUninterruptibly();
@@ -136,13 +226,20 @@ public final class Listeners {
 
   private ServerBootstrap bootstrap(Worker worker, BindAddress bind) {
     boolean v4 = bind.address().map(Address::isV4).orElse(!hasIpv6());
+    // By family, not dual-stack: the kernel's programs see plain IPv4 as IPv4 then.
+    return bootstrap(
+        worker,
+        bind,
+        () ->
+            new EpollServerSocketChannel(
+                v4 ? SocketProtocolFamily.INET : SocketProtocolFamily.INET6));
+  }
+
+  private ServerBootstrap bootstrap(
+      Worker worker, BindAddress bind, ChannelFactory<EpollServerSocketChannel> sockets) {
     return new ServerBootstrap()
         .group(worker.loop().executor(), worker.loop().executor())
-        // By family, not dual-stack: the kernel's programs see plain IPv4 as IPv4 then.
-        .channelFactory(
-            () ->
-                new EpollServerSocketChannel(
-                    v4 ? SocketProtocolFamily.INET : SocketProtocolFamily.INET6))
+        .channelFactory(sockets)
         .option(ChannelOption.SO_BACKLOG, BACKLOG)
         .option(ChannelOption.SO_REUSEADDR, true)
         .option(EpollChannelOption.SO_REUSEPORT, workers.size() > 1)
