@@ -918,6 +918,58 @@ WEIR_PROVEN_ONCE int weir_lead_to(const struct weir_backend *backend,
 	return 1;
 }
 
+/*
+ * A datagram that goes where the one before went, from the same socket in the cgroup it was made in,
+ * under the same generation and within a second, goes the same way without asking: most do, and a
+ * decision costs more than sending. Only over IPv4, whose address is read in one piece with the
+ * generation that allowed it: two threads that send side by side must never be told of half a
+ * destination each. A way; WEIR_WAY_REFUSED: ask.
+ */
+WEIR_PROVEN_ONCE int weir_same_again(struct bpf_sock_addr *ctx, struct weir_request *request)
+{
+	struct weir_socket *socket;
+	struct bpf_sock *sk = ctx->sk;
+	struct weir_view view;
+	__u64 asked, led;
+
+	if (!request || !sk || request->protocol != WEIR_UDP ||
+	    !weir_address_is_v4(&request->address))
+		return WEIR_WAY_REFUSED;
+	socket = bpf_sk_storage_get(&sockets, sk, NULL, 0);
+	if (!socket || !socket->noted)
+		return WEIR_WAY_REFUSED;
+	asked = *(volatile __u64 *)&socket->asked;
+	led = *(volatile __u64 *)&socket->led;
+	weir_look(&view);
+	if (!view.generation ||
+	    asked != weir_said(&request->address, request->port, view.generation->number) ||
+	    ((asked ^ led) & WEIR_SAID_GENERATION) ||
+	    bpf_ktime_get_coarse_ns() - socket->noted > WEIR_SAID_NS ||
+	    bpf_get_current_cgroup_id() != socket->birth_cgroup)
+		return WEIR_WAY_REFUSED;
+	weir_count(WEIR_COUNTER_CONNECTS);
+	if (asked == led)
+		return WEIR_WAY_STRAIGHT;
+	weir_address_from_v4(&request->steered, led >> 32);
+	request->steered_port = led >> 16;
+	return WEIR_WAY_STEERED;
+}
+
+/* Says so to the next one, where nothing is to be counted or reported of each datagram. */
+WEIR_INLINE void weir_say(struct weir_socket *socket, const struct weir_finding *f,
+			  const struct weir_request *request)
+{
+	const struct weir_address *led = f->steered ? &request->steered : &request->address;
+	__u16 port = f->steered ? request->steered_port : request->port;
+
+	if (!socket || f->audited || f->reply || !f->view.generation ||
+	    !weir_address_is_v4(&request->address) || !weir_address_is_v4(led))
+		return;
+	socket->asked = weir_said(&request->address, request->port, f->view.generation->number);
+	socket->led = weir_said(led, port, f->view.generation->number);
+	socket->noted = bpf_ktime_get_coarse_ns();
+}
+
 WEIR_PROVEN_ONCE int weir_decide(struct bpf_sock_addr *ctx, struct weir_request *request)
 {
 	struct weir_finding f = {};
@@ -1041,10 +1093,24 @@ WEIR_PROVEN_ONCE int weir_decide(struct bpf_sock_addr *ctx, struct weir_request 
 		f.near = weir_is_near(f.steered ? &request->steered : &request->address,
 				      f.view.slot, bpf_get_netns_cookie(ctx), f.apart);
 	weir_record(ctx, socket, &f, request);
-	if (f.governed && !f.reply && request->hook == WEIR_HOOK_SENDMSG &&
-	    request->protocol == WEIR_UDP)
-		weir_note(ctx, &f, request);
+	if (request->hook == WEIR_HOOK_SENDMSG && request->protocol == WEIR_UDP) {
+		if (f.governed && !f.reply)
+			weir_note(ctx, &f, request);
+		if (sk->state != WEIR_STATE_ESTABLISHED)
+			weir_say(socket, &f, request);
+	} else if (socket) {
+		socket->noted = 0; /* it has turned to another peer */
+	}
 	return f.steered ? WEIR_WAY_STEERED : WEIR_WAY_STRAIGHT;
+}
+
+WEIR_INLINE int weir_way(struct bpf_sock_addr *ctx, struct weir_request *request)
+{
+	int way = WEIR_WAY_REFUSED;
+
+	if (request->hook == WEIR_HOOK_SENDMSG)
+		way = weir_same_again(ctx, request);
+	return way == WEIR_WAY_REFUSED ? weir_decide(ctx, request) : way;
 }
 
 WEIR_INLINE int weir_ask_v4(struct bpf_sock_addr *ctx, __u8 hook)
@@ -1057,7 +1123,7 @@ WEIR_INLINE int weir_ask_v4(struct bpf_sock_addr *ctx, __u8 hook)
 	};
 
 	weir_address_from_v4(&request.address, WEIR_CONTEXT_U32(ctx, user_ip4));
-	switch (weir_decide(ctx, &request)) {
+	switch (weir_way(ctx, &request)) {
 	case WEIR_WAY_STRAIGHT:
 		return 1;
 	case WEIR_WAY_STEERED:
@@ -1080,7 +1146,7 @@ WEIR_INLINE int weir_ask_v6(struct bpf_sock_addr *ctx, __u8 hook)
 	weir_address_from_v6(&request.address, WEIR_CONTEXT_U32(ctx, user_ip6[0]),
 			     WEIR_CONTEXT_U32(ctx, user_ip6[1]), WEIR_CONTEXT_U32(ctx, user_ip6[2]),
 			     WEIR_CONTEXT_U32(ctx, user_ip6[3]));
-	switch (weir_decide(ctx, &request)) {
+	switch (weir_way(ctx, &request)) {
 	case WEIR_WAY_STRAIGHT:
 		return 1;
 	case WEIR_WAY_STEERED:

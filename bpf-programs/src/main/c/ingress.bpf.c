@@ -299,6 +299,9 @@ WEIR_FUNCTION int weir_from_elsewhere(struct weir_finding *f, const struct weir_
 	return 0;
 }
 
+/* Beside the workload: it was let in, and reported as what would have been refused. */
+#define WEIR_ADMITTED_REPORTED (1U << 31)
+
 /* Judges what came in. 0: refused; else the workload it came from. */
 WEIR_PROVEN_ONCE __u32 weir_admit(struct __sk_buff *ctx, const struct weir_arrival *a, __u32 slot)
 {
@@ -353,7 +356,7 @@ WEIR_PROVEN_ONCE __u32 weir_admit(struct __sk_buff *ctx, const struct weir_arriv
 		return f.source;
 	case WEIR_AUDIT:
 		weir_turn_away(&f, a, answer.rule, answer.reason | WEIR_AUDITED);
-		return f.source;
+		return f.source | WEIR_ADMITTED_REPORTED;
 	case WEIR_INSPECT:
 		if (f.source == WEIR_PROXY)
 			return f.source;
@@ -361,7 +364,9 @@ WEIR_PROVEN_ONCE __u32 weir_admit(struct __sk_buff *ctx, const struct weir_arriv
 		answer.reason = WEIR_REASON_POLICY;
 		break;
 	}
-	return weir_turn_away(&f, a, answer.rule, answer.reason) ? f.source : 0;
+	return weir_turn_away(&f, a, answer.rule, answer.reason)
+		       ? f.source | WEIR_ADMITTED_REPORTED
+		       : 0;
 }
 
 WEIR_INLINE __u32 weir_generation_of(__u32 slot)
@@ -403,9 +408,11 @@ WEIR_PROVEN_ONCE int weir_is_answer(struct __sk_buff *ctx, const struct weir_arr
 }
 
 /* A datagram from `source` was let in by a verdict: for a while the socket may answer it. */
-WEIR_PROVEN_ONCE int weir_heard(struct __sk_buff *ctx, const struct weir_arrival *a, __u32 source,
+WEIR_PROVEN_ONCE int weir_heard(struct __sk_buff *ctx, const struct weir_arrival *a, __u32 admitted,
 				__u32 slot)
 {
+	__u32 source = admitted & ~WEIR_ADMITTED_REPORTED;
+	__u8 came = WEIR_CAME_REPORTED;
 	struct weir_reply_key key = {};
 	struct weir_reply reply = {}, *peer;
 	struct weir_socket *socket;
@@ -413,6 +420,8 @@ WEIR_PROVEN_ONCE int weir_heard(struct __sk_buff *ctx, const struct weir_arrival
 
 	if (!a)
 		return 0;
+	if (!(admitted & WEIR_ADMITTED_REPORTED))
+		came = a->here ? WEIR_CAME_BY_LO : WEIR_CAME_BY_WIRE;
 	sk = ctx->sk;
 	sk = sk ? bpf_sk_fullsock(sk) : NULL;
 	/* Without storage an answer that is refused is not known for one. */
@@ -424,15 +433,43 @@ WEIR_PROVEN_ONCE int weir_heard(struct __sk_buff *ctx, const struct weir_arrival
 	if (peer) {
 		peer->heard_from = source;
 		peer->heard_port = a->port;
+		peer->came = came;
 		peer->received = bpf_ktime_get_ns();
 		return 0;
 	}
 	reply.generation = weir_generation_of(slot);
 	reply.heard_from = source;
 	reply.heard_port = a->port;
+	reply.came = came;
 	reply.received = bpf_ktime_get_ns();
 	bpf_map_update_elem(&reply_peers, &key, &reply, BPF_ANY);
 	return 0;
+}
+
+/*
+ * Whether it is one more of what this socket is used to: it answers what was sent a while ago, or
+ * comes from where another was let in within a second, either by the generation in force. Most
+ * datagrams do; whose the socket is, and who sent this one, need not be found out again. Who takes
+ * over the sender's address and port meanwhile, on this node, was asked when he sent.
+ */
+WEIR_PROVEN_ONCE int weir_is_usual(struct __sk_buff *ctx, const struct weir_arrival *a, __u32 slot)
+{
+	struct weir_reply_key key = {};
+	struct weir_reply *peer;
+	__u32 generation;
+	__u64 now;
+
+	if (!a)
+		return 0;
+	weir_peer_of(ctx, a, &key);
+	peer = bpf_map_lookup_elem(&reply_peers, &key);
+	generation = peer ? weir_generation_of(slot) : 0;
+	if (!peer || !generation || peer->generation != generation)
+		return 0;
+	now = bpf_ktime_get_ns();
+	return (peer->sent && now - peer->sent < WEIR_REPLY_NS) ||
+	       (peer->came == (a->here ? WEIR_CAME_BY_LO : WEIR_CAME_BY_WIRE) && peer->received &&
+		now - peer->received < WEIR_SAID_NS);
 }
 
 SEC("cgroup_skb/ingress")
@@ -462,14 +499,21 @@ int weir_ingress(struct __sk_buff *ctx)
 	} else {
 		return 1;
 	}
-	/* A connected socket hears its peer alone, and was allowed to go there. Asked before whose it
-	 * is, which takes a look at each cgroup above it. */
-	if (a.protocol == WEIR_UDP && state == WEIR_STATE_ESTABLISHED) {
-		socket = bpf_sk_storage_get(&sockets, sk, NULL, 0);
-		if (socket && (socket->flags & WEIR_SOCKET_JUDGED))
-			return 1;
-	}
+	a.port = sk->src_port;
 	slot = weir_slot_now();
+	/* Asked before whose it is, which takes a look at each cgroup above it. */
+	if (a.protocol == WEIR_UDP) {
+		socket = bpf_sk_storage_get(&sockets, sk, NULL, 0);
+		/* A connected socket hears its peer alone, and was allowed to go there. */
+		if (socket && state == WEIR_STATE_ESTABLISHED &&
+		    (socket->flags & WEIR_SOCKET_JUDGED))
+			return 1;
+		if (socket && (socket->flags & (WEIR_SOCKET_JUDGED | WEIR_SOCKET_HEARD))) {
+			weir_read_packet(ctx, &a);
+			if (weir_is_usual(ctx, &a, slot))
+				return 1;
+		}
+	}
 	a.receiver = weir_workload_of_socket(sk, slot);
 	/* The proxy judges what it takes itself, by listener, and closes what nobody handed over. */
 	if (a.receiver == WEIR_PROXY)
@@ -480,7 +524,6 @@ int weir_ingress(struct __sk_buff *ctx)
 			return 1;
 	}
 	a.cgroup = bpf_sk_cgroup_id(sk);
-	a.port = sk->src_port;
 	weir_read_packet(ctx, &a);
 	/* To a socket that is not connected: what answers comes in; anything else is judged, and
 	 * what is let in may be answered. */

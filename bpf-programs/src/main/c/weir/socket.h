@@ -85,6 +85,13 @@ WEIR_PROVEN_ONCE __u64 weir_other_namespace(const struct weir_address *address, 
 	return netns && *netns != own ? *netns : 0;
 }
 
+/* enum weir_said */
+WEIR_INLINE __u64 weir_said(const struct weir_address *address, __u16 port, __u64 generation)
+{
+	return (__u64)address->word[3] << 32 | (__u32)port << 16 |
+	       (generation & WEIR_SAID_GENERATION);
+}
+
 /* The rule's stable number, for counters and events. */
 WEIR_INLINE __u32 weir_stable_rule(const struct weir_view *view, __u32 rule)
 {

@@ -330,7 +330,17 @@ struct weir_socket {
 	__u8 pad[3];
 	WEIR_GROWN_INTO(pad2, socket_grown)
 	__u64 retransmits; /* in `pairs` already */
+	/* Of a datagram over IPv4 that was let pass: where to it was sent, and where it was led, each
+	 * `enum weir_said`; a word each, so that nobody ever reads half of one. */
+	__u64 asked;
+	__u64 led;
+	__u64 noted; /* when; CLOCK_MONOTONIC_COARSE ns */
 };
+
+/* Address in bits 32-63, as it is in a packet; port in bits 16-31; low bits of the number of the
+ * generation that said so, which is asked again before they can come round. */
+enum weir_said { WEIR_SAID_GENERATION = 0xffff };
+#define WEIR_SAID_NS 1000000000ULL
 
 enum weir_socket_flags {
 	WEIR_SOCKET_JUDGED = 1 << 0,   /* source, destination, port and protocol are set */
@@ -526,7 +536,9 @@ struct weir_reply {
 	__u16 heard_port; /* as judged */
 	__u16 sent_port;
 	__u16 original_port; /* 0: the peer stands for itself */
-	__u8 pad[2];
+	/* enum weir_came: how `received` came, if by a verdict of which nothing was counted. */
+	__u8 came;
+	__u8 pad;
 };
 
 /* `datagrams`: who sent a datagram that leaves its network namespace for another of this node. Its
@@ -543,6 +555,9 @@ struct weir_datagram {
 	__u32 source; /* workload */
 	__u32 pad;
 };
+
+/* What came by lo proves nothing of what comes over a wire from the same address. */
+enum weir_came { WEIR_CAME_REPORTED, WEIR_CAME_BY_LO, WEIR_CAME_BY_WIRE };
 
 /* `counters`: per-CPU, index enum weir_counter. */
 enum weir_counter {
