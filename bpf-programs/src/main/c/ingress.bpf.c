@@ -364,9 +364,8 @@ WEIR_PROVEN_ONCE __u32 weir_admit(struct __sk_buff *ctx, const struct weir_arriv
 		answer.reason = WEIR_REASON_POLICY;
 		break;
 	}
-	return weir_turn_away(&f, a, answer.rule, answer.reason)
-		       ? f.source | WEIR_ADMITTED_REPORTED
-		       : 0;
+	return weir_turn_away(&f, a, answer.rule, answer.reason) ? f.source | WEIR_ADMITTED_REPORTED
+								 : 0;
 }
 
 WEIR_INLINE __u32 weir_generation_of(__u32 slot)

@@ -189,7 +189,10 @@ int weir_packet(struct __sk_buff *ctx)
 	if (!weir_read_departure(ctx, &d))
 		return f.source == WEIR_HOST &&
 		       !(f.view.generation->flags & WEIR_GENERATION_HOST_GOVERNED);
-	weir_leave_word(&d, f.view.slot, socket ? socket->netns : 0, f.source);
+	/* What goes by lo is known where it comes in. A word of it would only serve who spoofs one of
+	 * this node's own addresses. */
+	if (ctx->ifindex != WEIR_LO)
+		weir_leave_word(&d, f.view.slot, socket ? socket->netns : 0, f.source);
 	if (f.source == WEIR_HOST && !(f.view.generation->flags & WEIR_GENERATION_HOST_GOVERNED))
 		return 1;
 	if (packets == 0)

@@ -78,6 +78,8 @@ static const char HELP[] =
 	"  sendto ADDR PORT     an unconnected datagram; prints {\"result\",\"from\",\"line\"}\n"
 	"      --count N --read --text TEXT --bind-port P --from ADDR\n"
 	"      --connected        connect first, then send without an address\n"
+	"      --stdin            one for each line on standard input, all from one socket; after a line\n"
+	"                         \"third\" to --third\n"
 	"      --segment N        have the kernel cut each message into datagrams of N bytes\n"
 	"      --interface NAME   multicast leaves by this one\n"
 	"  race ADDR PORT       threads connect as fast as they can, each connection reads one line;\n"
@@ -885,12 +887,15 @@ static int command_connect(void)
 static int command_sendto(void)
 {
 	static struct outcomes outcomes;
-	union address a, from;
-	socklen_t size = target(&a);
-	char buffer[4096], text[80] = "";
-	int fd = client_socket(a.sa.sa_family, SOCK_DGRAM), error = 0;
+	union address a, from, first, third;
+	socklen_t first_size = target(&first), third_size = 0, size = first_size;
+	char buffer[4096], text[80] = "", order[256];
+	int fd = client_socket(first.sa.sa_family, SOCK_DGRAM), error = 0;
 	long count = o.count < 0 ? 1 : o.count;
 
+	a = first;
+	if (o.third)
+		third_size = parse_address(&third, o.third, o.third_port);
 	if (fd < 0)
 		failed(o.bind_port >= 0 ? "bind" : "socket");
 	if (o.birth_cgroup && o.cgroup)
@@ -899,7 +904,8 @@ static int command_sendto(void)
 		failed("UDP_SEGMENT");
 	if (o.connected && connect(fd, &a.sa, size))
 		failed("connect");
-	for (long i = 0; i < count; i++) {
+	for (long i = 0; o.from_stdin ? fgets(order, sizeof(order), stdin) != NULL : i < count;
+	     i++) {
 		int n = snprintf(buffer, sizeof(buffer), "%s\n", o.text ? o.text : "x");
 		const char *call = "sendto";
 		socklen_t from_size = sizeof(from);
@@ -907,6 +913,10 @@ static int command_sendto(void)
 
 		error = 0;
 		*text = 0;
+		if (o.third && o.from_stdin) {
+			a = strcmp(order, "third\n") ? first : third;
+			size = strcmp(order, "third\n") ? first_size : third_size;
+		}
 		if (sendto(fd, buffer, n, 0, o.connected ? NULL : &a.sa, o.connected ? 0 : size) <
 		    0) {
 			error = errno;

@@ -72,7 +72,7 @@ final class Outside implements AutoCloseable {
 
   /** Gives the other machine one more address, on its lo. */
   void address(String address) {
-    KernelTest.ip("-n", name, "addr", "add", address, "dev", "lo");
+    add(name, address, "lo");
   }
 
   /**
@@ -107,6 +107,10 @@ final class Outside implements AutoCloseable {
 
   Prober.Line run(String... arguments) {
     return kernel.run("", there(arguments));
+  }
+
+  Prober start(String... arguments) {
+    return kernel.start("", there(arguments));
   }
 
   /** A process of the node that lives in that namespace, as pods do in theirs. */

@@ -104,6 +104,17 @@ public final class Prober implements AutoCloseable {
     throw new IllegalStateException("not an object: " + json);
   }
 
+  /** A line on its standard input; then its answer. */
+  Line tell(String line) {
+    try {
+      process.getOutputStream().write((line + "\n").getBytes(StandardCharsets.UTF_8));
+      process.getOutputStream().flush();
+      return next();
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+  }
+
   /** Waits for its end. */
   void waitFor() {
     try {

@@ -14,6 +14,9 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.atomic.AtomicLong;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Tag;
@@ -404,16 +407,18 @@ final class UdpReplyTest {
     assertThat(ask("client", "sendto", "127.0.0.1", DNS)).isEqualTo("answer");
   }
 
-  /** Which entry such a table gives up, it decides; so as many come until all of these went. */
+  /**
+   * Which entry such a table gives up, it decides; so as many come until all of these went. From
+   * every processor at once: each keeps its latest to itself until it needs room of its own.
+   */
   private static void fillUntilForgotten(BpfMap map, List<ByteBuffer> these) {
-    ByteBuffer key = map.newKey();
-    ByteBuffer value = map.newValue();
-    long next = Long.MIN_VALUE;
+    AtomicLong next = new AtomicLong(Long.MIN_VALUE);
     for (int rounds = 0; rounds < 100; rounds++) {
-      for (int i = 0; i < map.maxEntries(); i++) {
-        // Twice, which makes it one in use: only those drive out others that were.
-        map.update(key.putLong(0, next++), value);
-        map.update(key, value);
+      try (ExecutorService processors =
+          Executors.newFixedThreadPool(Runtime.getRuntime().availableProcessors())) {
+        for (int i = 0; i < Runtime.getRuntime().availableProcessors(); i++) {
+          processors.execute(() -> fill(map, next));
+        }
       }
       ByteBuffer there = map.newValue();
       if (these.stream().noneMatch(one -> map.lookup(one, there))) {
@@ -421,6 +426,16 @@ final class UdpReplyTest {
       }
     }
     throw new AssertionError("the table keeps " + these.size() + " entries whatever comes");
+  }
+
+  private static void fill(BpfMap map, AtomicLong next) {
+    ByteBuffer key = map.newKey();
+    ByteBuffer value = map.newValue();
+    for (int i = 0; i < map.maxEntries(); i++) {
+      // Twice, which makes it one in use: only those drive out others that were.
+      map.update(key.putLong(0, next.getAndIncrement()), value);
+      map.update(key, value);
+    }
   }
 
   private static ByteBuffer copy(ByteBuffer bytes) {
