@@ -920,7 +920,7 @@ WEIR_PROVEN_ONCE int weir_lead_to(const struct weir_backend *backend,
 
 /*
  * A datagram that goes where the one before went, from the same socket in the cgroup it was made in,
- * under the same generation and within a second, goes the same way without asking: most do, and a
+ * under the same generation and within a quarter of a second, goes the same way without asking: most do, and a
  * decision costs more than sending. Only over IPv4, whose address is read in one piece with the
  * generation that allowed it: two threads that send side by side must never be told of half a
  * destination each. A way; WEIR_WAY_REFUSED: ask.

@@ -447,7 +447,7 @@ WEIR_PROVEN_ONCE int weir_heard(struct __sk_buff *ctx, const struct weir_arrival
 
 /*
  * Whether it is one more of what this socket is used to: it answers what was sent a while ago, or
- * comes from where another was let in within a second, either by the generation in force. Most
+ * comes from where another was let in a quarter of a second ago, either by the generation in force. Most
  * datagrams do; whose the socket is, and who sent this one, need not be found out again. Who takes
  * over the sender's address and port meanwhile, on this node, was asked when he sent.
  */

@@ -340,7 +340,7 @@ struct weir_socket {
 /* Address in bits 32-63, as it is in a packet; port in bits 16-31; low bits of the number of the
  * generation that said so, which is asked again before they can come round. */
 enum weir_said { WEIR_SAID_GENERATION = 0xffff };
-#define WEIR_SAID_NS 1000000000ULL
+#define WEIR_SAID_NS 250000000ULL /* less than any affinity lasts */
 
 enum weir_socket_flags {
 	WEIR_SOCKET_JUDGED = 1 << 0,   /* source, destination, port and protocol are set */

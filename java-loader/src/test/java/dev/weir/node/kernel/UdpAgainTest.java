@@ -14,8 +14,8 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.RegisterExtension;
 
 /**
- * A datagram that goes, or comes, as the one before is not judged anew within a second; whatever
- * could change the answer is noticed at once all the same.
+ * A datagram that goes, or comes, as the one before is not judged anew at once; whatever could
+ * change the answer is noticed at once all the same.
  */
 @Tag("kernel")
 final class UdpAgainTest {
