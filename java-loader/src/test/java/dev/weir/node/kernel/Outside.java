@@ -109,10 +109,6 @@ final class Outside implements AutoCloseable {
     return kernel.run("", there(arguments));
   }
 
-  Prober start(String... arguments) {
-    return kernel.start("", there(arguments));
-  }
-
   /** A process of the node that lives in that namespace, as pods do in theirs. */
   Prober.Line runAs(String cgroup, String... arguments) {
     return kernel.run(cgroup, there(arguments));
