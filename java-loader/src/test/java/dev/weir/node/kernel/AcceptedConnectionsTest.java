@@ -64,7 +64,7 @@ final class AcceptedConnectionsTest {
   }
 
   private Snapshot.Pair eventually(Predicate<Snapshot.Pair> condition) {
-    long deadline = System.nanoTime() + Duration.ofSeconds(5).toNanos();
+    long deadline = System.nanoTime() + KernelTest.patiently(Duration.ofSeconds(5)).toNanos();
     List<Snapshot.Pair> now = pairs();
     while (now.size() != 1 || !condition.test(now.getFirst())) {
       if (System.nanoTime() > deadline) {
@@ -170,7 +170,7 @@ final class AcceptedConnectionsTest {
       assertThat(outside.ask(Outside.NODE, PORT)).isEqualTo("ETIMEDOUT");
       assertThat(outside.ask(Outside.NODE, PORT, "--from", Outside.THERE_SECOND))
           .isEqualTo("ETIMEDOUT");
-      long deadline = System.nanoTime() + Duration.ofSeconds(5).toNanos();
+      long deadline = System.nanoTime() + KernelTest.patiently(Duration.ofSeconds(5)).toNanos();
       while (told.size() < 2 && System.nanoTime() < deadline) {
         Thread.sleep(10);
       }

@@ -95,7 +95,7 @@ final class EnrollmentTest {
     Prober race =
         kernel.start("web", "race", "127.0.0.1", "5432", "--threads", "3", "--for", "4000");
     int renamed = 0;
-    long end = System.nanoTime() + Duration.ofSeconds(3).toNanos();
+    long end = System.nanoTime() + KernelTest.patiently(Duration.ofSeconds(3)).toNanos();
     while (System.nanoTime() < end) {
       kernel.apply(withWebCalled(renamed % 2 == 0 ? "shop" : "web"));
       renamed++;
@@ -110,9 +110,9 @@ final class EnrollmentTest {
     kernel.apply(withWebCalled("web"));
     kernel.serve("db", "listen", "127.0.0.1", "5432", "--reply", "db");
     kernel.cgroup("web");
-    kernel.apply(withWebCalled("shop"), Duration.ofSeconds(1));
+    kernel.apply(withWebCalled("shop"), KernelTest.patiently(Duration.ofSeconds(1)));
     assertThat(kernel.ask("web", "127.0.0.1", PORT)).isEqualTo("db");
-    KernelTest.pause(Duration.ofMillis(2100));
+    KernelTest.pause(KernelTest.patiently(Duration.ofMillis(2100)));
     assertThat(kernel.ask("web", "127.0.0.1", PORT)).isEqualTo("db");
     // One made after the reversal, too.
     assertThat(restartAndAsk("web", 3)).containsExactly(Map.entry("db", 3));
@@ -127,9 +127,10 @@ final class EnrollmentTest {
     kernel.cgroup("late");
     kernel.apply(onlyWebMayReachDb().build());
     kernel.serve("db", "listen", "127.0.0.1", "5432", "--reply", "db");
-    kernel.apply(onlyWebMayReachDb().workload("late").build(), Duration.ofSeconds(1));
+    kernel.apply(
+        onlyWebMayReachDb().workload("late").build(), KernelTest.patiently(Duration.ofSeconds(1)));
     assertThat(kernel.ask("late", "127.0.0.1", PORT)).isEqualTo("ECONNREFUSED");
-    KernelTest.pause(Duration.ofMillis(2100));
+    KernelTest.pause(KernelTest.patiently(Duration.ofMillis(2100)));
     assertThat(kernel.ask("late", "127.0.0.1", PORT)).isEqualTo("db");
   }
 

@@ -16,6 +16,7 @@ import java.util.Optional;
 import java.util.Set;
 import java.util.TreeMap;
 import java.util.concurrent.locks.LockSupport;
+import org.junit.jupiter.api.Assumptions;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.RegisterExtension;
@@ -24,9 +25,13 @@ import org.junit.jupiter.api.extension.RegisterExtension;
 final class GenerationSwapTest {
 
   private static final String VIP = "10.96.0.9";
-  private static final int SWAPS = 1000;
-  private static final Duration RACE = Duration.ofSeconds(5);
-  private static final Duration WRITING = Duration.ofSeconds(8);
+  private static final int SWAPS = KernelTest.fewer(1000);
+  private static final int CONNECTIONS = KernelTest.fewer(1000);
+  private static final int REWRITES = KernelTest.fewer(5);
+  private static final Duration UNTIL_CONFIRMED = KernelTest.patiently(Duration.ofSeconds(1));
+  private static final Duration TOO_LATE = KernelTest.patiently(Duration.ofMillis(2100));
+  private static final Duration RACE = KernelTest.patiently(Duration.ofSeconds(5));
+  private static final Duration WRITING = KernelTest.patiently(Duration.ofSeconds(8));
   private static final Duration SWAP_PAUSE = Duration.ofNanos(100_000);
   private static final int BROKEN_ROUNDS = 20;
 
@@ -92,7 +97,7 @@ final class GenerationSwapTest {
       if (!outcomes.containsKey("one") || !outcomes.containsKey("two")) {
         found.add("not both generations were met: " + outcomes);
       }
-      if (outcomes.values().stream().mapToLong(Long::longValue).sum() < 1000) {
+      if (outcomes.values().stream().mapToLong(Long::longValue).sum() < CONNECTIONS) {
         found.add("too few connections to say anything: " + outcomes);
       }
       long aborted = Optional.ofNullable(outcomes.remove("ECONNABORTED")).orElse(0L);
@@ -170,6 +175,10 @@ final class GenerationSwapTest {
   /** The check above finds what it is made to find. */
   @Test
   void aBuildThatReadsTheGenerationTwiceIsFoundOut() throws java.io.IOException {
+    Assumptions.assumeTrue(
+        KernelTest.fewer(2) == 2,
+        "emulated processors take turns, so hardly ever is there a swap between two reads; the"
+            + " build is the same on all kernels");
     Path object =
         Path.of(System.getProperty("weir.probers"), "../test-objects/weir-reads-twice.bpf.o");
     CompiledPrograms programs = CompiledPrograms.of(Files.readAllBytes(object), Set.of());
@@ -199,7 +208,7 @@ final class GenerationSwapTest {
     }
     // A connection of the generation before that was open at the swap is ended, and says so.
     assertThat(race.violations(2L * swaps)).isEmpty();
-    assertThat(swaps).isGreaterThan(5);
+    assertThat(swaps).isGreaterThan(REWRITES);
   }
 
   @Test
@@ -234,11 +243,11 @@ final class GenerationSwapTest {
     kernel.apply(leadsTo("one", 7001));
     serveBoth();
     Plan two = leadsTo("two", 7002);
-    kernel.apply(two, Duration.ofSeconds(1));
+    kernel.apply(two, UNTIL_CONFIRMED);
     assertThat(kernel.ask("web", VIP, 80)).isEqualTo("two");
     assertThat(kernel.node().current().orElseThrow().unconfirmed()).isPresent();
 
-    KernelTest.pause(Duration.ofMillis(2100));
+    KernelTest.pause(TOO_LATE);
     assertThat(kernel.ask("web", VIP, 80)).isEqualTo("one");
     assertThat(kernel.node().current().orElseThrow().generation()).isEqualTo(2);
     assertThatThrownBy(() -> kernel.node().confirm())
@@ -258,9 +267,9 @@ final class GenerationSwapTest {
     kernel.apply(leadsTo("one", 7001));
     serveBoth();
     Plan two = leadsTo("two", 7002);
-    kernel.apply(two, Duration.ofSeconds(1));
+    kernel.apply(two, UNTIL_CONFIRMED);
     kernel.node().confirm();
-    KernelTest.pause(Duration.ofMillis(2100));
+    KernelTest.pause(TOO_LATE);
     assertThat(kernel.ask("web", VIP, 80)).isEqualTo("two");
     assertThat(kernel.node().current().orElseThrow().unconfirmed()).isEmpty();
     assertThat(kernel.node().lastGood().orElseThrow().plan()).isEqualTo(two);
@@ -271,10 +280,10 @@ final class GenerationSwapTest {
 
   @Test
   void anUnconfirmedFirstGenerationLeavesTheNodeAsItWas() {
-    kernel.apply(leadsTo("one", 7001), Duration.ofSeconds(1));
+    kernel.apply(leadsTo("one", 7001), UNTIL_CONFIRMED);
     serveBoth();
     assertThat(kernel.ask("web", "127.0.0.1", 7002)).isEqualTo("ECONNREFUSED");
-    KernelTest.pause(Duration.ofMillis(2100));
+    KernelTest.pause(TOO_LATE);
     assertThat(kernel.ask("web", "127.0.0.1", 7002)).isEqualTo("two");
   }
 
@@ -283,10 +292,10 @@ final class GenerationSwapTest {
     kernel.apply(leadsTo("one", 7001));
     serveBoth();
     kernel.apply(leadsTo("two", 7002), Duration.ofMinutes(5));
-    Applied again = kernel.apply(leadsTo("two", 7002), Duration.ofSeconds(1));
+    Applied again = kernel.apply(leadsTo("two", 7002), UNTIL_CONFIRMED);
     assertThat(again.remarks()).anyMatch(remark -> remark.contains("never confirmed"));
     assertThat(kernel.ask("web", VIP, 80)).isEqualTo("two");
-    KernelTest.pause(Duration.ofMillis(2100));
+    KernelTest.pause(TOO_LATE);
     assertThat(kernel.ask("web", VIP, 80)).isEqualTo("one");
   }
 
@@ -294,8 +303,8 @@ final class GenerationSwapTest {
   void anExpiredGenerationWhosePlanIsGoneDoesNotBarTheNext() throws java.io.IOException {
     kernel.apply(leadsTo("one", 7001));
     serveBoth();
-    kernel.apply(leadsTo("two", 7002), Duration.ofSeconds(1));
-    KernelTest.pause(Duration.ofMillis(2100));
+    kernel.apply(leadsTo("two", 7002), UNTIL_CONFIRMED);
+    KernelTest.pause(TOO_LATE);
     java.nio.file.Files.delete(kernel.places().runDir().resolve("generation-2.plan"));
     assertThatThrownBy(() -> kernel.node().current())
         .isInstanceOf(NodeException.class)

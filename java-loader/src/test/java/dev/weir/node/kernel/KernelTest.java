@@ -148,6 +148,18 @@ public final class KernelTest implements BeforeEachCallback, AfterEachCallback {
     }
   }
 
+  /**
+   * A deadline of this length, on this machine ({@code -Dweir.patience}: so many times as long).
+   */
+  static Duration patiently(Duration duration) {
+    return duration.multipliedBy(Integer.getInteger("weir.patience", 1));
+  }
+
+  /** As many as this, on this machine ({@code -Dweir.slow}: so many times fewer). */
+  static int fewer(int count) {
+    return count / Integer.getInteger("weir.slow", 1);
+  }
+
   static void pause(Duration duration) {
     try {
       Thread.sleep(duration);

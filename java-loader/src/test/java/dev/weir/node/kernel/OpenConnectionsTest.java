@@ -106,7 +106,7 @@ final class OpenConnectionsTest {
   }
 
   private Snapshot.Pair eventuallyClosed(long closed) {
-    long patience = System.nanoTime() + Duration.ofSeconds(5).toNanos();
+    long patience = System.nanoTime() + KernelTest.patiently(Duration.ofSeconds(5)).toNanos();
     Snapshot.Pair now = pair();
     while (now.closed() < closed && System.nanoTime() < patience) {
       KernelTest.pause(Duration.ofMillis(10));

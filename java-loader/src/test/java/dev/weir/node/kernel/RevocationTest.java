@@ -25,7 +25,7 @@ final class RevocationTest {
   private static final String LOOPBACK = "127.0.0.1";
 
   /** The law: after the generation is in force. */
-  private static final Duration DEADLINE = Duration.ofMillis(200);
+  private static final Duration DEADLINE = KernelTest.patiently(Duration.ofMillis(200));
 
   @RegisterExtension final KernelTest kernel = new KernelTest();
 
@@ -79,7 +79,7 @@ final class RevocationTest {
   }
 
   private static Held.Status after(Held held, long ended) {
-    long patience = System.nanoTime() + Duration.ofSeconds(5).toNanos();
+    long patience = System.nanoTime() + KernelTest.patiently(Duration.ofSeconds(5)).toNanos();
     Held.Status status = held.status();
     while (status.ended() < ended && System.nanoTime() < patience) {
       KernelTest.pause(Duration.ofMillis(5));
@@ -92,7 +92,7 @@ final class RevocationTest {
     Held.Status now = held.status();
     assertThat(now.ended()).isZero();
     assertThat(now.wrong()).isZero();
-    long patience = System.nanoTime() + Duration.ofSeconds(5).toNanos();
+    long patience = System.nanoTime() + KernelTest.patiently(Duration.ofSeconds(5)).toNanos();
     while (now.rounds() == before.rounds() && System.nanoTime() < patience) {
       KernelTest.pause(Duration.ofMillis(5));
       now = held.status();
@@ -484,13 +484,13 @@ final class RevocationTest {
   void anUnconfirmedGenerationsConnectionsEndWhenTheOneBeforeIsInForceAgain() {
     kernel.apply(plan("other"));
     kernel.serve("server", "listen", LOOPBACK, "8080", "--echo");
-    kernel.apply(plan("client", "other"), Duration.ofSeconds(1));
+    kernel.apply(plan("client", "other"), KernelTest.patiently(Duration.ofSeconds(1)));
     Held tried = hold("client", LOOPBACK, "8080", "5");
     Held allowed = hold("other", LOOPBACK, "8080", "5");
     Held.Status before = allowed.status();
     assertThat(tried.held()).isEqualTo(5);
 
-    KernelTest.pause(Duration.ofMillis(2100));
+    KernelTest.pause(KernelTest.patiently(Duration.ofMillis(2100)));
     assertThat(kernel.node().rollBackIfExpired()).isTrue();
 
     assertThat(after(tried, 5).ended()).isEqualTo(5);
@@ -525,10 +525,10 @@ final class RevocationTest {
   void whoComesLaterEndsWhatNobodyWasThereToEnd() {
     kernel.apply(plan());
     kernel.serve("server", "listen", LOOPBACK, "8080", "--echo");
-    kernel.apply(plan("client"), Duration.ofSeconds(1));
+    kernel.apply(plan("client"), KernelTest.patiently(Duration.ofSeconds(1)));
     Held tried = hold("client", LOOPBACK, "8080", "5");
     assertThat(tried.held()).isEqualTo(5);
-    KernelTest.pause(Duration.ofMillis(2100));
+    KernelTest.pause(KernelTest.patiently(Duration.ofMillis(2100)));
     assertThat(tried.status().ended()).isZero();
 
     assertThat(kernel.node().endOpenConnections()).hasSize(1);

@@ -344,11 +344,11 @@ final class UdpReplyTest {
   @Test
   void aGenerationThatIsNotConfirmedTakesItsEntitlementsAlong() throws IOException {
     kernel.apply(withdrawnFor("client"));
-    kernel.apply(defaultDeny().build(), Duration.ofSeconds(2));
+    kernel.apply(defaultDeny().build(), KernelTest.patiently(Duration.ofSeconds(2)));
     Prober server = slowServer();
     Prober asking = asking("client");
     assertThat(server.next().has("heard")).isTrue();
-    KernelTest.pause(Duration.ofSeconds(3));
+    KernelTest.pause(KernelTest.patiently(Duration.ofSeconds(3)));
     Files.createFile(answers());
     assertThat(server.next().text("reply")).isEqualTo(REFUSED);
     assertThat(asking.next().text("result")).isEqualTo(DROPPED);
