@@ -225,6 +225,11 @@ public final class KernelTest implements BeforeEachCallback, AfterEachCallback {
       command.addAll(List.of("--cgroup", cgroup(cgroup).toString()));
     }
     command.addAll(arguments);
+    int timeout = command.indexOf("--timeout") + 1;
+    if (timeout > 0) {
+      Duration given = Duration.ofMillis(Long.parseLong(command.get(timeout)));
+      command.set(timeout, Long.toString(patiently(given).toMillis()));
+    }
     return command;
   }
 
