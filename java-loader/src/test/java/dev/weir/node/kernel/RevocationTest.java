@@ -25,6 +25,8 @@ final class RevocationTest {
   private static final String LOOPBACK = "127.0.0.1";
 
   /** The law: after the generation is in force. */
+  private static final int MANY = KernelTest.fewer(1000);
+
   private static final Duration DEADLINE = KernelTest.patiently(Duration.ofMillis(200));
 
   @RegisterExtension final KernelTest kernel = new KernelTest();
@@ -105,25 +107,26 @@ final class RevocationTest {
   void thousandConnectionsEndWithinTheDeadlineAndOthersNeverNotice(RevocationWay way) {
     apply(plan("client", "other"), way);
     kernel.serve("server", "listen", LOOPBACK, "8080", "--echo");
-    Held refused = hold("client", "--quiet", LOOPBACK, "8080", "1000");
+    Held refused = hold("client", "--quiet", LOOPBACK, "8080", "" + MANY);
     Held allowed = hold("other", LOOPBACK, "8080", "50");
-    assertThat(refused.held()).isEqualTo(1000);
+    assertThat(refused.held()).isEqualTo(MANY);
     final Held.Status before = allowed.status();
 
     long started = System.nanoTime();
     Applied applied = apply(plan("other"), way);
     long inForce = started + applied.took().toNanos();
 
-    Held.Status status = after(refused, 1000);
+    Held.Status status = after(refused, MANY);
     Duration took = Duration.ofNanos(status.lastNanos() - inForce);
     System.out.printf(
-        "revocation %s: 1,000 connections ended within %d ms of the swap%n", way, took.toMillis());
-    assertThat(status.outcomes()).isEqualTo(Map.of("ECONNABORTED", 1000L));
+        "revocation %s: %d connections ended within %d ms of the swap%n",
+        way, MANY, took.toMillis());
+    assertThat(status.outcomes()).isEqualTo(Map.of("ECONNABORTED", (long) MANY));
     assertThat(took).isLessThan(DEADLINE);
-    assertThat(applied.revoked()).hasSize(1000);
+    assertThat(applied.revoked()).hasSize(MANY);
     assertThat(applied.remarks())
-        .anyMatch(remark -> remark.contains("1000 open connections ended"));
-    assertThat(kernel.node().telemetry().counters().get("revoked")).isEqualTo(1000);
+        .anyMatch(remark -> remark.contains(MANY + " open connections ended"));
+    assertThat(kernel.node().telemetry().counters().get("revoked")).isEqualTo(MANY);
     assertGoesOn(allowed, before);
     assertThat(allowed.held()).isEqualTo(50);
   }
