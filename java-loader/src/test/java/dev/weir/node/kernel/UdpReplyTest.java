@@ -320,7 +320,9 @@ final class UdpReplyTest {
         outside.serve(
             "udp-echo", Outside.THERE, "53", "--reply", "answer", "--when", answers().toString());
     String[] ask = {"sendto", Outside.THERE, "53", "--read", "--timeout", "1500"};
-    Prober untouched = kernel.start("client", ask);
+    // What comes in is heard whenever it comes, also on a machine that takes long to apply.
+    Prober untouched =
+        kernel.start("client", "sendto", Outside.THERE, "53", "--read", "--timeout", "20000");
     assertThat(resolver.next().has("heard")).isTrue();
     kernel.apply(
         defaultDeny()
