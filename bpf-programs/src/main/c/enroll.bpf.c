@@ -12,8 +12,15 @@
 #include "weir/maps.h"
 #include "weir/telemetry.h"
 
+/* A build that a kernel without these tracepoints would refuse, whatever kernel it meets. */
+#ifdef WEIR_TEST_UNTRACED
+#define WEIR_TRACEPOINT(name) SEC("tp_btf/" name "_of_no_kernel")
+#else
+#define WEIR_TRACEPOINT(name) SEC("tp_btf/" name)
+#endif
+
 /* Who is declared for this path, exactly; children of a declared cgroup need no entry. */
-SEC("tp_btf/cgroup_mkdir")
+WEIR_TRACEPOINT("cgroup_mkdir")
 int BPF_PROG(weir_cgroup_mkdir, struct cgroup *cgroup, const char *path)
 {
 	struct weir_path key = {};
@@ -36,7 +43,7 @@ int BPF_PROG(weir_cgroup_mkdir, struct cgroup *cgroup, const char *path)
 	return 0;
 }
 
-SEC("tp_btf/cgroup_rmdir")
+WEIR_TRACEPOINT("cgroup_rmdir")
 int BPF_PROG(weir_cgroup_rmdir, struct cgroup *cgroup, const char *path)
 {
 	__u64 id;
@@ -76,7 +83,7 @@ WEIR_INLINE __u32 weir_workload_of(struct cgroup *cgroup, __u32 slot)
  * from is not known any more; only a workload that moves another process inside itself is certain
  * not to have gained anything, and passed over.
  */
-SEC("tp_btf/cgroup_attach_task")
+WEIR_TRACEPOINT("cgroup_attach_task")
 int BPF_PROG(weir_cgroup_attach_task, struct cgroup *to, const char *path, struct task_struct *task,
 	     _Bool threadgroup)
 {

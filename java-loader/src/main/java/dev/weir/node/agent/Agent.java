@@ -63,6 +63,9 @@ public final class Agent implements AutoCloseable {
   private static final Duration NAMESPACES_POLL = Duration.ofSeconds(2);
 
   /** After a change, what it was compiled from is garbage; it is let go of when nothing follows. */
+  /** How often cgroups are looked at where the kernel does not tell when one is made. */
+  private static final Duration ENROLLING = Duration.ofMillis(200);
+
   private static final Duration SETTLED = Duration.ofSeconds(3);
 
   private final AgentSettings settings;
@@ -157,6 +160,7 @@ public final class Agent implements AutoCloseable {
     settle();
     later(settings.auditInterval(), this::audit);
     later(Duration.ZERO, this::lookAround);
+    later(ENROLLING, this::enrollMade);
   }
 
   /**
@@ -186,6 +190,22 @@ public final class Agent implements AutoCloseable {
     inForce
         .filter(current -> current.plan().proxy().needed() && proxy.ready())
         .ifPresent(current -> listeners.look(current.plan()));
+  }
+
+  /**
+   * Where the kernel watches no cgroups, somebody has to: what a declared workload opened before
+   * its cgroup was seen is asked for again then.
+   */
+  private void enrollMade() {
+    try {
+      if (node.agentRequired() && node.enrollMade() > 0) {
+        node.endOpenConnections().forEach(log::info);
+      }
+    } catch (NodeException | BpfException e) {
+      log.error("cgroups that were made are not enrolled: " + e.getMessage());
+    } finally {
+      later(ENROLLING, this::enrollMade);
+    }
   }
 
   /**

@@ -192,6 +192,7 @@ public record NodeHealth(Map<String, Object> json, String text, List<String> pro
         if (proxyNeeded) {
           problems.add("no agent minds the proxy: weir up DIR");
         }
+        enrolment();
         return;
       }
       long pid = holder.get().pid();
@@ -200,6 +201,7 @@ public record NodeHealth(Map<String, Object> json, String text, List<String> pro
         member.put("state", "dead");
         line("agent", "dead; it was process " + pid + ". What it put in force still is");
         problems.add("the agent, process " + pid + ", has died: weir up DIR takes over");
+        enrolment();
         return;
       }
       try {
@@ -217,6 +219,15 @@ public record NodeHealth(Map<String, Object> json, String text, List<String> pro
         member.put("state", "silent");
         line("agent", "process " + pid + ", does not answer");
         problems.add("the agent, process " + pid + ", does not answer: " + e.getMessage());
+      }
+    }
+
+    /** Where the kernel does not enrol cgroups by itself and nobody else does. */
+    private void enrolment() {
+      if (node.agentRequired()) {
+        problems.add(
+            "no agent enrols cgroups, and this kernel does not: what is made from now on is not"
+                + " governed; weir up DIR");
       }
     }
 

@@ -45,14 +45,16 @@ final class ApplyCommand implements Callable<Integer> {
     Places places = options.places();
     Optional<Map<String, Object>> byAgent = Operations.apply(places, where, confirmWithin);
     Map<String, Object> result;
+    int status = ExitCode.OK;
     if (byAgent.isPresent()) {
       result = byAgent.get();
     } else {
       try (KernelNode node = options.node()) {
         result = Operations.applyWithoutAgent(node, where, confirmWithin);
+        status = node.agentRequired() ? ExitCode.AGENT_REQUIRED : ExitCode.OK;
       }
     }
     options.print(result, Operations.describe(result));
-    return ExitCode.OK;
+    return status;
   }
 }

@@ -16,5 +16,8 @@ final class ExitCode {
   /** This user or this kernel cannot do it; one line says what is missing. */
   static final int MISSING = 3;
 
+  /** Done and in force, but this kernel needs a running agent to keep it so, and none runs. */
+  static final int AGENT_REQUIRED = 4;
+
   private ExitCode() {}
 }

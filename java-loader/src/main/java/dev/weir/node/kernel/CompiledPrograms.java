@@ -7,6 +7,7 @@ import java.io.IOException;
 import java.io.InputStream;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
+import java.util.HashSet;
 import java.util.HexFormat;
 import java.util.Set;
 
@@ -65,6 +66,13 @@ final class CompiledPrograms {
   /** The same, coming into the kernel in another way. */
   CompiledPrograms loadedBy(Loading way) {
     return new CompiledPrograms(elf, hash, layouts, without, way);
+  }
+
+  /** The same with more of its programs left out. */
+  CompiledPrograms without(Set<String> others) {
+    Set<String> all = new HashSet<>(without);
+    all.addAll(others);
+    return new CompiledPrograms(elf, hash, layouts, all, loading);
   }
 
   /** How it comes into the kernel where nothing is. */

@@ -142,7 +142,7 @@ public final class KernelNode implements AutoCloseable {
     }
     return locked(
         () -> {
-          CompiledPrograms programs = compiled.get();
+          CompiledPrograms programs = taken();
           Enrollment enrollment = enrollment(programs.layouts());
           Optional<Mesh> pinned = Mesh.open(programs.layouts(), pins);
           Applied applied;
@@ -156,6 +156,28 @@ public final class KernelNode implements AutoCloseable {
           files.writeObjects(PinnedObjects.of(pins));
           return applied;
         });
+  }
+
+  /** The programs, but for those that are known not to be taken by this kernel. */
+  private CompiledPrograms taken() {
+    CompiledPrograms all = compiled.get();
+    return files.untraced().equals(all.hash()) ? all.without(Mesh.TRACEPOINTS) : all;
+  }
+
+  /**
+   * Whether this kernel takes no program that watches cgroups, so that a cgroup which is made from
+   * now on is nobody's until somebody calls {@link #enrollMade}.
+   */
+  public boolean agentRequired() {
+    return !files.untraced().isEmpty() && Files.exists(pins.map(Mesh.CURRENT));
+  }
+
+  private static String agentRequired(String why) {
+    return "agent required: this kernel takes no program that watches cgroups ("
+        + why
+        + "), so a declared cgroup that is made from now on is governed only once a running agent"
+        + " has seen it, and a process that is moved into one is not reported; keep weir up"
+        + " running";
   }
 
   /** Read when first needed, and then kept: a mesh that is not there needs none. */
@@ -228,6 +250,7 @@ public final class KernelNode implements AutoCloseable {
       // Only in this slot: the generation to go back to declares nobody.
       enrollment.declare(mesh.map(Mesh.PATHS), FIRST_SLOT, declared);
       loaded.attachTracing(steps);
+      files.writeUntraced(loaded.untraced().isPresent() ? programs.hash() : "");
       Optional<Path> proxy = makeProxyCgroup(plan);
       enrol(mesh, enrollment);
       steps.accept(Step.ENROLLED);
@@ -242,6 +265,7 @@ public final class KernelNode implements AutoCloseable {
       steps.accept(Step.IN_FORCE);
       Duration took = took(started);
       List<String> remarks = new ArrayList<>(waiting(enrollment, plan));
+      loaded.untraced().map(KernelNode::agentRequired).ifPresent(remarks::add);
       remarks.addAll(audited(plan));
       unreserved.ifPresent(remarks::add);
       // Now that nobody else can bind one any more, whoever is found had it before.
@@ -362,7 +386,7 @@ public final class KernelNode implements AutoCloseable {
         ? List.of()
         : List.of(
             (waiting == 1 ? "one declared cgroup does" : waiting + " declared cgroups do")
-                + " not exist yet; the kernel enrols a cgroup when it is made");
+                + " not exist yet; a cgroup is enrolled when it is made");
   }
 
   private static List<String> audited(Plan plan) {
@@ -438,9 +462,19 @@ public final class KernelNode implements AutoCloseable {
             inForce,
             steps);
     remarks.addAll(repaired.remarks());
+    if (differs || repaired.untraced().isPresent()) {
+      files.writeUntraced(
+          repaired.untraced().isPresent() || files.untraced().equals(programs.hash())
+              ? programs.hash()
+              : "");
+    }
     if (differs) {
       files.writeForm(programs.layouts().form());
       files.writePrograms(programs.hash());
+    }
+    if (agentRequired()) {
+      remarks.add(
+          agentRequired(repaired.untraced().orElse("as was found out when they were loaded")));
     }
     steps.accept(Step.REPAIRED);
     files.writeNumbers(numbers);
@@ -984,6 +1018,17 @@ public final class KernelNode implements AutoCloseable {
   }
 
   /**
+   * Enrols declared cgroups that were made since, and forgets those that are gone, where the kernel
+   * does not do so itself ({@link #agentRequired}). Cheap enough to be called several times a
+   * second.
+   *
+   * @return how many had to be added
+   */
+  public int enrollMade() {
+    return locked(() -> pinned((mesh, layouts) -> enrol(mesh, enrollment(layouts))));
+  }
+
+  /**
    * Ends the open connections that the generation in force does not allow. {@link #apply} and
    * {@link #rollBackIfExpired} do so by themselves; this is for whoever comes after one that was
    * killed.
@@ -1019,7 +1064,7 @@ public final class KernelNode implements AutoCloseable {
     }
     return locked(
         () -> {
-          CompiledPrograms programs = compiled.get();
+          CompiledPrograms programs = taken();
           requireForm(programs.layouts());
           Auditor ours = auditor.orElseGet(() -> new Auditor(places, pins, files, programs));
           auditor = Optional.of(ours);

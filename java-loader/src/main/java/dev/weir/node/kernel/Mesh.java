@@ -116,6 +116,13 @@ final class Mesh implements AutoCloseable {
   /** The program at the proxy's cgroup, which is there only with plans that need a proxy. */
   static final String PROXY_PROGRAM = "weir_getsockopt";
 
+  /**
+   * What enrols cgroups when they are made. A kernel may have no such tracepoints, or let nobody
+   * use them; then an agent must do it, later.
+   */
+  static final Set<String> TRACEPOINTS =
+      Set.of("weir_cgroup_mkdir", "weir_cgroup_rmdir", "weir_cgroup_attach_task");
+
   /** Maps whose capacity follows the budget, below what the programs say as well as above. */
   private static final Set<String> SIZED =
       Stream.concat(TelemetryRoom.MAPS.stream(), ConnectionRoom.MAPS.stream())
@@ -207,12 +214,15 @@ final class Mesh implements AutoCloseable {
     private final Map<String, BpfProgram> programs;
     private final Map<String, BpfLink> links = new LinkedHashMap<>();
     private final BpfObject object;
+    private final CompiledPrograms compiled;
+    private Optional<String> untraced = Optional.empty();
 
     private Loaded(
         CompiledPrograms compiled,
         Map<String, Integer> sizes,
         Map<String, BpfMap> reuse,
         Collection<String> optional) {
+      this.compiled = compiled;
       object = compiled.open();
       try {
         object.programs().values().stream()
@@ -242,15 +252,27 @@ final class Mesh implements AutoCloseable {
       return mesh;
     }
 
-    /** Attaches what watches cgroups come and go. */
+    /** Why this kernel takes nothing that watches cgroups; empty when it does. */
+    Optional<String> untraced() {
+      return untraced;
+    }
+
+    /** Attaches what watches cgroups come and go: all of it or, where that is refused, nothing. */
     void attachTracing(Consumer<Step> steps) {
-      for (BpfObject.Program program : declared) {
-        if (targetOf(program) == Target.TRACEPOINT) {
-          links.put(
-              program.name(),
-              BpfLink.attach(program.name(), program(program.name()), program.attachType()));
-          steps.accept(Step.ATTACHED);
+      try {
+        for (BpfObject.Program program : declared) {
+          if (targetOf(program) == Target.TRACEPOINT) {
+            links.put(
+                program.name(),
+                BpfLink.attach(program.name(), program(program.name()), program.attachType()));
+            steps.accept(Step.ATTACHED);
+          }
         }
+      } catch (BpfException e) {
+        for (String name : TRACEPOINTS) {
+          Optional.ofNullable(links.remove(name)).ifPresent(BpfLink::close);
+        }
+        untraced = Optional.of(String.valueOf(e.getMessage()));
       }
     }
 
@@ -320,8 +342,30 @@ final class Mesh implements AutoCloseable {
     return load(compiled, sizes, Map.of(), way);
   }
 
-  /** Whether this kernel takes the programs that have substitutes is asked by loading them. */
+  /**
+   * Whether this kernel takes what watches cgroups is asked by loading it. If the rest loads
+   * without that, it was that; else what was said first is the matter.
+   */
   private static Loaded load(
+      CompiledPrograms compiled,
+      Map<String, Integer> sizes,
+      Map<String, BpfMap> reuse,
+      RevocationWay way) {
+    try {
+      return loadAll(compiled, sizes, reuse, way);
+    } catch (BpfException e) {
+      try {
+        Loaded loaded = loadAll(compiled.without(TRACEPOINTS), sizes, reuse, way);
+        loaded.untraced = Optional.of(String.valueOf(e.getMessage()));
+        return loaded;
+      } catch (BpfException again) {
+        throw e;
+      }
+    }
+  }
+
+  /** Whether this kernel takes the programs that have substitutes is asked by loading them. */
+  private static Loaded loadAll(
       CompiledPrograms compiled,
       Map<String, Integer> sizes,
       Map<String, BpfMap> reuse,
@@ -362,9 +406,10 @@ final class Mesh implements AutoCloseable {
    * What {@link #repair} did.
    *
    * @param replaced whether a program was replaced
+   * @param untraced why this kernel took nothing that watches cgroups, if it was asked to
    * @param remarks what to tell
    */
-  record Repair(boolean replaced, List<String> remarks) {}
+  record Repair(boolean replaced, Optional<String> untraced, List<String> remarks) {}
 
   /**
    * Makes what is pinned complete and new: programs that have changed take the place of the old
@@ -388,10 +433,14 @@ final class Mesh implements AutoCloseable {
     List<String> remarks = new ArrayList<>();
     Set<String> outgrown = outgrown(compiled, remarks);
     boolean replaced = false;
+    CompiledPrograms taken = compiled;
+    Optional<String> untraced = Optional.empty();
     if (upgrade || !outgrown.isEmpty() || programsMissing(compiled, pins)) {
       Map<String, BpfMap> staying = new HashMap<>(maps);
       staying.keySet().removeAll(outgrown);
       try (Loaded loaded = load(compiled, pinnedRoom(outgrown), staying, way)) {
+        taken = loaded.compiled;
+        untraced = loaded.untraced();
         MapGrowth growth = new MapGrowth();
         fillSuccessors(loaded.mesh, outgrown, inForce, growth);
         loaded.mesh.maps.forEach(
@@ -409,14 +458,21 @@ final class Mesh implements AutoCloseable {
       }
       removeStrangers(compiled, pins);
     }
-    try (BpfObject object = compiled.open()) {
+    try (BpfObject object = taken.open()) {
       for (BpfObject.Program program : attachable(object)) {
-        if (repairLink(program, pins, root, proxy)) {
-          steps.accept(Step.EXCHANGED);
+        try {
+          if (repairLink(program, pins, root, proxy)) {
+            steps.accept(Step.EXCHANGED);
+          }
+        } catch (BpfException e) {
+          if (targetOf(program) != Target.TRACEPOINT) {
+            throw e;
+          }
+          untraced = Optional.of(String.valueOf(e.getMessage()));
         }
       }
     }
-    return new Repair(replaced, remarks);
+    return new Repair(replaced, untraced, remarks);
   }
 
   /**

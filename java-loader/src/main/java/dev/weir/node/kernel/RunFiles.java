@@ -87,6 +87,29 @@ final class RunFiles {
     DurableFile.write(programsFile(), (hash + "\n").getBytes(StandardCharsets.UTF_8));
   }
 
+  private Path untracedFile() {
+    return run.resolve("untraced");
+  }
+
+  /**
+   * Hash of the object of which this kernel took nothing that watches cgroups; empty when it took
+   * that, or is not known.
+   */
+  String untraced() {
+    return DurableFile.read(untracedFile())
+        .map(bytes -> new String(bytes, StandardCharsets.UTF_8).strip())
+        .orElse("");
+  }
+
+  /** Notes it; an empty hash takes it back. */
+  void writeUntraced(String hash) {
+    if (hash.isEmpty()) {
+      DurableFile.remove(untracedFile());
+    } else {
+      DurableFile.write(untracedFile(), (hash + "\n").getBytes(StandardCharsets.UTF_8));
+    }
+  }
+
   /** Ids of what is pinned, as whoever pinned it knew them; empty when not known. */
   Optional<PinnedObjects> objects() {
     return DurableFile.read(objectsFile())
@@ -196,6 +219,7 @@ final class RunFiles {
   void removeRun() {
     keepGenerations(Set.of());
     DurableFile.remove(programsFile());
+    DurableFile.remove(untracedFile());
     DurableFile.remove(formFile());
     DurableFile.remove(objectsFile());
     DurableFile.remove(numbersFile());
