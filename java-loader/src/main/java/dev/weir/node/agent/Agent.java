@@ -62,10 +62,10 @@ public final class Agent implements AutoCloseable {
   private static final Duration WRITING_POLL = Duration.ofMillis(50);
   private static final Duration NAMESPACES_POLL = Duration.ofSeconds(2);
 
-  /** After a change, what it was compiled from is garbage; it is let go of when nothing follows. */
   /** How often cgroups are looked at where the kernel does not tell when one is made. */
   private static final Duration ENROLLING = Duration.ofMillis(200);
 
+  /** After a change, what it was compiled from is garbage; it is let go of when nothing follows. */
   private static final Duration SETTLED = Duration.ofSeconds(3);
 
   private final AgentSettings settings;
