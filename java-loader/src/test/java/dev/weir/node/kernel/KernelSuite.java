@@ -83,7 +83,9 @@ final class KernelSuite {
     return LauncherDiscoveryRequestBuilder.request()
         .selectors(selector)
         .filters(EngineFilter.includeEngines("junit-jupiter"))
-        .configurationParameter("junit.jupiter.execution.timeout.default", "120 s")
+        .configurationParameter(
+            "junit.jupiter.execution.timeout.default",
+            KernelTest.patiently(Duration.ofMinutes(2)).toSeconds() + " s")
         .build();
   }
 
