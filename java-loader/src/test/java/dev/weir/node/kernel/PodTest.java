@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.weir.node.bpf.BpfMap;
 import dev.weir.policy.plan.Protocol;
+import java.nio.ByteBuffer;
 import java.util.List;
 import java.util.concurrent.atomic.AtomicInteger;
 import org.junit.jupiter.api.AfterEach;
@@ -99,8 +100,47 @@ final class PodTest {
     assertThat(records()).isZero();
   }
 
+  @Test
+  void withoutRoomForARecordAPodIsTakenForAStrangerWhichIsCounted() {
+    kernel.apply(shop().build());
+    pods.serve("db", "listen", "0.0.0.0", "5432", "--reply", "db");
+    try (BpfMap map = table("handovers")) {
+      fill(map, map.maxEntries());
+      assertThat(pods.ask("web", pods.address("db"), PORT)).isEqualTo(DROPPED);
+      assertThat(kernel.node().telemetry().counters().get("handovers_full")).isEqualTo(1);
+      assertThat(kernel.node().telemetry().refusals())
+          .singleElement()
+          .satisfies(refusal -> assertThat(refusal.reason()).isEqualTo(Reason.DEFAULT_DENY));
+      map.delete(map.newKey().putLong(0, 0));
+    }
+    assertThat(pods.ask("web", pods.address("db"), PORT)).isEqualTo("db");
+  }
+
+  @Test
+  void aTableFullOfOthersDatagramsStillKnowsTheLatest() {
+    kernel.apply(shop().build());
+    pods.serve("db", "udp-echo", "0.0.0.0", "5432", "--reply", "db");
+    try (BpfMap map = table("datagrams")) {
+      fill(map, map.maxEntries() * 2);
+    }
+    assertThat(pods.send("web", pods.address("db"), PORT)).isEqualTo("db");
+    assertThat(pods.send("stranger", pods.address("db"), PORT)).isEqualTo(REFUSED);
+  }
+
+  private BpfMap table(String name) {
+    return BpfMap.open(kernel.places().pinDir().resolve("maps").resolve(name));
+  }
+
+  private static void fill(BpfMap map, int entries) {
+    ByteBuffer key = map.newKey();
+    ByteBuffer value = map.newValue();
+    for (int i = 0; i < entries; i++) {
+      map.update(key.putLong(0, i), value);
+    }
+  }
+
   private int records() {
-    try (BpfMap map = BpfMap.open(kernel.places().pinDir().resolve("maps/handovers"))) {
+    try (BpfMap map = table("handovers")) {
       AtomicInteger records = new AtomicInteger();
       map.forEach((key, value) -> records.incrementAndGet());
       return records.get();
