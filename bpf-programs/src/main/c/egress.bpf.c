@@ -125,7 +125,7 @@ WEIR_PROVEN_ONCE int weir_is_reply(struct bpf_sock_addr *ctx, const struct weir_
 	struct bpf_sock *sk;
 	__u64 received;
 
-	if (!request || request->hook != WEIR_HOOK_SENDMSG)
+	if (!request || request->protocol != WEIR_UDP)
 		return 0;
 	key.socket = bpf_get_socket_cookie(ctx);
 	key.address = request->address;
@@ -581,7 +581,7 @@ WEIR_PROVEN_ONCE int weir_ask_again(struct weir_reply *peer, const struct weir_a
 	return 0;
 }
 
-/* The same before a datagram is sent by a socket that has been written to. */
+/* The same before a socket that has been written to sends a datagram, or connects. */
 WEIR_PROVEN_ONCE int weir_refresh_reply(struct bpf_sock_addr *ctx,
 					const struct weir_request *request, __u32 source,
 					__u32 slot, __u32 generation)
@@ -591,7 +591,7 @@ WEIR_PROVEN_ONCE int weir_refresh_reply(struct bpf_sock_addr *ctx,
 	struct weir_reply *peer;
 	struct bpf_sock *sk;
 
-	if (!request || request->hook != WEIR_HOOK_SENDMSG)
+	if (!request || request->protocol != WEIR_UDP)
 		return 0;
 	sk = ctx->sk;
 	socket = sk ? bpf_sk_storage_get(&sockets, sk, NULL, 0) : NULL;
@@ -1081,9 +1081,13 @@ WEIR_PROVEN_ONCE int weir_decide(struct bpf_sock_addr *ctx, struct weir_request 
 		request->steered_port = generation->proxy_port;
 		f.steered = 1;
 	}
-	/* An answer makes no association of its own. */
-	if (f.reply && !f.steered)
+	/* An answer makes no association of its own; nor does a server that connects to who asked, and
+	 * what its socket was judged for before is past. */
+	if (f.reply && !f.steered) {
+		if (socket && request->hook == WEIR_HOOK_CONNECT)
+			socket->flags &= WEIR_SOCKET_HEARD;
 		return WEIR_WAY_STRAIGHT;
+	}
 	if (f.governed && request->protocol == WEIR_TCP &&
 	    ((generation->flags & WEIR_GENERATION_LIMITS) ||
 	     (service && (service->flags & WEIR_SERVICE_LIMITED))) &&

@@ -360,7 +360,8 @@ WEIR_PROVEN_ONCE int weir_judge_open(struct weir_open *open, __u32 slot)
 	if (!(open->flags & WEIR_SOCKET_JUDGED) && !open->accepted) {
 		/* listen(fd, 0) leaves no trace in what it accepts; who owns the port was called. */
 		owner = weir_owner_at(&f.view, &open->out, open->out.local_port);
-		open->accepted = owner && owner->workload == f.source;
+		open->accepted =
+			(owner && owner->workload == f.source) || (open->flags & WEIR_SOCKET_HEARD);
 	}
 	if (open->accepted) {
 		open->out.flags |= WEIR_REVOKED_ACCEPTED;

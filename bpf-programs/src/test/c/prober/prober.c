@@ -57,6 +57,7 @@ static const char HELP[] =
 	"                       and prints {\"from\",\"reply\"}.\n"
 	"      --third ADDR PORT  after each also sends one there and prints that result as \"third\"\n"
 	"      --blind ADDR PORT  reads with recv(), without the sender's address, and answers there\n"
+	"      --connected        connects to the first who sends, and answers with send()\n"
 	"      --when PATH        prints {\"heard\"} and answers when this file is there\n"
 	"      --join ADDR        member of this group, on --interface\n"
 	"\n"
@@ -746,7 +747,10 @@ static int command_udp_echo(void)
 			while (access(o.when, F_OK))
 				pause_ms(1);
 		}
-		if (sendto(fd, buffer, n, 0, &from.sa, from_size) < 0)
+		if (o.connected && connect(fd, &from.sa, from_size))
+			reply = errno;
+		else if (sendto(fd, buffer, n, 0, o.connected ? NULL : &from.sa,
+				o.connected ? 0 : from_size) < 0)
 			reply = errno;
 		if (o.third && sendto(fd, "third\n", 6, 0, &third.sa, third_size) < 0)
 			other = errno;

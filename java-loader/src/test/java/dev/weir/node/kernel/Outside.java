@@ -97,6 +97,11 @@ final class Outside implements AutoCloseable {
             Integer.toString(connections)));
   }
 
+  /** Gives the other machine a block of addresses that no interface has. */
+  void elsewhere(String block) {
+    KernelTest.ip("-n", name, "route", "add", "local", block, "dev", "lo");
+  }
+
   /** The arguments of a prober that runs there. */
   private String[] there(String... arguments) {
     List<String> all = new ArrayList<>(List.of("--netns", "/run/netns/" + name));

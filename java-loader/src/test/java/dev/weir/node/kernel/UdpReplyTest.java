@@ -22,6 +22,8 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.RegisterExtension;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 
 /**
  * Datagrams under default-deny both ways: what was let in may be answered, what was sent may be
@@ -235,6 +237,88 @@ final class UdpReplyTest {
     assertThat(ask("client", "connect", "10.96.0.10", DNS)).isEqualTo("answer");
   }
 
+  /** In each form in which an application can say an address. */
+  @ParameterizedTest(name = "{0} {1}")
+  @CsvSource({
+    "10.96.0.10, 10.96.0.10:53, --read",
+    "10.96.0.10, [::ffff:10.96.0.10]:53, --v6-socket",
+    "fd96::10, [fd96::10]:53, --read",
+  })
+  void whatAnswersAVirtualAddressIsItConnectedOrNot(String address, String told, String option) {
+    PlanBuilder plan = defaultDeny();
+    int backend = plan.backend("server", "127.0.0.1", DNS);
+    int backend6 = plan.backend("server", "::1", DNS);
+    kernel.apply(
+        plan.service("dns", "10.96.0.10", DNS, Protocol.UDP, List.of(backend))
+            .service("dns", "fd96::10", DNS, Protocol.UDP, List.of(backend6))
+            .build());
+    kernel.serve("server", "udp-echo", "::", "53", "--reply", "answer");
+    String[] ask = {"sendto", address, "53", "--read", "--timeout", "500", option};
+    for (String cgroup : List.of("client", "plain")) {
+      Prober.Line unconnected = kernel.run(cgroup, ask);
+      assertThat(unconnected.text("line")).isEqualTo("answer");
+      assertThat(unconnected.text("from")).isEqualTo(told);
+
+      Prober.Line connected = kernel.run(cgroup, with(ask, "--connected"));
+      assertThat(connected.text("line")).isEqualTo("answer");
+      assertThat(connected.text("from")).isEqualTo(told);
+
+      Prober.Line named =
+          kernel.run(cgroup, "connect", address, "53", "--udp", "--read", "--peername", option);
+      assertThat(named.text("line")).isEqualTo("answer");
+      assertThat(named.text("peer")).isEqualTo(told);
+    }
+    assertThat(kernel.run("third", ask).text("result")).isEqualTo(REFUSED);
+  }
+
+  private static String[] with(String[] arguments, String more) {
+    List<String> all = new ArrayList<>(List.of(arguments));
+    all.add(more);
+    return all.toArray(String[]::new);
+  }
+
+  @Test
+  void aServerThatConnectsToWhoAskedAnswersAndReachesNobodyElseSo() {
+    kernel.apply(defaultDeny().allow("outside", "server", Protocol.UDP, DNS).build());
+    kernel.serve("third", "udp-echo", "127.0.0.1", "5300", "--reply", "third");
+    String[] serve = {"udp-echo", "0.0.0.0", "53", "--reply", "answer", "--connected"};
+    for (boolean here : new boolean[] {true, false}) {
+      try (Prober server = kernel.serve("server", serve)) {
+        assertThat(
+                here ? ask("client", "sendto", "127.0.0.1", DNS) : outside.send(Outside.NODE, DNS))
+            .isEqualTo("answer");
+        assertThat(server.next().text("reply")).isEqualTo("ok");
+        // What its generation allows goes on with the next that does.
+        assertThat(
+                kernel
+                    .apply(defaultDeny().allow("outside", "server", Protocol.UDP, DNS).build())
+                    .revoked())
+            .isEmpty();
+      }
+    }
+    assertThat(ask("server", "connect", "127.0.0.1", 5300)).isEqualTo(REFUSED);
+  }
+
+  @Test
+  void aServersConnectionToWhoAskedEndsWhenItsQuestionIsNotAllowedAnyMore() {
+    kernel.apply(defaultDeny().allow("outside", "server", Protocol.UDP, DNS).build());
+    try (Prober server =
+        kernel.serve("server", "udp-echo", "0.0.0.0", "53", "--reply", "answer", "--connected")) {
+      // An address of no interface of this machine: for the mesh one elsewhere.
+      outside.elsewhere("10.77.1.0/24");
+      KernelTest.ip("-n", kernel.netns(), "route", "add", "10.77.1.0/24", "via", Outside.THERE);
+      assertThat(outside.send(Outside.NODE, DNS, "--from", "10.77.1.9")).isEqualTo("answer");
+      assertThat(server.next().text("reply")).isEqualTo("ok");
+      assertThat(kernel.apply(defaultDeny().build()).revoked())
+          .singleElement()
+          .satisfies(
+              ended -> {
+                assertThat(ended.protocol()).isEqualTo(Protocol.UDP);
+                assertThat(ended.accepted()).isTrue();
+              });
+    }
+  }
+
   // What outlives a generation.
 
   private Path answers() {
@@ -255,7 +339,18 @@ final class UdpReplyTest {
   }
 
   private Prober asking(String cgroup) {
-    return kernel.start(cgroup, "sendto", "127.0.0.1", "53", "--read", "--timeout", "3000");
+    return asking(cgroup, Duration.ofSeconds(3));
+  }
+
+  private Prober asking(String cgroup, Duration patience) {
+    return kernel.start(
+        cgroup,
+        "sendto",
+        "127.0.0.1",
+        "53",
+        "--read",
+        "--timeout",
+        Long.toString(patience.toMillis()));
   }
 
   @Test
@@ -297,7 +392,7 @@ final class UdpReplyTest {
   void anAnswerIsSentThatEveryGenerationSinceAllows() throws IOException {
     kernel.apply(defaultDeny().build());
     Prober server = slowServer();
-    Prober asking = asking("client");
+    Prober asking = asking("client", Duration.ofSeconds(30));
     assertThat(server.next().has("heard")).isTrue();
 
     // Its identity is another in each, the workload is the same.
