@@ -3,9 +3,14 @@ package dev.weir.node.kernel;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.weir.node.bpf.BpfException;
+import dev.weir.node.bpf.BpfMap;
+import dev.weir.node.bpf.Errno;
 import dev.weir.policy.plan.Plan;
 import dev.weir.policy.plan.Protocol;
 import dev.weir.policy.plan.Verdict.Decision;
+import java.nio.ByteBuffer;
+import java.time.Duration;
 import java.util.List;
 import java.util.Map;
 import org.junit.jupiter.api.Tag;
@@ -122,6 +127,42 @@ final class RedirectTest {
     kernel.apply(shop().build());
     startProxy();
     assertThat(kernel.ask("web", "127.0.0.1", PlanBuilder.PROXY_PORT)).contains("ENOPROTOOPT");
+  }
+
+  @Test
+  void withoutRoomForItsHandOverAConnectionReachesNobodyAndIsCounted() {
+    Plan plan = shop().build();
+    kernel.apply(plan);
+    startProxy();
+    int rows = 0;
+    try (BpfMap handovers = BpfMap.open(Pins.in(kernel.places().pinDir()).map(Mesh.HANDOVERS))) {
+      ByteBuffer key = handovers.newKey();
+      while (rows <= handovers.maxEntries()) {
+        key.putLong(0, Long.MIN_VALUE + rows);
+        try {
+          handovers.update(key, handovers.newValue());
+        } catch (BpfException full) {
+          assertThat(full.errno()).isIn(Errno.E2BIG, Errno.ENOMEM);
+          if (full.errno() == Errno.E2BIG) {
+            break;
+          }
+          KernelTest.pause(Duration.ofMillis(1)); // the allocator's own stock is filled up soon
+          continue;
+        }
+        rows++;
+      }
+      assertThat(rows).isEqualTo(handovers.maxEntries());
+      // The proxy is told nothing of it, and closes such a connection.
+      assertThat(kernel.ask("web", VIP, 80)).contains("ENOPROTOOPT");
+      assertThat(kernel.node().telemetry().counters())
+          .containsEntry("handovers_full", 1L)
+          .containsEntry("handovers_missed", 1L);
+      for (int i = 0; i < 10; i++) {
+        handovers.delete(key.putLong(0, Long.MIN_VALUE + i));
+      }
+    }
+    assertThat(kernel.ask("web", VIP, 80))
+        .isEqualTo(origin(plan, "::ffff:" + VIP, 80, "web", "cart"));
   }
 
   @Test

@@ -132,6 +132,33 @@ final class TelemetryRoomTest {
   }
 
   @Test
+  void refusalsWithoutARowAreRefusedAndCountedInTheOverflowRow() {
+    kernel.apply(
+        kernel
+            .plan()
+            .workload("web")
+            .workload("stranger")
+            .workload("db")
+            .owns("db", Protocol.TCP, PORT)
+            .isolateIngress("db")
+            .build());
+    kernel.serve("db", "listen", "127.0.0.1", "5432", "--reply", "db");
+    assertThat(kernel.ask("web", "127.0.0.1", PORT)).isEqualTo("ECONNREFUSED");
+    fill(Mesh.REFUSALS);
+    for (int i = 0; i < 3; i++) {
+      assertThat(kernel.ask("stranger", "127.0.0.1", PORT)).isEqualTo("ECONNREFUSED");
+      assertThat(kernel.ask("web", "127.0.0.1", PORT)).isEqualTo("ECONNREFUSED");
+    }
+    Snapshot snapshot = kernel.node().telemetry();
+    assertThat(snapshot.refusals())
+        .extracting(Snapshot.Refusal::isOverflow, Snapshot.Refusal::count)
+        .containsExactlyInAnyOrder(
+            org.assertj.core.groups.Tuple.tuple(false, 4L),
+            org.assertj.core.groups.Tuple.tuple(true, 3L));
+    assertThat(snapshot.counters().get("refusals_full")).isPositive();
+  }
+
+  @Test
   void pairsAreToldApartByVerdict() {
     applyAndServe();
     assertThat(kernel.ask("web", "127.0.0.1", PORT)).isEqualTo("db");
