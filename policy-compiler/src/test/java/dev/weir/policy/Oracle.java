@@ -182,6 +182,9 @@ final class Oracle {
     List<Decision> verdicts = new ArrayList<>();
     for (Side from : oracle.sides) {
       for (Side to : oracle.sides) {
+        if (!from.source() || !to.destination()) {
+          continue; // nothing can be asked of it, so its row says nothing
+        }
         for (Protocol protocol : PROTOCOLS) {
           for (int port : RandomClusters.PORTS) {
             verdicts.add(
