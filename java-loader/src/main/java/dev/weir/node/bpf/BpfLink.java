@@ -21,11 +21,7 @@ public final class BpfLink implements AutoCloseable {
   }
 
   private static ByteBuffer info(Descriptor descriptor) {
-    ByteBuffer info = Native.buffer(INFO);
-    Native.check(
-        "bpf_obj_get_info_by_fd(link)",
-        Native.get().bpf.bpf_obj_get_info_by_fd(descriptor.fd(), info, Native.number(INFO)));
-    return info;
+    return Native.info("link", descriptor.fd(), INFO);
   }
 
   /**

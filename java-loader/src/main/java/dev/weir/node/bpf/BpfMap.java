@@ -101,11 +101,7 @@ public final class BpfMap implements AutoCloseable {
   }
 
   private static ByteBuffer info(int fd, String what) {
-    ByteBuffer info = Native.buffer(INFO);
-    Native.check(
-        "bpf_obj_get_info_by_fd(" + what + ")",
-        Native.get().bpf.bpf_obj_get_info_by_fd(fd, info, Native.number(INFO)));
-    return info;
+    return Native.info(what, fd, INFO);
   }
 
   static int idOf(int fd) {
@@ -151,6 +147,7 @@ public final class BpfMap implements AutoCloseable {
                     valueSize,
                     maxEntries,
                     options));
+    Native.keep(options);
     return of(fd, name);
   }
 
@@ -272,6 +269,7 @@ public final class BpfMap implements AutoCloseable {
     require(key, keySize, "key");
     require(value, lookupSize(), "value");
     int result = lib.bpf.bpf_map_lookup_elem(fd(), key, value);
+    Native.keep(key, value);
     if (result == -Errno.ENOENT.number()) {
       return false;
     }
@@ -283,8 +281,9 @@ public final class BpfMap implements AutoCloseable {
   public void update(ByteBuffer key, ByteBuffer value) {
     require(key, keySize, "key");
     require(value, lookupSize(), "value");
-    Native.check(
-        "bpf_map_update_elem(" + name + ")", lib.bpf.bpf_map_update_elem(fd(), key, value, 0));
+    int result = lib.bpf.bpf_map_update_elem(fd(), key, value, 0);
+    Native.keep(key, value);
+    Native.check("bpf_map_update_elem(" + name + ")", result);
   }
 
   /** Puts a map into an array of maps; when this returns no program uses the one before. */
@@ -296,6 +295,7 @@ public final class BpfMap implements AutoCloseable {
   public boolean delete(ByteBuffer key) {
     require(key, keySize, "key");
     int result = lib.bpf.bpf_map_delete_elem(fd(), key);
+    Native.keep(key);
     if (result == -Errno.ENOENT.number()) {
       return false;
     }
@@ -316,7 +316,9 @@ public final class BpfMap implements AutoCloseable {
     if (count == 0) {
       return;
     }
-    int result = lib.bpf.bpf_map_update_batch(fd(), keys, values, Native.number(count), null);
+    ByteBuffer done = Native.number(count);
+    int result = lib.bpf.bpf_map_update_batch(fd(), keys, values, done, null);
+    Native.keep(keys, values, done);
     if (!isUnsupported(result)) {
       Native.check("bpf_map_update_batch(" + name + ", " + count + " entries)", result);
       return;
@@ -356,6 +358,7 @@ public final class BpfMap implements AutoCloseable {
       ByteBuffer count = Native.number(batch);
       int result =
           lib.bpf.bpf_map_lookup_batch(fd(), first ? null : in, out, keys, values, count, null);
+      Native.keep(in, out, keys, values, count);
       if (first && isUnsupported(result)) {
         return false;
       }
@@ -420,6 +423,7 @@ public final class BpfMap implements AutoCloseable {
               batch.values,
               batch.count,
               null);
+      Native.keep(batch.in, batch.out, batch.keys, batch.values, batch.count);
       if (first && (isUnsupported(result) || result == -Errno.ENOSPC.number())) {
         break;
       }
@@ -448,6 +452,7 @@ public final class BpfMap implements AutoCloseable {
     while (result == 0) {
       key.put(0, next, 0, keySize);
       result = lib.bpf.bpf_map_get_next_key(fd(), key, next);
+      Native.keep(key, next);
       if (lookup(key, value)) {
         consumer.accept(key, value);
       }

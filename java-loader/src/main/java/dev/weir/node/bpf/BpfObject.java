@@ -53,12 +53,12 @@ public final class BpfObject implements AutoCloseable {
   public static BpfObject open(String name, byte[] elf) {
     Native lib = Native.get();
     ByteBuffer bytes = Native.buffer(elf.length).put(0, elf);
-    return new BpfObject(
-        lib,
-        name,
+    Pointer object =
         lib.loggedPointer(
             "bpf_object__open_mem(" + name + ")",
-            () -> lib.bpf.bpf_object__open_mem(bytes, elf.length, null)));
+            () -> lib.bpf.bpf_object__open_mem(bytes, elf.length, null));
+    Native.keep(bytes);
+    return new BpfObject(lib, name, object);
   }
 
   /** Maps by name, without those that hold the object's own data. */

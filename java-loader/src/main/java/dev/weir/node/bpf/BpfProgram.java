@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.weir.node.bpf;
 
-import java.lang.ref.Reference;
 import java.nio.ByteBuffer;
 import java.nio.file.Path;
 import java.util.HexFormat;
@@ -52,11 +51,7 @@ public final class BpfProgram implements AutoCloseable {
   }
 
   private static ByteBuffer info(int fd) {
-    ByteBuffer info = Native.buffer(INFO);
-    Native.check(
-        "bpf_obj_get_info_by_fd(program)",
-        Native.get().bpf.bpf_obj_get_info_by_fd(fd, info, Native.number(INFO)));
-    return info;
+    return Native.info("program", fd, INFO);
   }
 
   static int idOf(int fd) {
@@ -143,7 +138,7 @@ public final class BpfProgram implements AutoCloseable {
                     fd(), 0, BPF_TRACE_ITER, jnr.ffi.Pointer.wrap(lib.runtime(), options))))) {
       iterate(link, 1, record -> {});
     } finally {
-      Reference.reachabilityFence(info);
+      Native.keep(info, options);
     }
   }
 
@@ -206,7 +201,9 @@ public final class BpfProgram implements AutoCloseable {
             .putInt(DATA_SIZE_IN, data.capacity())
             .putInt(DATA_SIZE_OUT, data.capacity())
             .putInt(REPEAT, repeat);
-    Native.check("bpf_prog_test_run_opts()", lib.bpf.bpf_prog_test_run_opts(fd(), options));
+    int result = lib.bpf.bpf_prog_test_run_opts(fd(), options);
+    Native.keep(data, options);
+    Native.check("bpf_prog_test_run_opts()", result);
     return new TestRun(options.getInt(RETURN_VALUE), options.getInt(DURATION));
   }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.weir.node.bpf;
 
+import java.lang.ref.Reference;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
@@ -306,6 +307,28 @@ final class Native {
       throw new BpfException(call, errno());
     }
     return result;
+  }
+
+  /**
+   * To be called after every call that was given buffers which nobody reads afterwards. A direct
+   * buffer is passed as its address; without this it may be collected, and its memory given to
+   * somebody else, while the kernel or libbpf still reads or writes there.
+   */
+  @SuppressWarnings("ReachabilityFenceUsage") // no call throws between the buffers and this
+  static void keep(@Nullable ByteBuffer... buffers) {
+    for (ByteBuffer buffer : buffers) {
+      Reference.reachabilityFence(buffer);
+    }
+  }
+
+  /** What the kernel says of a map, program or link. */
+  static ByteBuffer info(String what, int fd, int size) {
+    ByteBuffer info = buffer(size);
+    ByteBuffer length = number(size);
+    int result = get().bpf.bpf_obj_get_info_by_fd(fd, info, length);
+    keep(info, length);
+    check("bpf_obj_get_info_by_fd(" + what + ")", result);
+    return info;
   }
 
   /** Zeroed memory outside the heap, in the machine's byte order. */
