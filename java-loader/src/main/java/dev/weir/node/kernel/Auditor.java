@@ -124,25 +124,16 @@ final class Auditor {
           .forEach(
               (name, id) -> {
                 Path pin = pins.map(name);
-                OptionalInt pinned = mapId(pin);
-                if (!pinned.equals(OptionalInt.of(id))) {
-                  found(
-                      Drift.Kind.MAP,
-                      "map "
-                          + name
-                          + (pinned.isEmpty()
-                              ? " is not pinned any more"
-                              : " is another one than was pinned (id "
-                                  + pinned.getAsInt()
-                                  + " instead of "
-                                  + id
-                                  + ")"),
-                      () -> {
-                        try (BpfMap ours = BpfMap.byId(id)) {
-                          Mesh.pinOver(ours::pin, pin);
-                        }
-                      });
-                }
+                pinned(
+                    Drift.Kind.MAP,
+                    "map " + name,
+                    id,
+                    mapId(pin),
+                    () -> {
+                      try (BpfMap ours = BpfMap.byId(id)) {
+                        Mesh.pinOver(ours::pin, pin);
+                      }
+                    });
               });
     }
 
@@ -151,22 +142,30 @@ final class Auditor {
           .forEach(
               (name, id) -> {
                 Path pin = pins.program(name);
-                OptionalInt pinned = programId(pin);
-                if (!pinned.equals(OptionalInt.of(id))) {
-                  found(
-                      Drift.Kind.PROGRAM,
-                      "program "
-                          + name
-                          + (pinned.isEmpty()
-                              ? " is not pinned any more"
-                              : " is another one than was pinned (id "
-                                  + pinned.getAsInt()
-                                  + " instead of "
-                                  + id
-                                  + ")"),
-                      () -> pinAgain(mesh, id, pin));
-                }
+                pinned(
+                    Drift.Kind.PROGRAM,
+                    "program " + name,
+                    id,
+                    programId(pin),
+                    () -> pinAgain(mesh, id, pin));
               });
+    }
+
+    /** Whether what is pinned is what was. */
+    private void pinned(Drift.Kind kind, String what, int id, OptionalInt pinned, Runnable mend) {
+      if (pinned.isEmpty()) {
+        found(kind, what + " is not pinned any more", mend);
+      } else if (pinned.getAsInt() != id) {
+        found(
+            kind,
+            what
+                + " is another one than was pinned (id "
+                + pinned.getAsInt()
+                + " instead of "
+                + id
+                + ")",
+            mend);
+      }
     }
 
     /** The very program where it still runs; else a new one of the same build. */
