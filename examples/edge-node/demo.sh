@@ -20,7 +20,7 @@ lacks() {
 }
 [ "$(id -u)" -eq 0 ] || lacks "missing: root, to load programs into the kernel; run: sudo make demo"
 [ -d "$top/target/dist" ] || lacks "not built; run: make build"
-for tool in curl openssl setpriv setsid ss; do
+for tool in curl ip openssl setpriv setsid ss; do
   command -v "$tool" >/dev/null || lacks "missing: $tool; run: make setup"
 done
 jdk=$("$top/scripts/find-jdk") || lacks "missing: a JDK 25; run: make setup"
@@ -31,6 +31,8 @@ for port in 8080 8081 8082 8085 5433 8443 15001 15020 15021; do
     lacks "port $port is in use; the demo needs it (ss -ltnp 'sport = :$port' shows by whom)"
   fi
 done
+pod=weir-demo-kiosk # a network namespace, as a pod has one
+[ ! -e "/run/netns/$pod" ] || lacks "network namespace $pod is there; another demo runs, or was killed: ip netns delete $pod"
 [ ! -e "$root/weir-demo" ] || lacks "$root/weir-demo is there: another demo runs, or was killed"
 
 # Places of its own, so that a mesh in use on this machine is never met.
@@ -53,6 +55,7 @@ clean_up() {
   quietly "$weir" down
   for name in "${!pids[@]}"; do quietly kill -9 "${pids[$name]}"; done
   [ -z "$agent_job" ] || quietly kill -9 "$agent_job"
+  quietly ip netns delete "$pod"
   wait 2>/dev/null
   for _ in 1 2 3 4 5 6 7 8 9 10; do
     rmdir "$root"/weir-demo/* "$root/weir-demo" 2>/dev/null
@@ -162,6 +165,16 @@ refused() { # refused WORKLOAD ADDRESS PORT: is it refused, as opposed to unansw
 }
 fetch() { # fetch OPTION...: many requests from web's cgroup to the cart's virtual address
   inside web "${java[@]}" shop.Fetch 10.96.0.10 80 "$@" 2>"$work/fetch.err"
+}
+in_pod() { # in_pod WORKLOAD COMMAND...: in the pod's network namespace
+  local name=$1
+  shift
+  inside "$name" ip netns exec "$pod" "$@"
+}
+fetch_in_pod() { in_pod kiosk "${java[@]}" shop.Fetch 10.96.0.10 80 "$@" 2>"$work/fetch.err"; }
+refused_in_pod() { # refused_in_pod WORKLOAD ADDRESS PORT
+  ! in_pod "$1" timeout 5 bash -c "$open_connection" "$2" "$3" 2>"$work/reach" &&
+    grep -q 'Connection refused' "$work/reach"
 }
 scrape() { curl -sS --max-time 5 http://127.0.0.1:15020/metrics; }
 metric() { # metric FAMILY LABEL="VALUE"...: the sum of its series with these labels, in the scrape
@@ -304,7 +317,58 @@ expect "the first answers at 50/50 came $took ms after the file changed" true_th
 expect "from then on $after % went to v2" true_that "$after > 48 && $after < 52"
 expect "no request failed" is "$(field "$(cat "$work/shift")" failed)" 0
 
-say "10. kill -9 of the agent"
+say "10. A pod: another front, in a network namespace of its own"
+ip netns add "$pod"
+ip link add weir-demo0 type veth peer name eth0 netns "$pod"
+ip addr add 10.77.0.1/24 dev weir-demo0
+ip link set weir-demo0 up
+ip -n "$pod" link set lo up
+ip -n "$pod" addr add 10.77.0.2/24 dev eth0
+ip -n "$pod" link set eth0 up
+ip -n "$pod" route add default via 10.77.0.1
+mkdir "$root/weir-demo/kiosk"
+# Somebody lives there from now on: so the agent sees where the proxy has to listen as well.
+sh -c "$enter" sh "$root/weir-demo/kiosk" ip netns exec "$pod" sleep 1000 >/dev/null 2>&1 &
+pids[kiosk]=$!
+cat >"$work/kiosk.yaml" <<'END'
+apiVersion: weir.dev/v1alpha1
+kind: Workload
+metadata:
+  name: kiosk
+  namespace: shop
+  labels:
+    app: web
+spec:
+  serviceAccountName: web
+  cgroup: /weir-demo/kiosk
+  address: 10.77.0.2
+END
+mv "$work/kiosk.yaml" "$policy/"
+answer=''
+for _ in $(seq 100); do
+  answer=$(fetch_in_pod requests=20 connections=1 || :)
+  if is "$(field "$answer" failed)" 0; then break; fi
+  sleep 0.1
+done
+answer=$(fetch_in_pod requests=1000 connections=4 || :)
+note "$answer"
+expect "of 1,000 requests none failed, and both versions answered" \
+  true_that "$(field "$answer" failed) == 0 && $(field "$answer" v1) > 400 && $(field "$answer" v2) > 400"
+answer=$(fetch_in_pod requests=100 connections=2 header=x-canary:always || :)
+expect "x-canary: always went to v2, 100 of 100 times" is "$(field "$answer" v2)" 100
+expect "kiosk -> db is refused" refused_in_pod kiosk 10.96.0.20 5432
+expect "stranger, in the pod's namespace, -> cart is refused" refused_in_pod stranger 10.96.0.10 80
+expect "the proxy's own port there is refused to kiosk" refused_in_pod kiosk 127.0.0.1 15001
+scrape >"$work/scrape"
+count=$(metric istio_requests_total 'source_workload="kiosk"' 'destination_service_name="cart' 'response_code="200"')
+expect "the scrape counts kiosk -> cart, 200: $count" true_that "\"$count\" != \"none\" && ${count/none/0} >= 1100"
+rm "$policy/kiosk.yaml"
+kill -9 "${pids[kiosk]}"
+wait "${pids[kiosk]}" 2>/dev/null || :
+unset 'pids[kiosk]'
+ip netns delete "$pod"
+
+say "11. kill -9 of the agent"
 before_kill=$(agent_pid)
 proxy_before=$(proxy_pid)
 kill -9 "$before_kill"
@@ -335,7 +399,7 @@ expect "the new cart-v1 reaches db" reach cart-v1 10.96.0.20 5432
 expect "the new web is governed: db refuses it" refused web 127.0.0.1 5433
 expect "the new stranger is governed: cart refuses it" refused stranger 10.96.0.10 80
 
-say "11. The next agent takes over"
+say "12. The next agent takes over"
 start_agent
 await_healthy || die "the second agent did not come up"
 expect "weir status finds all of it there" "$weir" status
@@ -351,7 +415,7 @@ expect "a bad file is refused with its line, and what was in force stays" \
 expect "stranger is still refused" refused stranger 10.96.0.10 80
 rm "$policy/broken.yaml"
 
-say "12. kill -9 of the proxy"
+say "13. kill -9 of the proxy"
 proxy=$(proxy_pid) agent=$(agent_pid)
 # The agent is held meanwhile, or the next proxy might be there before we have looked; and the dead
 # one is gone when its sockets are, which its last thread closes.
@@ -376,7 +440,7 @@ done
 expect "the agent has started another one; it accepts again $(millis_since "$noticed") ms after it could know" is "$back" yes
 expect "web reaches cart through it" is "$(field "$(fetch requests=200 connections=4 || :)" failed)" 0
 
-say "13. A Prometheus scrape of the node"
+say "14. A Prometheus scrape of the node"
 scrape >"$work/scrape"
 show() { # show FAMILY WHAT LABEL...
   local name=$1 what=$2 value
@@ -396,7 +460,7 @@ show weir_connect_latency_seconds_bucket "cart-v1 -> db (a histogram)" 'source_w
 expect "no family stands in it twice" is "$(grep '^# TYPE' "$work/scrape" | cut -d' ' -f3 | sort | uniq -d)" ''
 expect "no series stands in it twice" is "$(grep -v '^#' "$work/scrape" | sed 's/ [^ ]*$//' | sort | uniq -d)" ''
 
-say "14. weir down: nothing is left attached, pinned or running"
+say "15. weir down: nothing is left attached, pinned or running"
 agent=$(agent_pid) proxy=$(proxy_pid)
 links=()
 bpftool=$(command -v bpftool || command -v /usr/sbin/bpftool || :)
