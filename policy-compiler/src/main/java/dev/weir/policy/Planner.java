@@ -55,8 +55,8 @@ final class Planner {
   private final Diagnostics diagnostics;
   private final Mesh mesh;
 
-  /** Port owners, by protocol and port. */
-  private final Map<Integer, Owner> owners = new TreeMap<>();
+  /** Port owners, by network namespace, protocol and port. */
+  private final Map<Long, Owner> owners = new TreeMap<>();
 
   /** A build with as many services and workloads, in the same order, and the same Mesh. */
   private final Optional<Build> near;
@@ -69,7 +69,8 @@ final class Planner {
 
   private List<TrafficPolicy> traffic = List.of();
 
-  private record Owner(Protocol protocol, int port, int workload, String name, Position at) {}
+  private record Owner(
+      Protocol protocol, int port, int workload, boolean apart, String name, Position at) {}
 
   Planner(
       Cluster cluster,
@@ -146,7 +147,8 @@ final class Planner {
     if (hasTheSamePorts()) {
       return;
     }
-    own(mesh.outboundPort(), Reserved.PROXY, "the proxy's capture port");
+    // The proxy waits there in the network namespaces of pods as well.
+    final Owner capture = own(mesh.outboundPort(), Reserved.PROXY, "the proxy's capture port");
     own(mesh.metricsPort(), Reserved.HOST, "the metrics port");
     own(mesh.healthPort(), Reserved.HOST, "the health port");
     for (Gateway gateway : cluster.all(Gateway.class)) {
@@ -157,6 +159,7 @@ final class Planner {
                   Protocol.TCP,
                   listener.port(),
                   Reserved.PROXY.index(),
+                  false,
                   "a listener of " + gateway.id(),
                   listener.name().at());
           Owner other = owners.putIfAbsent(key(owner), owner);
@@ -168,10 +171,17 @@ final class Planner {
     }
     for (int w = 0; w < cluster.workloads().size(); w++) {
       dev.weir.policy.model.Workload workload = cluster.workloads().get(w);
-      if (workload.onThisNode() && workload.address().isEmpty()) {
+      if (workload.onThisNode()) {
+        // Whoever has an address has it in a network namespace of its own, and all ports there.
+        boolean apart = workload.address().isPresent();
         for (Port port : workload.ports()) {
           Owner owner =
-              new Owner(port.protocol(), port.port(), workloadPlace(w), workload.id(), port.at());
+              new Owner(
+                  port.protocol(), port.port(), workloadPlace(w), apart, workload.id(), port.at());
+          if (apart && owner.protocol() == Protocol.TCP && owner.port() == capture.port()) {
+            conflict(owner, capture, "spec.ports");
+            continue;
+          }
           Owner other = owners.putIfAbsent(key(owner), owner);
           if (other != null) {
             conflict(owner, other, "spec.ports");
@@ -181,12 +191,13 @@ final class Planner {
     }
   }
 
-  private void own(Located<Integer> port, Reserved reserved, String name) {
-    Owner owner = new Owner(Protocol.TCP, port.value(), reserved.index(), name, port.at());
+  private Owner own(Located<Integer> port, Reserved reserved, String name) {
+    Owner owner = new Owner(Protocol.TCP, port.value(), reserved.index(), false, name, port.at());
     Owner other = owners.putIfAbsent(key(owner), owner);
     if (other != null) {
       conflict(owner, other, port.field());
     }
+    return owner;
   }
 
   private void conflict(Owner owner, Owner other, String field) {
@@ -196,14 +207,19 @@ final class Planner {
         owner.protocol()
             + " "
             + owner.port()
-            + " of this node also belongs to "
+            + (owner.apart() ? " of its own network namespace" : " of this node")
+            + " also belongs to "
             + other.name()
             + (other.at().file().isEmpty() ? "" : " at " + other.at()),
-        "use another port, or give the workload an address of its own");
+        owner.apart()
+            ? "use another port"
+            : "use another port, or give the workload an address of its own");
   }
 
-  private static int key(Owner owner) {
-    return owner.protocol().ordinal() << 16 | owner.port();
+  private static long key(Owner owner) {
+    return (owner.apart() ? (long) owner.workload() << 32 : 0)
+        | (long) owner.protocol().ordinal() << 16
+        | owner.port();
   }
 
   /** Finds what TrafficPolicies are about. */
@@ -292,7 +308,7 @@ final class Planner {
 
   private List<PortOwner> ports() {
     return owners.values().stream()
-        .map(o -> new PortOwner(o.protocol(), o.port(), o.workload()))
+        .map(o -> new PortOwner(o.protocol(), o.port(), o.workload(), o.apart()))
         .toList();
   }
 

@@ -169,6 +169,10 @@ class BadFilesTest {
             WORKLOAD + "  ports: [{port: 15001}]\n",
             "f:6:11: spec.ports: TCP 15001 of this node also belongs to the proxy's capture port"),
         bad(
+            WORKLOAD + "  address: 10.9.0.1\n  ports: [{port: 15001}]\n",
+            "f:7:11: spec.ports: TCP 15001 of its own network namespace also belongs to the"
+                + " proxy's"),
+        bad(
             SERVICE + "  ports: [{port: 80}]\n  clusterIPs: [10.96.0.2]\n",
             "f:6:14: spec.clusterIP: is not the first of clusterIPs"),
         bad(SERVICE, "f:5:3: spec.ports: is missing or empty"),

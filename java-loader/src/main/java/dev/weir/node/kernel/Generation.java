@@ -60,6 +60,9 @@ record Generation(long number, Map<Table, Contents> contents) {
   /** In the place of the name of a Mesh; no Mesh can have it. */
   static final String NOBODY = "(none)";
 
+  /** {@code WEIR_PORTS_APART}. */
+  private static final long PORTS_APART = 1L << 63;
+
   private static final int PORTS = 1 << 16;
   private static final int MAX_ENTRIES = 1 << 24;
 
@@ -403,7 +406,12 @@ record Generation(long number, Map<Table, Contents> contents) {
       Contents out = Contents.hash(plan.ports().size(), key.layout(), to.layout());
       for (int i = 0; i < plan.ports().size(); i++) {
         PortOwner owner = plan.ports().get(i);
-        key.netns().put(out.keys(), out.key(i), own.cookie());
+        // Of a namespace that is a workload's own by its number: `homes` says which ones are.
+        key.netns()
+            .put(
+                out.keys(),
+                out.key(i),
+                owner.apart() ? PORTS_APART | workloads.get(owner.workload()) : own.cookie());
         key.port().put(out.keys(), out.key(i), owner.port());
         key.protocol().put(out.keys(), out.key(i), owner.protocol().ordinal());
         to.workload().put(out.values(), out.value(i), workloads.get(owner.workload()));

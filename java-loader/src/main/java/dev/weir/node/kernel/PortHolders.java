@@ -52,7 +52,9 @@ final class PortHolders {
       Plan plan, Map<String, Integer> declared, List<Integer> numbers, Optional<Path> netns) {
     Map<Port, Integer> owners = new HashMap<>();
     for (PortOwner port : plan.ports()) {
-      owners.put(new Port(port.protocol(), port.port()), port.workload());
+      if (!port.apart()) {
+        owners.put(new Port(port.protocol(), port.port()), port.workload());
+      }
     }
     if (owners.isEmpty()) {
       return List.of();

@@ -45,10 +45,14 @@ final class ReservedPorts {
     this.netns = netns;
   }
 
-  /** The ports that a plan declares, of any protocol. */
+  /** The ports that a plan declares in the node's own network namespace, of any protocol. */
   static BitSet declared(Plan plan) {
     BitSet ports = new BitSet(PORTS);
-    plan.ports().stream().mapToInt(PortOwner::port).filter(port -> port > 0).forEach(ports::set);
+    plan.ports().stream()
+        .filter(owner -> !owner.apart())
+        .mapToInt(PortOwner::port)
+        .filter(port -> port > 0)
+        .forEach(ports::set);
     return ports;
   }
 

@@ -228,7 +228,7 @@ final class ReferenceInKernelTest {
   private Optional<Dial> dial(Plan plan, Side from, Side to, Protocol protocol, int port) {
     if (protocol != Protocol.TCP
         || from.workload() < Workload.RESERVED
-        || plan.ports().stream().anyMatch(owner -> owner.port() == port)) {
+        || plan.ports().stream().anyMatch(owner -> !owner.apart() && owner.port() == port)) {
       return Optional.empty();
     }
     Optional<String> cgroup = plan.workloads().get(from.workload()).cgroups().stream().findFirst();

@@ -125,7 +125,7 @@ final class Parties {
       return new Party.Outside(address);
     }
     for (PortOwner owner : plan.ports()) {
-      if (owner.protocol() == protocol && owner.port() == port) {
+      if (!owner.apart() && owner.protocol() == protocol && owner.port() == port) {
         int workload = owner.workload() - firstWorkload();
         return owner.workload() == Reserved.PROXY.index() || plan.settings().servedByAgent(owner)
             ? new Party.Proxy()

@@ -17,7 +17,7 @@ import java.util.List;
 public final class PlanCodec {
 
   /** Version of the format; grows with every change of a record of this package. */
-  public static final int VERSION = 8;
+  public static final int VERSION = 9;
 
   private static final byte[] MAGIC = "WEIRPLAN".getBytes(StandardCharsets.US_ASCII);
 
@@ -216,6 +216,7 @@ public final class PlanCodec {
           out.ordinal(p.protocol());
           out.number(p.port());
           out.number(p.workload());
+          out.bool(p.apart());
         });
     ProxyPlanCodec.write(out, plan.proxy());
     TrafficCodec.write(out, plan.traffic());
@@ -353,7 +354,11 @@ public final class PlanCodec {
     List<PortOwner> ports =
         in.list(
             () ->
-                new PortOwner(in.ordinal(Protocol.values()), in.integer(0xffff), in.index(people)));
+                new PortOwner(
+                    in.ordinal(Protocol.values()),
+                    in.integer(0xffff),
+                    in.index(people),
+                    in.bool()));
     ProxyPlan proxy = ProxyPlanCodec.read(in, people, rules.size(), backends.size());
     List<TrafficPolicy> traffic = TrafficCodec.read(in, people, rules.size());
     return new Plan(

@@ -98,6 +98,7 @@ public record Settings(
    */
   public boolean servedByAgent(PortOwner owner) {
     return owner.workload() == Reserved.HOST.index()
+        && !owner.apart()
         && owner.protocol() == Protocol.TCP
         && (owner.port() == metricsPort || owner.port() == healthPort);
   }

@@ -128,7 +128,7 @@ final class RandomPlans {
             backends, () -> new Backend(address(), port(), workload(), random.nextInt(identities))),
         some(() -> new Endpoint(address(), workload(), flag())),
         some(() -> new Cidr(address(), random.nextInt(129), random.nextInt(identities))),
-        some(() -> new PortOwner(one(Protocol.values()), port(), workload())),
+        some(() -> new PortOwner(one(Protocol.values()), port(), workload(), random.nextBoolean())),
         new ProxyPlan(
             some(
                 () ->
