@@ -61,6 +61,7 @@ final class Auditor {
   private record Expected(
       long generation,
       int slot,
+      OwnNamespace own,
       Map<Table, Sum> tables,
       Map<String, Integer> declared,
       List<Map.Entry<Path, Integer>> directories,
@@ -279,7 +280,8 @@ final class Auditor {
         Sum should = wanted.tables().get(table);
         if (should != null && !holds(mesh, table, current.slot(), should)) {
           Generation.Contents contents =
-              Optional.ofNullable(generation(current).contents().get(table)).orElseThrow();
+              Optional.ofNullable(generation(current, wanted.own()).contents().get(table))
+                  .orElseThrow();
           String what = differences(mesh, table, current, contents);
           found(
               Drift.Kind.ENTRY,
@@ -381,6 +383,10 @@ final class Auditor {
       } else {
         run.programs(mesh, known.get());
       }
+      if (repair) {
+        // Addresses of the node come and go by themselves: nobody has changed anything behind us.
+        mesh.tellAddresses(OwnNamespace.of(places.netns()));
+      }
       run.links(files.objects().orElseGet(() -> PinnedObjects.of(pins)), current);
       run.tables(mesh, current);
       run.enrolment(mesh, current);
@@ -470,29 +476,34 @@ final class Auditor {
   // -- tables
   // --------------------------------------------------------------------------------------
 
-  private Generation generation(Current current) {
+  private Generation generation(Current current, OwnNamespace own) {
     return new Generation.Writer(
             layouts,
             current.plan(),
             current.workloadNumbers(),
             current.ruleNumbers(),
-            OwnNamespace.of(places.netns()),
+            own,
             Enrollment.Hierarchy.id(places.cgroupRoot()).orElse(0))
         .write(current.generation());
   }
 
   private Expected expected(Current current) {
+    OwnNamespace own = OwnNamespace.of(places.netns());
     Expected known =
         expected
-            .filter(e -> e.generation() == current.generation() && e.slot() == current.slot())
-            .orElseGet(() -> expect(current));
+            .filter(
+                e ->
+                    e.generation() == current.generation()
+                        && e.slot() == current.slot()
+                        && e.own().equals(own))
+            .orElseGet(() -> expect(current, own));
     expected = Optional.of(known);
     return known;
   }
 
-  private Expected expect(Current current) {
+  private Expected expect(Current current, OwnNamespace own) {
     Map<Table, Sum> sums = new EnumMap<>(Table.class);
-    generation(current)
+    generation(current, own)
         .contents()
         .forEach(
             (table, contents) -> {
@@ -522,7 +533,7 @@ final class Auditor {
           directories.add(Map.entry(hierarchy.directory(path), who));
         });
     return new Expected(
-        current.generation(), current.slot(), sums, declared, List.copyOf(directories), paths);
+        current.generation(), current.slot(), own, sums, declared, List.copyOf(directories), paths);
   }
 
   private boolean holds(Mesh mesh, Table table, int slot, Sum should) {

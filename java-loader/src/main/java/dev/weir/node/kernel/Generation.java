@@ -203,8 +203,8 @@ record Generation(long number, Map<Table, Contents> contents) {
       to.verdictSeed().put(out.values(), 0, table.seed());
       to.root().put(out.values(), 0, root);
       to.netns().put(out.values(), 0, own.cookie());
-      own.four().ifPresent(address -> to.node4().put(out.values(), 0, address.bytes()));
-      own.six().ifPresent(address -> to.node6().put(out.values(), 0, address.bytes()));
+      to.node4().put(out.values(), 0, own.fourBytes());
+      to.node6().put(out.values(), 0, own.sixBytes());
       to.verdictMask().put(out.values(), 0, table.mask());
       to.flags()
           .put(

@@ -1003,8 +1003,9 @@ public final class KernelNode implements AutoCloseable {
   }
 
   /**
-   * Tells the kernel which address is of which network namespace of this node, as it is now. {@link
-   * #apply} does so too; this is for whoever stays, since pods come and go.
+   * Tells the kernel which address is of which network namespace of this node, as it is now, and by
+   * which addresses pods reach the node itself. {@link #apply} does so too; this is for whoever
+   * stays, since pods and addresses come and go.
    *
    * @return what could not be looked at, one sentence each
    */
@@ -1012,6 +1013,7 @@ public final class KernelNode implements AutoCloseable {
     List<String> failures = java.util.Collections.synchronizedList(new ArrayList<>());
     return pinned(
         (mesh, layouts) -> {
+          mesh.tellAddresses(OwnNamespace.of(places.netns()));
           new Namespaces(places.netns(), failures::add).tellAddresses(mesh.map(Mesh.ADDRESSES));
           return failures.stream().distinct().toList();
         });

@@ -786,6 +786,34 @@ final class Mesh implements AutoCloseable {
     }
   }
 
+  /**
+   * Sees to it that both slots know by which addresses pods reach the node. They are no policy, so
+   * no new generation is made for them; the entry is written in place, all else in it as it was,
+   * and of an IPv4 address only the last word differs, which is read whole.
+   *
+   * @return whether a slot knew others
+   */
+  boolean tellAddresses(OwnNamespace own) {
+    boolean told = false;
+    for (int slot = 0; slot <= 1; slot++) {
+      try (Closing<BpfMap> inner = new Closing<>(inner(Table.GENERATIONS, slot))) {
+        if (inner.value().isPresent()) {
+          BpfMap map = inner.value().get();
+          ByteBuffer value = map.newValue();
+          map.lookup(map.newKey(), value);
+          ByteBuffer wanted = map.newValue().put(0, value, 0, value.capacity());
+          layouts.generation.node4().put(wanted, 0, own.fourBytes());
+          layouts.generation.node6().put(wanted, 0, own.sixBytes());
+          if (!wanted.equals(value)) {
+            map.update(map.newKey(), wanted);
+            told = true;
+          }
+        }
+      }
+    }
+    return told;
+  }
+
   /** Which slot is in force, as the word says it. */
   Slot slot() {
     BpfMap current = map(CURRENT);

@@ -42,6 +42,20 @@ record OwnNamespace(long cookie, Optional<Address> four, Optional<Address> six) 
         .orElseGet(OwnNamespace::here);
   }
 
+  /** The IPv4 address as the kernel's programs know it; zeros for none. */
+  byte[] fourBytes() {
+    return bytes(four);
+  }
+
+  /** The IPv6 address as the kernel's programs know it; zeros for none. */
+  byte[] sixBytes() {
+    return bytes(six);
+  }
+
+  private static byte[] bytes(Optional<Address> address) {
+    return address.map(Address::bytes).orElseGet(() -> new byte[Layouts.ADDRESS]);
+  }
+
   private static OwnNamespace here() {
     Set<Address> addresses = NodeAddresses.here();
     return new OwnNamespace(

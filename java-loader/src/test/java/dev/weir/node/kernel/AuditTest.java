@@ -86,6 +86,20 @@ final class AuditTest {
     expectRepaired(node, Drift.Kind.LINK, "program weir_connect4 is not attached");
   }
 
+  /** Nobody changed anything behind our back; it only has to be told. */
+  @Test
+  void anotherAddressOfTheNodeIsNoDriftToWhoStays() {
+    KernelNode node = inForce();
+    KernelTest.ip("-n", kernel.netns(), "link", "add", "lan0", "type", "veth");
+    KernelTest.ip("-n", kernel.netns(), "link", "set", "lan0", "up");
+    KernelTest.ip("-n", kernel.netns(), "addr", "add", "10.1.2.3/24", "dev", "lan0");
+    assertThat(kernel.node().audit(Optional.empty(), false).unrepaired())
+        .as("whoever only looks says that nobody has told the kernel")
+        .isNotEmpty();
+    assertThat(node.audit(node.current(), true).drifts()).isEmpty();
+    assertThat(kernel.node().audit(Optional.empty(), false).unrepaired()).isEmpty();
+  }
+
   @Test
   void aLinkWhosePinIsGoneIsMadeAgain() {
     KernelNode node = inForce();

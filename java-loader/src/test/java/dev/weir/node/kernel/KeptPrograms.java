@@ -61,6 +61,15 @@ final class KeptPrograms {
       }
     }
 
+    /** Whether a program is there for later tests, whatever becomes of this one's mesh. */
+    boolean holds(int program) {
+      synchronized (KeptPrograms.this) {
+        return taken.stream()
+            .flatMap(copy -> copy.held.programs().values().stream())
+            .anyMatch(held -> held.id() == program);
+      }
+    }
+
     @Override
     public void close() {
       synchronized (KeptPrograms.this) {

@@ -194,6 +194,11 @@ public final class KernelTest implements BeforeEachCallback, AfterEachCallback {
         .orElseGet(() -> KernelNode.open(places(), way));
   }
 
+  /** Whether a program stays for later tests when this one's mesh is down. */
+  boolean keeps(int program) {
+    return kept.map(lease -> lease.holds(program)).orElse(false);
+  }
+
   /** Puts a plan in force for good. */
   Applied apply(Plan plan) {
     return apply(plan, Duration.ZERO);

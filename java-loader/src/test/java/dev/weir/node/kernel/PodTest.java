@@ -277,6 +277,28 @@ final class PodTest {
     assertThat(kernel.ask("plain", vip, 80)).isEqualTo("db");
   }
 
+  /** As by DHCP, or of a bridge that is made later. */
+  @ParameterizedTest
+  @ValueSource(booleans = {false, true})
+  void aPodFollowsTheNodeToAnotherAddress(boolean v6) {
+    String vip = v6 ? VIP6 : VIP;
+    kernel.apply(front(shop(), vip, Protocol.TCP, v6).build());
+    kernel.serve("api", "listen", v6 ? "::" : "0.0.0.0", "7070", "--reply", "api");
+    assertThat(pods.ask("web", vip, 80)).isEqualTo("api");
+
+    String before = v6 ? Pods.NODE6 + "/64" : Pods.NODE + "/24";
+    KernelTest.ip("-n", kernel.netns(), "addr", "del", before, "dev", "cni0");
+    if (v6) {
+      KernelTest.ip("-n", kernel.netns(), "addr", "add", "fd88::5/64", "nodad", "dev", "cni0");
+    } else {
+      KernelTest.ip("-n", kernel.netns(), "addr", "add", "10.88.0.5/24", "dev", "cni0");
+    }
+    assertThat(pods.ask("web", vip, 80)).isNotEqualTo("api");
+    kernel.node().followNamespaces();
+    assertThat(pods.ask("web", vip, 80)).isEqualTo("api");
+    assertThat(pods.ask("stranger", vip, 80)).isEqualTo(REFUSED);
+  }
+
   @ParameterizedTest
   @ValueSource(booleans = {false, true})
   void datagramsGoFromPodToPodByRuleOnly(boolean v6) {
