@@ -78,22 +78,85 @@ WEIR_FUNCTION int weir_may_create(__u32 workload, __u32 slot, int type, int prot
 	return weir_refuse_socket(&view, &key, WEIR_HOOK_CREATE, error);
 }
 
+/*
+ * Who has an address of its own lives in a network namespace of its own, and the sockets that it
+ * makes show in which: a pod that starts while nothing of ours is resident has the ports it declares
+ * from its first socket on. What is known already stays: the loader has seen where the address is.
+ */
+WEIR_FUNCTION int weir_lives_in(__u32 workload, __u32 slot, __u64 netns)
+{
+	struct weir_home home = {.workload = workload};
+	struct weir_workload *w;
+	struct weir_view view;
+	void *table;
+
+	weir_look_in(&view, slot);
+	if (!view.generation || !weir_is_apart(view.generation, netns) ||
+	    bpf_map_lookup_elem(&homes, &netns))
+		return 0;
+	table = WEIR_TABLE_OF(workloads, &view);
+	w = table ? bpf_map_lookup_elem(table, &workload) : NULL;
+	if (!w || !(w->flags & WEIR_WORKLOAD_HAS_ADDRESS))
+		return 0;
+	/* Another thread may have been faster. */
+	if (bpf_map_update_elem(&homes, &netns, &home, BPF_NOEXIST) &&
+	    !bpf_map_lookup_elem(&homes, &netns))
+		weir_count(WEIR_COUNTER_HOMES_FULL);
+	return 0;
+}
+
 SEC("cgroup/sock_create")
 int weir_sock_create(struct bpf_sock *ctx)
 {
 	__u32 slot = weir_slot_now(), workload = weir_current_workload(slot);
+	__u64 netns = bpf_get_netns_cookie(ctx);
 	struct weir_socket *socket;
 
 	if (workload != WEIR_HOST && !weir_may_create(workload, slot, ctx->type, ctx->protocol))
 		return 0;
+	if (workload >= WEIR_FIRST_WORKLOAD)
+		weir_lives_in(workload, slot, netns);
 	/* No memory: the socket is judged by whoever uses it, and counted. */
 	socket = bpf_sk_storage_get(&sockets, ctx, NULL, BPF_SK_STORAGE_GET_F_CREATE);
 	if (socket) {
 		socket->birth_cgroup = bpf_get_current_cgroup_id();
 		socket->birth_workload = workload;
-		socket->netns = bpf_get_netns_cookie(ctx);
+		socket->netns = netns;
 	}
 	return 1;
+}
+
+/*
+ * Who alone may hold a port in a network namespace; 0: anybody. By the namespace's cookie where it is
+ * the node's own, else by whose it is. Proven once: the verifier walks what follows for one answer.
+ */
+WEIR_PROVEN_ONCE __u32 weir_port_owner(__u64 netns, __u32 port_and_protocol, __u32 slot)
+{
+	struct weir_port_key key = {};
+	struct weir_port *owner;
+	struct weir_home *home;
+	struct weir_view view;
+	void *table;
+
+	weir_look_in(&view, slot & 1);
+	table = view.generation ? WEIR_TABLE_OF(ports, &view) : NULL;
+	if (!table)
+		return 0;
+	key.netns = netns;
+	key.port = port_and_protocol;
+	key.protocol = port_and_protocol >> 16;
+	if (weir_is_apart(view.generation, netns)) {
+		/* Wherever a connection may be led to the proxy, nobody else may wait for it. */
+		if ((view.generation->flags & WEIR_GENERATION_PROXY) && key.protocol == WEIR_TCP &&
+		    key.port == view.generation->proxy_port)
+			return WEIR_PROXY;
+		home = bpf_map_lookup_elem(&homes, &key.netns);
+		if (!home)
+			return 0;
+		key.netns = WEIR_PORTS_APART | home->workload;
+	}
+	owner = bpf_map_lookup_elem(table, &key);
+	return owner ? owner->workload : 0;
 }
 
 /*
@@ -106,23 +169,17 @@ int weir_sock_create(struct bpf_sock *ctx)
 WEIR_INLINE int weir_may_bind(struct bpf_sock_addr *ctx)
 {
 	struct weir_refusal_key key = {};
-	struct weir_port_key port = {};
-	struct weir_port *owner;
 	struct weir_view view;
 	__u32 workload;
-	void *table;
 
-	port.port = bpf_ntohs(WEIR_CONTEXT_U32(ctx, user_port));
-	port.protocol = weir_protocol_of(ctx->protocol);
-	if (port.port == 0 || port.protocol == WEIR_PROTOCOL_ANY)
+	key.port = bpf_ntohs(WEIR_CONTEXT_U32(ctx, user_port));
+	key.protocol = weir_protocol_of(ctx->protocol);
+	if (key.port == 0 || key.protocol == WEIR_PROTOCOL_ANY)
 		return 1;
 	weir_look(&view);
 	workload = weir_current_workload(view.slot);
 	key.source = workload;
-	key.port = port.port;
-	key.protocol = port.protocol;
-	table = view.generation ? WEIR_TABLE_OF(ports, &view) : NULL;
-	if (!table) {
+	if (!view.generation || !WEIR_TABLE_OF(ports, &view)) {
 		weir_count(WEIR_COUNTER_NO_GENERATION);
 		if (workload == WEIR_HOST)
 			return 1;
@@ -130,18 +187,9 @@ WEIR_INLINE int weir_may_bind(struct bpf_sock_addr *ctx)
 		view.generation = NULL;
 		return weir_refuse_socket(&view, &key, WEIR_HOOK_BIND, -EACCES);
 	}
-	port.netns = bpf_get_netns_cookie(ctx);
-	owner = bpf_map_lookup_elem(table, &port);
-	if (owner)
-		key.destination = owner->workload;
-	/* Wherever a connection may be led to the proxy, nobody else may wait for it. */
-	else if ((view.generation->flags & WEIR_GENERATION_PROXY) && port.protocol == WEIR_TCP &&
-		 port.port == view.generation->proxy_port &&
-		 weir_is_apart(view.generation, port.netns))
-		key.destination = WEIR_PROXY;
-	else
-		return 1;
-	if (key.destination == workload)
+	key.destination = weir_port_owner(bpf_get_netns_cookie(ctx),
+					  key.port | (__u32)key.protocol << 16, view.slot);
+	if (key.destination == 0 || key.destination == workload)
 		return 1;
 	key.reason = WEIR_REASON_PORT_OWNED;
 	return weir_refuse_socket(&view, &key, WEIR_HOOK_BIND, -EACCES);

@@ -58,7 +58,7 @@ WEIR_TABLE(endpoints, BPF_MAP_TYPE_HASH, BPF_F_NO_PREALLOC, struct weir_address,
 	   struct weir_endpoint);
 /* Miss: WEIR_OUTSIDE. */
 WEIR_TABLE(cidrs, BPF_MAP_TYPE_LPM_TRIE, BPF_F_NO_PREALLOC, struct weir_cidr_key, struct weir_cidr);
-/* Miss: nobody declared the port; anybody may bind it. */
+/* Miss: nobody declared the port in this network namespace; anybody may bind it there. */
 WEIR_TABLE(ports, BPF_MAP_TYPE_HASH, BPF_F_NO_PREALLOC, struct weir_port_key, struct weir_port);
 /* Read only with WEIR_GENERATION_PORT_CLASSES. Miss: the port itself. */
 WEIR_TABLE(port_classes, BPF_MAP_TYPE_ARRAY, BPF_F_INNER_MAP, __u32, struct weir_port_classes);
@@ -180,6 +180,17 @@ struct {
 	__type(value, __u64);
 } addresses SEC(".maps");
 
+/* Cookies of network namespaces that are workloads' own -> whose. Written by the loader and, from time
+ * to time, by the agent, who ask where the addresses are; until then by who makes a socket in one that
+ * is nobody's yet. Read by bind. Miss: nobody declared its ports. Full: counted. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 512); /* * */
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u64);
+	__type(value, struct weir_home);
+} homes SEC(".maps");
+
 /* -- telemetry: written by the programs, read by the agent ------------------ */
 
 struct {
@@ -241,6 +252,7 @@ const struct weir_layout {
 	struct weir_cidr cidr;
 	struct weir_port_key port_key;
 	struct weir_port port;
+	struct weir_home home;
 	struct weir_port_classes port_classes;
 	struct weir_limit_key limit_key;
 	struct weir_limit limit;

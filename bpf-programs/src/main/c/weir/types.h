@@ -104,6 +104,8 @@ enum weir_identity_flags {
 enum weir_workload_flags {
 	/* Its sockets may be used by others: no birth check. */
 	WEIR_WORKLOAD_HANDS_OUT_SOCKETS = 1 << 0,
+	/* It has an address here, and with it a network namespace, of its own. */
+	WEIR_WORKLOAD_HAS_ADDRESS = 1 << 1,
 };
 
 enum weir_service_flags {
@@ -284,9 +286,13 @@ struct weir_cidr {
 	__u16 pad;
 };
 
+/* With a workload's number in it, the place of a cookie in `ports`: the network namespace that is
+ * its own, whichever that is by now (`homes`). No cookie is that large. */
+#define WEIR_PORTS_APART (1ULL << 63)
+
 /* `ports`: who alone may hold a port. */
 struct weir_port_key {
-	__u64 netns; /* cookie */
+	__u64 netns; /* cookie of the node's own, or WEIR_PORTS_APART */
 	__u16 port;
 	__u8 protocol;
 	__u8 pad[5];
@@ -296,6 +302,12 @@ struct weir_port {
 	__u32 workload;
 	__u16 identity;
 	__u16 pad;
+};
+
+/* `homes`: whose a network namespace is. */
+struct weir_home {
+	__u32 workload; /* 0: of several, and so of none */
+	__u32 pad;
 };
 
 /* `addresses`: in place of a cookie, where several namespaces have the address and the node's own is
@@ -576,6 +588,7 @@ enum weir_counter {
 	WEIR_COUNTER_LIMITS_FULL,     /* no room to count for a limit: refused */
 	WEIR_COUNTER_CANARIES_REFUSED, /* connects of WEIR_CANARY_REFUSED, which nothing else counts */
 	WEIR_COUNTER_AFFINITIES_FULL, /* no room to remember a client's backend: by its hash */
+	WEIR_COUNTER_HOMES_FULL, /* no room to know whose a namespace is: its ports are anybody's */
 	WEIR_COUNTER_MAX,
 };
 

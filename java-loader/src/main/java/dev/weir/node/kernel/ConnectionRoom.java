@@ -14,13 +14,27 @@ import java.util.Set;
  * @param ejections backends as one source has met them
  * @param affinities clients of services that keep to a backend
  * @param datagrams whose they are that go to another network namespace of the node
+ * @param homes network namespaces that are workloads' own
  */
 record ConnectionRoom(
-    int handovers, int replies, int limits, int ejections, int affinities, int datagrams) {
+    int handovers,
+    int replies,
+    int limits,
+    int ejections,
+    int affinities,
+    int datagrams,
+    int homes) {
 
   /** Maps whose size this is about. */
   static final Set<String> MAPS =
-      Set.of("handovers", "reply_peers", "limit_states", "ejections", "affinities", "datagrams");
+      Set.of(
+          "handovers",
+          "reply_peers",
+          "limit_states",
+          "ejections",
+          "affinities",
+          "datagrams",
+          "homes");
 
   private static final int LEAST = 256;
 
@@ -36,7 +50,8 @@ record ConnectionRoom(
         entries(budget / 32, 128),
         entries(budget / 64, 128),
         entries(budget / 64, 128),
-        entries(budget / 64, 144));
+        entries(budget / 64, 144),
+        entries(budget / 128, 96));
   }
 
   private static int entries(long bytes, int each) {
@@ -50,6 +65,7 @@ record ConnectionRoom(
         "limit_states", limits,
         "ejections", ejections,
         "affinities", affinities,
-        "datagrams", datagrams);
+        "datagrams", datagrams,
+        "homes", homes);
   }
 }

@@ -31,7 +31,8 @@ final class Counters {
     REPLIES_REFUSED,
     LIMITS_FULL,
     CANARIES_REFUSED,
-    AFFINITIES_FULL
+    AFFINITIES_FULL,
+    HOMES_FULL
   }
 
   private static final int AUDITED = 0x80;

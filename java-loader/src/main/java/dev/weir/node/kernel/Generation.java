@@ -20,6 +20,7 @@ import dev.weir.policy.plan.Verdict;
 import dev.weir.policy.plan.Workload;
 import java.nio.ByteBuffer;
 import java.util.Arrays;
+import java.util.BitSet;
 import java.util.EnumMap;
 import java.util.List;
 import java.util.Map;
@@ -51,6 +52,7 @@ record Generation(long number, Map<Table, Contents> contents) {
   private static final int EGRESS_AUDIT = 1 << 3;
   private static final int STRICT_PORTS = 1 << 4;
   private static final int HANDS_OUT_SOCKETS = 1;
+  private static final int HAS_ADDRESS = 1 << 1;
   private static final int SERVICE_PROXY = 1;
   private static final int SERVICE_AFFINITY = 1 << 1;
   private static final int SERVICE_LIMITED = 1 << 2;
@@ -232,11 +234,20 @@ record Generation(long number, Map<Table, Contents> contents) {
       Layouts.Workload to = layouts.workload;
       int largest = workloads.stream().mapToInt(Integer::intValue).max().orElse(0);
       Contents out = Contents.array(largest + 1, to.layout().size());
+      BitSet addressed = new BitSet();
+      plan.endpoints().stream()
+          .filter(endpoint -> !endpoint.remote())
+          .forEach(endpoint -> addressed.set(endpoint.workload()));
       for (int i = 0; i < plan.workloads().size(); i++) {
         Workload workload = plan.workloads().get(i);
         int base = out.value(workloads.get(i));
         to.identity().put(out.values(), base, workload.identity());
-        to.flags().put(out.values(), base, workload.handsOutSockets() ? HANDS_OUT_SOCKETS : 0);
+        to.flags()
+            .put(
+                out.values(),
+                base,
+                (workload.handsOutSockets() ? HANDS_OUT_SOCKETS : 0)
+                    | (addressed.get(i) ? HAS_ADDRESS : 0));
       }
       return out;
     }

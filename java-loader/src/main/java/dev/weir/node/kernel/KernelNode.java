@@ -14,6 +14,7 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.BitSet;
+import java.util.Collections;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
@@ -51,6 +52,7 @@ public final class KernelNode implements AutoCloseable {
   private final RunFiles files;
   private final Pins pins;
   private final ReservedPorts reservedPorts;
+  private final PodReservations podPorts;
   private volatile Optional<Remembered> remembered = Optional.empty();
   private final Supplier<CompiledPrograms> compiled;
   private final Consumer<Step> steps;
@@ -65,6 +67,7 @@ public final class KernelNode implements AutoCloseable {
     this.files = new RunFiles(places);
     this.pins = Pins.in(places.pinDir());
     this.reservedPorts = new ReservedPorts(files.reservedPorts(), places.netns());
+    this.podPorts = new PodReservations(files, places.netns());
   }
 
   /** A mesh at these places, whether or not anything is in force there. Touches nothing yet. */
@@ -256,7 +259,10 @@ public final class KernelNode implements AutoCloseable {
       steps.accept(Step.ENROLLED);
       Optional<String> unreserved = reservedPorts.reserve(ReservedPorts.declared(plan));
       steps.accept(Step.RESERVED);
-      Revocation revocation = revocation(mesh, programs.layouts());
+      podPorts.forget();
+      Homes homes = Homes.of(plan, workloads);
+      Revocation revocation = revocation(mesh, programs.layouts(), homes);
+      final List<String> unreservedInPods = podPorts.reserve(homes.portsOf(revocation.homes()));
       loaded.attachCgroups(places.cgroupRoot(), proxy, looksAtPackets(plan), steps);
       loaded.pin(pins.staged(), steps);
       pins.staged().becomes(pins);
@@ -268,8 +274,10 @@ public final class KernelNode implements AutoCloseable {
       loaded.untraced().map(KernelNode::agentRequired).ifPresent(remarks::add);
       remarks.addAll(audited(plan));
       unreserved.ifPresent(remarks::add);
+      remarks.addAll(unreservedInPods);
       // Now that nobody else can bind one any more, whoever is found had it before.
-      remarks.addAll(PortHolders.wrong(plan, declared, workloads, places.netns()));
+      remarks.addAll(
+          PortHolders.wrong(plan, declared, workloads, places.netns(), revocation.homes()));
       List<Revoked> revoked = revoke(revocation, 1 - FIRST_SLOT, numbers, remarks);
       steps.accept(Step.REVOKED);
       if (confirmWithin.isZero()) {
@@ -294,6 +302,7 @@ public final class KernelNode implements AutoCloseable {
       if (!pins.exist()) {
         pins.staged().remove();
         reservedPorts.restore();
+        restorePods();
       }
       throw e;
     }
@@ -315,8 +324,17 @@ public final class KernelNode implements AutoCloseable {
   }
 
   /** What ends open connections, made before the generation is in force, to lose no time then. */
-  private Revocation revocation(Mesh mesh, Layouts layouts) {
-    return Revocation.prepare(mesh, layouts, pins, places.netns());
+  private Revocation revocation(Mesh mesh, Layouts layouts, Homes homes) {
+    return Revocation.prepare(mesh, layouts, pins, places.netns(), homes);
+  }
+
+  private void restorePods() {
+    podPorts.forget();
+    var _ = podPorts.reserve(Map.of());
+  }
+
+  private static Homes homes(Current current) {
+    return Homes.of(current.plan(), current.workloadNumbers());
   }
 
   /**
@@ -447,6 +465,9 @@ public final class KernelNode implements AutoCloseable {
         known
             .flatMap(made -> made.declared(plan))
             .orElseGet(() -> enrollment.declared(plan, workloads));
+    if (known.isEmpty()) {
+      podPorts.forget();
+    }
     boolean nobodyMoves =
         known.filter(made -> made.everywhere(declared, other, files.generations())).isPresent();
     long number = 1 + Math.max(current.orElse(0), other.orElse(0));
@@ -510,17 +531,19 @@ public final class KernelNode implements AutoCloseable {
       mesh.repair(programs, pins, false, places.cgroupRoot(), proxy, way, inForce, steps);
     }
     BitSet reserved = ReservedPorts.declared(plan);
-    if (!confirmWithin.isZero()) {
-      // The one before may be in force again with nobody there to reserve its ports.
-      inForce(mesh).ifPresent(kept -> reserved.or(ReservedPorts.declared(kept.plan())));
-    }
+    Homes homes = Homes.of(plan, workloads);
+    // The one before may be in force again with nobody there to reserve its ports.
+    Optional<Current> kept = confirmWithin.isZero() ? Optional.empty() : inForce(mesh);
+    kept.ifPresent(old -> reserved.or(ReservedPorts.declared(old.plan())));
+    Homes either = kept.map(old -> homes.withPortsOf(homes(old))).orElse(homes);
     reservedPorts.reserve(reserved).ifPresent(remarks::add);
     boolean packets = looksAtPackets(plan);
     if (packets) {
       Mesh.watchPackets(pins, places.cgroupRoot(), true);
     }
     steps.accept(Step.RESERVED);
-    Revocation revocation = revocation(mesh, programs.layouts());
+    Revocation revocation = revocation(mesh, programs.layouts(), either);
+    remarks.addAll(podPorts.reserve(either.portsOf(revocation.homes())));
     mesh.store(new Slot(before.other(), Slot.deadline(confirmWithin, SystemCalls.bootNanos())));
     steps.accept(Step.IN_FORCE);
     final Duration took = took(started);
@@ -718,6 +741,10 @@ public final class KernelNode implements AutoCloseable {
                             files.writeLastGood(
                                 PlanCodec.encode(current.plan()), current.keyPairs());
                             reservedPorts.reserve(ReservedPorts.declared(current.plan()));
+                            Homes homes = homes(current);
+                            podPorts.forget();
+                            podPorts.reserve(
+                                homes.portsOf(Homes.read(mesh.map(Mesh.HOMES), layouts)));
                           });
                   return true;
                 }));
@@ -738,13 +765,18 @@ public final class KernelNode implements AutoCloseable {
         () ->
             pinned(
                 (mesh, layouts) -> {
-                  Revocation revocation = revocation(mesh, layouts);
+                  Optional<Current> back = inForce(mesh);
+                  Homes homes = back.map(KernelNode::homes).orElse(Homes.NONE);
+                  Revocation revocation = revocation(mesh, layouts, homes);
                   if (!settle(mesh)) {
                     return false;
                   }
-                  inForce(mesh)
-                      .ifPresent(
-                          current -> reservedPorts.reserve(ReservedPorts.declared(current.plan())));
+                  back.ifPresent(
+                      current -> {
+                        reservedPorts.reserve(ReservedPorts.declared(current.plan()));
+                        podPorts.forget();
+                        podPorts.reserve(homes.portsOf(revocation.homes()));
+                      });
                   revoke(revocation, 1 - mesh.slot().slot(), requireNumbers(), new ArrayList<>());
                   return true;
                 }));
@@ -770,6 +802,7 @@ public final class KernelNode implements AutoCloseable {
           steps.accept(Step.UNPINNED);
           homes.forEach(KernelNode::removeIfUnused);
           reservedPorts.restore();
+          restorePods();
           files.removeRun();
           steps.accept(Step.FORGOTTEN);
           return true;
@@ -1003,20 +1036,34 @@ public final class KernelNode implements AutoCloseable {
   }
 
   /**
-   * Tells the kernel which address is of which network namespace of this node, as it is now, and by
-   * which addresses pods reach the node itself. {@link #apply} does so too; this is for whoever
-   * stays, since pods and addresses come and go.
+   * Tells the kernel which address is of which network namespace of this node, and which of these
+   * is whose, as it is now, and by which addresses pods reach the node itself; and keeps declared
+   * ports out of what it gives away by itself in pods. {@link #apply} does so too; this is for
+   * whoever stays, since pods and addresses come and go.
    *
-   * @return what could not be looked at, one sentence each
+   * @return what could not be looked at or done, one sentence each
    */
   public List<String> followNamespaces() {
-    List<String> failures = java.util.Collections.synchronizedList(new ArrayList<>());
-    return pinned(
-        (mesh, layouts) -> {
-          mesh.tellAddresses(OwnNamespace.of(places.netns()));
-          new Namespaces(places.netns(), failures::add).tellAddresses(mesh.map(Mesh.ADDRESSES));
-          return failures.stream().distinct().toList();
-        });
+    Optional<Current> current = current();
+    Homes homes = current.map(KernelNode::homes).orElse(Homes.NONE);
+    List<String> failures = Collections.synchronizedList(new ArrayList<>());
+    Map<Long, BitSet> ports =
+        pinned(
+            (mesh, layouts) -> {
+              mesh.tellAddresses(OwnNamespace.of(places.netns()));
+              return homes.portsOf(
+                  new Namespaces(places.netns(), failures::add)
+                      .tell(mesh.map(Mesh.ADDRESSES), mesh.map(Mesh.HOMES), homes, layouts));
+            });
+    if (!remembered.map(Remembered::generation).equals(current.map(Current::generation))) {
+      podPorts.forget();
+    }
+    // Until it is confirmed, the ports of the generation before are reserved as well.
+    if (current.filter(now -> now.unconfirmed().isEmpty()).isPresent() && !podPorts.made(ports)) {
+      failures.addAll(
+          locked(() -> Files.exists(pins.map(Mesh.CURRENT)) ? podPorts.reserve(ports) : List.of()));
+    }
+    return failures.stream().distinct().toList();
   }
 
   /**
@@ -1044,7 +1091,8 @@ public final class KernelNode implements AutoCloseable {
                 (mesh, layouts) -> {
                   List<String> remarks = new ArrayList<>();
                   revoke(
-                      revocation(mesh, layouts),
+                      revocation(
+                          mesh, layouts, inForce(mesh).map(KernelNode::homes).orElse(Homes.NONE)),
                       1 - mesh.slot().inForce(SystemCalls.bootNanos()),
                       requireNumbers(),
                       remarks);

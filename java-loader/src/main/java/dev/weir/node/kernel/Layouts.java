@@ -45,6 +45,7 @@ final class Layouts {
   final LimitState limitState;
   final EjectionKey ejectionKey;
   final Ejection ejection;
+  final Home home;
   private final String form;
 
   Layouts(Btf btf) {
@@ -63,6 +64,7 @@ final class Layouts {
     portKey = new PortKey(btf.structure("weir_port_key"));
     port = new Port(btf.structure("weir_port"));
     portClasses = sized(btf, "weir_port_classes", PORTS_PER_CHUNK * Short.BYTES);
+    home = new Home(btf.structure("weir_home"));
     cgroup = new Cgroup(btf.structure("weir_cgroup"));
     path = sized(btf, "weir_path", PATH_MAX);
     pairKey = new PairKey(btf.structure("weir_pair_key"));
@@ -105,6 +107,7 @@ final class Layouts {
           "weir_port_key",
           "weir_port",
           "weir_port_classes",
+          "weir_home",
           "weir_cgroup",
           "weir_path",
           "weir_socket",
@@ -172,6 +175,12 @@ final class Layouts {
               + " install both from one source");
     }
     return layout;
+  }
+
+  record Home(StructLayout layout, Field workload) {
+    Home(StructLayout of) {
+      this(of, of.field("workload", 4));
+    }
   }
 
   record Generation(

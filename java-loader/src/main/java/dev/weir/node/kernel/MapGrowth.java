@@ -32,7 +32,7 @@ final class MapGrowth {
         return ANEW;
       }
       return switch (map) {
-        case Mesh.EJECTIONS, Mesh.AFFINITIES -> COPIED;
+        case Mesh.EJECTIONS, Mesh.AFFINITIES, Mesh.HOMES -> COPIED;
         case Mesh.PAIRS, Mesh.REFUSALS, Mesh.COUNTERS -> ADDED_UP;
         case Mesh.ADDRESSES, Mesh.EVENTS, Mesh.EVENT_BUDGETS -> ANEW;
         default -> STAYS;

@@ -140,6 +140,7 @@ final class Mesh implements AutoCloseable {
   static final String EJECTIONS = "ejections";
   static final String AFFINITIES = "affinities";
   static final String HANDOVERS = "handovers";
+  static final String HOMES = "homes";
   static final String LIMIT_STATES = "limit_states";
   static final String SOCKETS = "sockets";
 

@@ -13,10 +13,12 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
@@ -74,24 +76,41 @@ final class Namespaces {
   }
 
   /**
-   * Tells the kernel which address is of which namespace of this node.
+   * Tells the kernel which address is of which namespace of this node, and whose a namespace is.
    *
    * @param map {@code addresses}
+   * @param homes {@code homes}
+   * @param declared whose each address is
+   * @param layouts of the compiled programs
+   * @return the workload of each namespace, by cookie, that is one's own
    */
-  void tellAddresses(BpfMap map) {
+  Map<Long, Integer> tell(BpfMap map, BpfMap homes, Homes declared, Layouts layouts) {
     Map<Address, Long> found = new ConcurrentHashMap<>();
+    Map<Long, Set<Integer>> dwellers = new ConcurrentHashMap<>();
+    // Looked up first: what is told of a namespace that is made meanwhile, stays.
+    Map<Long, Integer> before = Homes.read(homes, layouts);
     long node = SystemCalls.netnsCookie(own);
     everywhere(
         () -> {
           long cookie = SystemCalls.netnsCookie(Optional.empty());
+          Set<Integer> here = new HashSet<>();
           for (Address address : NodeAddresses.here()) {
             found.merge(
                 address,
                 cookie,
                 (one, other) ->
                     one.equals(other) ? one : one == node || other == node ? node : SEVERAL);
+            Optional.ofNullable(declared.addresses().get(address)).ifPresent(here::add);
+          }
+          if (cookie != node) {
+            dwellers.put(cookie, Set.copyOf(here));
           }
         });
+    tellAddresses(map, found);
+    return Homes.tell(homes, layouts, before, dwellers, failures);
+  }
+
+  private void tellAddresses(BpfMap map, Map<Address, Long> found) {
     Map<Address, Long> before = new HashMap<>();
     map.forEach(
         (key, value) -> {

@@ -16,6 +16,8 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.function.Predicate;
 
 /**
  * Who held a declared port before Weir was there: bind() was not asked then. Only the first attach
@@ -42,26 +44,47 @@ final class PortHolders {
   private record Port(Protocol protocol, int number) {}
 
   /**
+   * A socket on a declared port.
+   *
+   * @param owner index of the workload whose the port is there
+   */
+  private record Owned(Port port, int owner) {}
+
+  /**
    * Processes that hold a declared port and are not its owner's, one sentence each.
    *
    * @param declared who lives where, by path of the cgroup
    * @param numbers of workloads, by index
-   * @param netns whose ports; empty for the caller's own
+   * @param netns the node's own network namespace; empty for the caller's
+   * @param homes workloads whose the other ones are, by cookie
    */
   static List<String> wrong(
-      Plan plan, Map<String, Integer> declared, List<Integer> numbers, Optional<Path> netns) {
-    Map<Port, Integer> owners = new HashMap<>();
-    for (PortOwner port : plan.ports()) {
-      if (!port.apart()) {
-        owners.put(new Port(port.protocol(), port.port()), port.workload());
-      }
+      Plan plan,
+      Map<String, Integer> declared,
+      List<Integer> numbers,
+      Optional<Path> netns,
+      Map<Long, Integer> homes) {
+    Map<String, Owned> sockets = new ConcurrentHashMap<>();
+    Map<Port, Integer> owners = owners(plan, owner -> !owner.apart());
+    if (!owners.isEmpty()) {
+      sockets.putAll(
+          netns.isPresent() ? SystemCalls.in(netns.get(), () -> sockets(owners)) : sockets(owners));
     }
-    if (owners.isEmpty()) {
-      return List.of();
+    if (!homes.isEmpty() && plan.ports().stream().anyMatch(PortOwner::apart)) {
+      new Namespaces(netns, failure -> {})
+          .everywhere(
+              () -> {
+                Integer home = homes.get(SystemCalls.netnsCookie(Optional.empty()));
+                if (home != null) {
+                  sockets.putAll(
+                      sockets(
+                          owners(
+                              plan,
+                              owner ->
+                                  owner.apart() && numbers.get(owner.workload()).equals(home))));
+                }
+              });
     }
-    Map<String, Port> sockets =
-        netns.isPresent() ? SystemCalls.in(netns.get(), PortHolders::sockets) : sockets();
-    sockets.values().removeIf(port -> !owners.containsKey(port));
     List<String> found = new ArrayList<>();
     if (sockets.isEmpty()) {
       return List.of();
@@ -71,17 +94,16 @@ final class PortHolders {
       if (!Character.isDigit(pid.charAt(0))) {
         continue;
       }
-      for (Port port : held(process, sockets)) {
-        int owner = Optional.ofNullable(owners.get(port)).orElseThrow();
+      for (Owned one : held(process, sockets)) {
         String cgroup = cgroup(process);
-        if (!livesAt(cgroup, declared).equals(Optional.of(numbers.get(owner)))) {
+        if (!livesAt(cgroup, declared).equals(Optional.of(numbers.get(one.owner())))) {
           found.add(
               "port "
-                  + port.number()
+                  + one.port().number()
                   + " ("
-                  + port.protocol()
+                  + one.port().protocol()
                   + ") of "
-                  + plan.workloads().get(owner).key()
+                  + plan.workloads().get(one.owner()).key()
                   + " is held by another, who had it before: process "
                   + pid
                   + " ("
@@ -93,6 +115,27 @@ final class PortHolders {
       }
     }
     return List.copyOf(found);
+  }
+
+  private static Map<Port, Integer> owners(Plan plan, Predicate<PortOwner> which) {
+    Map<Port, Integer> owners = new HashMap<>();
+    for (PortOwner owner : plan.ports()) {
+      if (which.test(owner)) {
+        owners.put(new Port(owner.protocol(), owner.port()), owner.workload());
+      }
+    }
+    return owners;
+  }
+
+  /** Those of this thread's namespace on ports that are somebody's. An inode has only one. */
+  private static Map<String, Owned> sockets(Map<Port, Integer> owners) {
+    Map<String, Owned> owned = new HashMap<>();
+    sockets()
+        .forEach(
+            (inode, port) ->
+                Optional.ofNullable(owners.get(port))
+                    .ifPresent(owner -> owned.put(inode, new Owned(port, owner))));
+    return owned;
   }
 
   /** By inode: those that wait for connections, and UDP sockets without a peer. */
@@ -118,14 +161,14 @@ final class PortHolders {
     }
   }
 
-  private static List<Port> held(Path process, Map<String, Port> sockets) {
-    List<Port> held = new ArrayList<>();
+  private static List<Owned> held(Path process, Map<String, Owned> sockets) {
+    List<Owned> held = new ArrayList<>();
     for (Path descriptor : list(process.resolve("fd"))) {
       String target = target(descriptor);
       if (target.startsWith(SOCKET)) {
-        Port port = sockets.get(target.substring(SOCKET.length(), target.length() - 1));
-        if (port != null && !held.contains(port)) {
-          held.add(port);
+        Owned one = sockets.get(target.substring(SOCKET.length(), target.length() - 1));
+        if (one != null && !held.contains(one)) {
+          held.add(one);
         }
       }
     }

@@ -12,6 +12,7 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.locks.LockSupport;
 
@@ -39,6 +40,7 @@ final class Revocation {
   private final Pins pins;
   private final List<String> failures = Collections.synchronizedList(new ArrayList<>());
   private final Namespaces namespaces;
+  private Map<Long, Integer> homes = Map.of();
 
   private Revocation(Mesh mesh, Layouts layouts, Pins pins, Optional<Path> ownPorts) {
     this.mesh = mesh;
@@ -52,11 +54,20 @@ final class Revocation {
    * is called from one of these was judged where the call was made.
    *
    * @param ownPorts the namespace of the ports; empty for the caller's own
+   * @param declared whose the others are
    */
-  static Revocation prepare(Mesh mesh, Layouts layouts, Pins pins, Optional<Path> ownPorts) {
+  static Revocation prepare(
+      Mesh mesh, Layouts layouts, Pins pins, Optional<Path> ownPorts, Homes declared) {
     Revocation revocation = new Revocation(mesh, layouts, pins, ownPorts);
-    revocation.namespaces.tellAddresses(mesh.map(Mesh.ADDRESSES));
+    revocation.homes =
+        revocation.namespaces.tell(
+            mesh.map(Mesh.ADDRESSES), mesh.map(Mesh.HOMES), declared, layouts);
     return revocation;
+  }
+
+  /** Whose the network namespaces are, by cookie, that are a workload's own. */
+  Map<Long, Integer> homes() {
+    return homes;
   }
 
   /**

@@ -26,6 +26,9 @@ final class RunFiles {
   private static final String LAST_GOOD = "last-good";
   private static final Pattern GENERATION_FILE = Pattern.compile("generation-(\\d{1,18})\\..*");
 
+  private static final String POD_PORTS = "reserved-ports-";
+  private static final Pattern POD_PORTS_FILE = Pattern.compile("reserved-ports-(\\d{1,18})");
+
   private final Path run;
   private final Path state;
 
@@ -41,6 +44,23 @@ final class RunFiles {
   /** Of {@link ReservedPorts}; it goes with what it undoes. */
   Path reservedPorts() {
     return run.resolve("reserved-ports");
+  }
+
+  /** The same of a network namespace that is a workload's own. */
+  Path reservedPorts(long cookie) {
+    return run.resolve(POD_PORTS + Long.toUnsignedString(cookie));
+  }
+
+  /** Cookies of the namespaces of which there is such a file. */
+  Set<Long> podsWithReservedPorts() {
+    Set<Long> cookies = new HashSet<>();
+    for (Path file : DurableFile.list(run)) {
+      Matcher name = POD_PORTS_FILE.matcher(String.valueOf(file.getFileName()));
+      if (name.matches()) {
+        cookies.add(Long.valueOf(name.group(1)));
+      }
+    }
+    return cookies;
   }
 
   private Path numbersFile() {

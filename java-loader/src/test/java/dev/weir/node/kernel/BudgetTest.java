@@ -200,7 +200,8 @@ final class BudgetTest {
             "refusals",
             "reply_peers",
             "ejections",
-            "affinities")) {
+            "affinities",
+            "homes")) {
       try (BpfMap map = BpfMap.open(Pins.in(kernel.places().pinDir()).map(name))) {
         // The kernel takes all memory of one that evicts when it is made.
         if (map.type() == BpfMap.Type.HASH || map.type() == BpfMap.Type.PERCPU_HASH) {

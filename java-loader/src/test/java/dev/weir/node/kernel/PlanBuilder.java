@@ -125,6 +125,12 @@ final class PlanBuilder {
     return this;
   }
 
+  /** The same in the network namespace of the workload's own. */
+  PlanBuilder ownsApart(String workload, Protocol protocol, int port) {
+    ports.add(new PortOwner(protocol, port, index(workload), true));
+    return this;
+  }
+
   PlanBuilder endpoint(String workload, String address, boolean remote) {
     endpoints.add(new Endpoint(address(address), index(workload), remote));
     return this;
