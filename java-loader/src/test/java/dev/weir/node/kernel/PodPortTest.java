@@ -350,6 +350,24 @@ final class PodPortTest {
   }
 
   @Test
+  void whoeverWasKilledOnTheWayIsUndoneByDownInPodsAsWell() throws IOException {
+    kernel.apply(shop().build());
+    long cookie = SystemCalls.netnsCookie(Optional.of(namespace("db")));
+    Path file = kernel.places().runDir().resolve("reserved-ports-" + cookie);
+    String written = Files.readString(file);
+    kernel.node().down();
+    // Reserved, and nothing pinned yet or any more.
+    set("db", RESERVED, "5000,5432");
+    Files.createDirectories(kernel.places().runDir());
+    Files.writeString(file, written);
+    // And one of a namespace that is gone.
+    Files.writeString(kernel.places().runDir().resolve("reserved-ports-1"), "1\n5432\n");
+    kernel.node().down();
+    assertThat(reserved("db")).isEqualTo("5000");
+    assertThat(kernel.places().runDir()).doesNotExist();
+  }
+
+  @Test
   void untilConfirmedThePortsOfTheGenerationBeforeStayReservedInPods() {
     kernel.apply(shop().build());
     kernel.apply(
