@@ -9,6 +9,7 @@ import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 import java.util.HashSet;
 import java.util.HexFormat;
+import java.util.Optional;
 import java.util.Set;
 
 /** The object that travels in the jar of the kernel programs. */
@@ -22,14 +23,38 @@ final class CompiledPrograms {
   private final Layouts layouts;
   private final Set<String> without;
   private final Loading loading;
+  private final Declared declared;
 
   private CompiledPrograms(
-      byte[] elf, String hash, Layouts layouts, Set<String> without, Loading loading) {
+      byte[] elf,
+      String hash,
+      Layouts layouts,
+      Set<String> without,
+      Loading loading,
+      Declared declared) {
     this.elf = elf;
     this.hash = hash;
     this.layouts = layouts;
     this.without = Set.copyOf(without);
     this.loading = loading;
+    this.declared = declared;
+  }
+
+  /** Of the whole file; read when first asked for, and then kept. */
+  private static final class Declared {
+    private Optional<Declarations> read = Optional.empty();
+
+    synchronized Declarations of(byte[] elf) {
+      Declarations all =
+          read.orElseGet(
+              () -> {
+                try (BpfObject object = BpfObject.open(NAME, elf)) {
+                  return Declarations.of(object);
+                }
+              });
+      read = Optional.of(all);
+      return all;
+    }
   }
 
   /**
@@ -57,7 +82,8 @@ final class CompiledPrograms {
   static CompiledPrograms of(byte[] elf, Set<String> without) {
     try {
       String hash = HexFormat.of().formatHex(MessageDigest.getInstance("SHA-256").digest(elf));
-      return new CompiledPrograms(elf, hash, new Layouts(Btf.of(NAME, elf)), without, Loading.ANEW);
+      return new CompiledPrograms(
+          elf, hash, new Layouts(Btf.of(NAME, elf)), without, Loading.ANEW, new Declared());
     } catch (NoSuchAlgorithmException e) {
       throw new IllegalStateException(e); // every JDK has SHA-256
     }
@@ -65,14 +91,14 @@ final class CompiledPrograms {
 
   /** The same, coming into the kernel in another way. */
   CompiledPrograms loadedBy(Loading way) {
-    return new CompiledPrograms(elf, hash, layouts, without, way);
+    return new CompiledPrograms(elf, hash, layouts, without, way, declared);
   }
 
   /** The same with more of its programs left out. */
   CompiledPrograms without(Set<String> others) {
     Set<String> all = new HashSet<>(without);
     all.addAll(others);
-    return new CompiledPrograms(elf, hash, layouts, all, loading);
+    return new CompiledPrograms(elf, hash, layouts, all, loading, declared);
   }
 
   /** How it comes into the kernel where nothing is. */
@@ -88,6 +114,11 @@ final class CompiledPrograms {
   /** Of its structures. */
   Layouts layouts() {
     return layouts;
+  }
+
+  /** What it declares; what is left out is not loaded. */
+  Declarations declarations() {
+    return declared.of(elf).without(without);
   }
 
   /** Opens it in libbpf; nothing is loaded yet. */

@@ -24,6 +24,7 @@ import java.util.BitSet;
 import java.util.EnumMap;
 import java.util.List;
 import java.util.Map;
+import java.util.function.Supplier;
 
 /**
  * The contents of every table of one generation, as bytes. Writing them down needs no kernel.
@@ -159,22 +160,38 @@ record Generation(long number, Map<Table, Contents> contents) {
 
     /** All tables under this number. */
     Generation write(long number) {
+      return write(number, Map.of());
+    }
+
+    /**
+     * The same where some are known.
+     *
+     * @param known tables of this plan
+     */
+    Generation write(long number, Map<Table, Contents> known) {
       VerdictTable table = VerdictTable.of(rows());
-      contents.put(Table.GENERATIONS, generation(number, table));
-      contents.put(Table.WORKLOADS, workloads());
-      contents.put(Table.IDENTITIES, identities());
-      contents.put(Table.VERDICTS, verdicts(table));
-      contents.put(Table.RULES, rules());
-      contents.put(Table.SERVICES, services());
-      contents.put(Table.SLOTS, slots());
-      contents.put(Table.BACKENDS, backends());
-      contents.put(Table.ENDPOINTS, endpoints());
-      contents.put(Table.CIDRS, cidrs());
-      contents.put(Table.PORTS, ports());
-      contents.put(Table.PORT_CLASSES, portClasses());
-      contents.put(Table.LIMITS, limits());
-      contents.put(Table.STRICT_PORTS, strictPorts());
+      contents.putAll(known);
+      add(Table.GENERATIONS, () -> generation(number, table));
+      add(Table.WORKLOADS, this::workloads);
+      add(Table.IDENTITIES, this::identities);
+      add(Table.VERDICTS, () -> verdicts(table));
+      add(Table.RULES, this::rules);
+      add(Table.SERVICES, this::services);
+      add(Table.SLOTS, this::slots);
+      add(Table.BACKENDS, this::backends);
+      add(Table.ENDPOINTS, this::endpoints);
+      add(Table.CIDRS, this::cidrs);
+      add(Table.PORTS, this::ports);
+      add(Table.PORT_CLASSES, this::portClasses);
+      add(Table.LIMITS, this::limits);
+      add(Table.STRICT_PORTS, this::strictPorts);
       return new Generation(number, contents);
+    }
+
+    private void add(Table table, Supplier<Contents> written) {
+      if (!contents.containsKey(table)) {
+        contents.put(table, written.get());
+      }
     }
 
     /**

@@ -278,7 +278,7 @@ public final class KernelNode implements AutoCloseable {
       // Now that nobody else can bind one any more, whoever is found had it before.
       remarks.addAll(
           PortHolders.wrong(plan, declared, workloads, places.netns(), revocation.homes()));
-      List<Revoked> revoked = revoke(revocation, 1 - FIRST_SLOT, numbers, remarks);
+      Revocation.Outcome ended = revoke(revocation, 1 - FIRST_SLOT, () -> numbers, remarks);
       steps.accept(Step.REVOKED);
       if (confirmWithin.isZero()) {
         keepLastGood(planBytes, keyPairs, remarks);
@@ -294,10 +294,12 @@ public final class KernelNode implements AutoCloseable {
                   workloads,
                   rules,
                   declared,
+                  own,
                   generation.contents(),
                   number - 1,
-                  Optional.of(Map.of())));
-      return new Applied(number, true, false, confirmWithin, took, revoked, remarks);
+                  Optional.of(Map.of()),
+                  ended.unread()));
+      return new Applied(number, true, false, confirmWithin, took, ended.revoked(), remarks);
     } catch (RuntimeException e) {
       if (!pins.exist()) {
         pins.staged().remove();
@@ -343,12 +345,38 @@ public final class KernelNode implements AutoCloseable {
    *
    * @param before the slot that was in force
    */
-  private static List<Revoked> revoke(
-      Revocation revocation, int before, Numbers numbers, List<String> remarks) {
+  private static Revocation.Outcome revoke(
+      Revocation revocation, int before, Supplier<Numbers> numbers, List<String> remarks) {
     Revocation.Outcome outcome = revocation.run(before);
     remarks.addAll(outcome.failures());
-    remarks.addAll(describe(outcome.revoked(), numbers));
-    return outcome.revoked();
+    if (!outcome.revoked().isEmpty()) {
+      remarks.addAll(describe(outcome.revoked(), numbers.get()));
+    }
+    return outcome;
+  }
+
+  /**
+   * The registry of numbers, read when it is first needed: a change of policy that names nobody new
+   * needs none of it, and it may be long.
+   */
+  private final class Registry implements Supplier<Numbers> {
+    private Optional<Numbers> numbers = Optional.empty();
+    private int size;
+
+    @Override
+    public Numbers get() {
+      if (numbers.isEmpty()) {
+        Numbers read = requireNumbers();
+        size = read.size();
+        numbers = Optional.of(read);
+      }
+      return numbers.get();
+    }
+
+    /** If a number has been given. */
+    void write() {
+      numbers.filter(read -> read.size() != size).ifPresent(files::writeNumbers);
+    }
   }
 
   /** The pairs with the most connections, one line each. */
@@ -432,7 +460,8 @@ public final class KernelNode implements AutoCloseable {
       Duration confirmWithin,
       long started) {
     List<String> remarks = new ArrayList<>();
-    Numbers numbers = requireNumbers();
+    requireRegistry();
+    Registry numbers = new Registry();
     requireHeritage(programs.layouts());
     if (settle(mesh)) {
       remarks.add("the generation before was not confirmed in time and is not in force any more");
@@ -458,9 +487,9 @@ public final class KernelNode implements AutoCloseable {
     // If this change fails half way, what is remembered may not be so any more.
     remembered = Optional.empty();
     List<Integer> workloads =
-        known.flatMap(made -> made.workloads(plan)).orElseGet(() -> numbers.workloads(plan));
+        known.flatMap(made -> made.workloads(plan)).orElseGet(() -> numbers.get().workloads(plan));
     List<Integer> rules =
-        known.flatMap(made -> made.rules(plan)).orElseGet(() -> numbers.rules(plan));
+        known.flatMap(made -> made.rules(plan)).orElseGet(() -> numbers.get().rules(plan));
     Map<String, Integer> declared =
         known
             .flatMap(made -> made.declared(plan))
@@ -471,7 +500,7 @@ public final class KernelNode implements AutoCloseable {
     boolean nobodyMoves =
         known.filter(made -> made.everywhere(declared, other, files.generations())).isPresent();
     long number = 1 + Math.max(current.orElse(0), other.orElse(0));
-    Supplier<Generation> inForce = () -> again(programs.layouts(), mesh, numbers);
+    Supplier<Generation> inForce = () -> again(programs.layouts(), mesh, numbers.get());
     Mesh.Repair repaired =
         mesh.repair(
             programs,
@@ -498,83 +527,106 @@ public final class KernelNode implements AutoCloseable {
           agentRequired(repaired.untraced().orElse("as was found out when they were loaded")));
     }
     steps.accept(Step.REPAIRED);
-    files.writeNumbers(numbers);
-    byte[] planBytes = PlanCodec.encode(plan);
-    files.writeGeneration(number, planBytes, keyPairs);
-    steps.accept(Step.FILED);
-    mesh.barrier(before.other());
-    steps.accept(Step.UNREAD);
-    // Before the tables, which take a while: a cgroup that is made just now, by what was declared
-    // until now, has its directory when we look for it.
-    if (!nobodyMoves) {
-      enrollment.declare(mesh.map(Mesh.PATHS), before.other(), declared);
-    }
-    steps.accept(Step.DECLARED);
-    Generation generation =
-        new Generation.Writer(
-                programs.layouts(),
-                plan,
-                workloads,
-                rules,
-                OwnNamespace.of(places.netns()),
-                rootId())
-            .write(number);
-    mesh.write(
-        before.other(), generation, known.map(made -> made.same(generation)).orElse(Set.of()));
-    steps.accept(Step.WRITTEN);
-    Optional<Path> proxy = makeProxyCgroup(plan);
-    if (!nobodyMoves) {
-      enrol(mesh, enrollment);
-    }
-    steps.accept(Step.ENROLLED);
-    if (proxy.isPresent()) {
-      mesh.repair(programs, pins, false, places.cgroupRoot(), proxy, way, inForce, steps);
-    }
-    BitSet reserved = ReservedPorts.declared(plan);
+    numbers.write();
     Homes homes = Homes.of(plan, workloads);
     // The one before may be in force again with nobody there to reserve its ports.
     Optional<Current> kept = confirmWithin.isZero() ? Optional.empty() : inForce(mesh);
-    kept.ifPresent(old -> reserved.or(ReservedPorts.declared(old.plan())));
     Homes either = kept.map(old -> homes.withPortsOf(homes(old))).orElse(homes);
-    reservedPorts.reserve(reserved).ifPresent(remarks::add);
-    boolean packets = looksAtPackets(plan);
-    if (packets) {
-      Mesh.watchPackets(pins, places.cgroupRoot(), true);
-    }
-    steps.accept(Step.RESERVED);
-    Revocation revocation = revocation(mesh, programs.layouts(), either);
-    remarks.addAll(podPorts.reserve(either.portsOf(revocation.homes())));
-    mesh.store(new Slot(before.other(), Slot.deadline(confirmWithin, SystemCalls.bootNanos())));
-    steps.accept(Step.IN_FORCE);
-    final Duration took = took(started);
-    final List<Revoked> revoked = revoke(revocation, before.slot(), numbers, remarks);
-    steps.accept(Step.REVOKED);
-    if (confirmWithin.isZero()) {
-      keepLastGood(planBytes, keyPairs, remarks);
-      if (!packets) {
-        Mesh.watchPackets(pins, places.cgroupRoot(), false);
+    try (Beside beside = new Beside()) {
+      // Must be there before the store, and where somebody moves before it is declared who lives
+      // where: by the files of a generation others see that it was begun.
+      Beside.Task<byte[]> filed =
+          beside.start(
+              () -> {
+                byte[] bytes = PlanCodec.encode(plan);
+                files.writeGeneration(number, bytes, keyPairs);
+                return bytes;
+              });
+      Beside.Task<Revocation> ready = beside.start(() -> revocation(mesh, programs.layouts(), either));
+      if (!nobodyMoves) {
+        filed.get();
+        steps.accept(Step.FILED);
+      }
+      if (known.filter(made -> made.unread(other)).isEmpty()) {
+        mesh.barrier(before.other());
+      }
+      steps.accept(Step.UNREAD);
+      // Before the tables, which take a while: a cgroup that is made just now, by what was declared
+      // until now, has its directory when we look for it.
+      if (!nobodyMoves) {
+        enrollment.declare(mesh.map(Mesh.PATHS), before.other(), declared);
+      }
+      steps.accept(Step.DECLARED);
+      OwnNamespace own = OwnNamespace.of(places.netns());
+      Generation generation =
+          new Generation.Writer(programs.layouts(), plan, workloads, rules, own, rootId())
+              .write(
+                  number,
+                  known.map(made -> made.apartFromRules(plan, workloads, own)).orElse(Map.of()));
+      try (Mesh.Puts _ =
+          mesh.fill(
+              before.other(),
+              generation,
+              known.map(made -> made.same(generation)).orElse(Set.of()))) {
+        steps.accept(Step.WRITTEN);
+        Optional<Path> proxy = makeProxyCgroup(plan);
+        if (!nobodyMoves) {
+          enrol(mesh, enrollment);
+        }
+        steps.accept(Step.ENROLLED);
+        if (proxy.isPresent()) {
+          mesh.repair(programs, pins, false, places.cgroupRoot(), proxy, way, inForce, steps);
+        }
+        BitSet reserved = ReservedPorts.declared(plan);
+        kept.ifPresent(old -> reserved.or(ReservedPorts.declared(old.plan())));
+        reservedPorts.reserve(reserved).ifPresent(remarks::add);
+        boolean packets = looksAtPackets(plan);
+        if (packets) {
+          Mesh.watchPackets(pins, places.cgroupRoot(), true);
+        }
+        steps.accept(Step.RESERVED);
+        final byte[] planBytes = filed.get();
+        if (nobodyMoves) {
+          steps.accept(Step.FILED);
+        }
+        Revocation revocation = ready.get();
+        remarks.addAll(podPorts.reserve(either.portsOf(revocation.homes())));
+        mesh.store(new Slot(before.other(), Slot.deadline(confirmWithin, SystemCalls.bootNanos())));
+        steps.accept(Step.IN_FORCE);
+        final Duration took = took(started);
+        final Revocation.Outcome ended = revoke(revocation, before.slot(), numbers, remarks);
+        steps.accept(Step.REVOKED);
+        if (confirmWithin.isZero()) {
+          keepLastGood(planBytes, keyPairs, remarks);
+          if (!packets) {
+            Mesh.watchPackets(pins, places.cgroupRoot(), false);
+          }
+        }
+        steps.accept(Step.KEPT);
+        keepFiles(mesh);
+        if (!nobodyMoves) {
+          remarks.addAll(waiting(enrollment, plan));
+        }
+        remarks.addAll(audited(plan));
+        remembered =
+            Optional.of(
+                new Remembered(
+                    mesh.map(Mesh.CURRENT).id(),
+                    number,
+                    plan,
+                    keyPairs,
+                    workloads,
+                    rules,
+                    declared,
+                    own,
+                    generation.contents(),
+                    current.orElse(0),
+                    known.map(Remembered::declared),
+                    ended.unread()));
+        return new Applied(
+            number, false, repaired.replaced(), confirmWithin, took, ended.revoked(), remarks);
       }
     }
-    steps.accept(Step.KEPT);
-    keepFiles(mesh);
-    if (!nobodyMoves) {
-      remarks.addAll(waiting(enrollment, plan));
-    }
-    remarks.addAll(audited(plan));
-    remembered =
-        Optional.of(
-            new Remembered(
-                mesh.map(Mesh.CURRENT).id(),
-                number,
-                plan,
-                keyPairs,
-                workloads,
-                rules,
-                declared,
-                generation.contents(),
-                current.orElse(0),
-                known.map(Remembered::declared)));
-    return new Applied(number, false, repaired.replaced(), confirmWithin, took, revoked, remarks);
   }
 
   /**
@@ -602,15 +654,21 @@ public final class KernelNode implements AutoCloseable {
   }
 
   private Numbers requireNumbers() {
-    return files
-        .numbers()
-        .orElseThrow(
-            () ->
-                new NodeException(
-                    "the registry of numbers is gone from "
-                        + places.runDir()
-                        + " while programs are attached, so counters can no longer be told apart:"
-                        + " run weir down, then weir apply"));
+    return files.numbers().orElseThrow(this::registryGone);
+  }
+
+  private void requireRegistry() {
+    if (!files.haveNumbers()) {
+      throw registryGone();
+    }
+  }
+
+  private NodeException registryGone() {
+    return new NodeException(
+        "the registry of numbers is gone from "
+            + places.runDir()
+            + " while programs are attached, so counters can no longer be told apart:"
+            + " run weir down, then weir apply");
   }
 
   /**
@@ -777,7 +835,12 @@ public final class KernelNode implements AutoCloseable {
                         podPorts.forget();
                         podPorts.reserve(homes.portsOf(revocation.homes()));
                       });
-                  revoke(revocation, 1 - mesh.slot().slot(), requireNumbers(), new ArrayList<>());
+                  var _ =
+                      revoke(
+                          revocation,
+                          1 - mesh.slot().slot(),
+                          this::requireNumbers,
+                          new ArrayList<>());
                   return true;
                 }));
   }
@@ -1090,12 +1153,13 @@ public final class KernelNode implements AutoCloseable {
             pinned(
                 (mesh, layouts) -> {
                   List<String> remarks = new ArrayList<>();
-                  revoke(
-                      revocation(
-                          mesh, layouts, inForce(mesh).map(KernelNode::homes).orElse(Homes.NONE)),
-                      1 - mesh.slot().inForce(SystemCalls.bootNanos()),
-                      requireNumbers(),
-                      remarks);
+                  var _ =
+                      revoke(
+                          revocation(
+                              mesh, layouts, inForce(mesh).map(KernelNode::homes).orElse(Homes.NONE)),
+                          1 - mesh.slot().inForce(SystemCalls.bootNanos()),
+                          this::requireNumbers,
+                          remarks);
                   return List.copyOf(remarks);
                 }));
   }

@@ -11,6 +11,7 @@ import dev.weir.node.bpf.Errno;
 import java.nio.ByteBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Collection;
 import java.util.Comparator;
@@ -27,6 +28,7 @@ import java.util.TreeSet;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
+import java.util.concurrent.locks.LockSupport;
 import java.util.function.Consumer;
 import java.util.function.Supplier;
 import java.util.stream.Collectors;
@@ -153,7 +155,7 @@ final class Mesh implements AutoCloseable {
   }
 
   /** Where a program goes; empty for one that is never attached, such as a test's. */
-  private static Optional<Place> place(BpfObject.Program program) {
+  private static Optional<Place> place(Declarations.Program program) {
     int order = ORDER.indexOf(program.attachType());
     if (order < 0) {
       return Optional.empty();
@@ -175,33 +177,31 @@ final class Mesh implements AutoCloseable {
   }
 
   /** Those that are attached, in order. */
-  private static List<BpfObject.Program> attachable(BpfObject object) {
-    return object.programs().values().stream()
+  private static List<Declarations.Program> attachable(Declarations declared) {
+    return declared.programs().values().stream()
         .filter(program -> program.loads() && place(program).isPresent())
         .sorted(
-            Comparator.comparing((BpfObject.Program p) -> place(p).map(Place::order).orElse(0))
-                .thenComparing(BpfObject.Program::name))
+            Comparator.comparing((Declarations.Program p) -> place(p).map(Place::order).orElse(0))
+                .thenComparing(Declarations.Program::name))
         .toList();
   }
 
   /** How each program is attached, by name. */
   static Map<String, Attachment> attachments(CompiledPrograms compiled) {
     Map<String, Attachment> attachments = new HashMap<>();
-    try (BpfObject object = compiled.open()) {
-      for (BpfObject.Program program : object.programs().values()) {
-        place(program)
-            .ifPresent(
-                place ->
-                    attachments.put(
-                        program.name(), new Attachment(place.target(), program.attachType())));
-      }
+    for (Declarations.Program program : compiled.declarations().programs().values()) {
+      place(program)
+          .ifPresent(
+              place ->
+                  attachments.put(
+                      program.name(), new Attachment(place.target(), program.attachType())));
     }
     return attachments;
   }
 
   private static void skipOthers(BpfObject object) {
     object.programs().values().stream()
-        .filter(program -> place(program).isEmpty())
+        .filter(program -> place(Declarations.Program.of(program)).isEmpty())
         .forEach(BpfObject.Program::skip);
   }
 
@@ -211,7 +211,7 @@ final class Mesh implements AutoCloseable {
    */
   static final class Loaded implements AutoCloseable {
     private final Mesh mesh;
-    private final List<BpfObject.Program> declared;
+    private final List<Declarations.Program> declared;
     private final Map<String, BpfProgram> programs;
     private final Map<String, BpfLink> links = new LinkedHashMap<>();
     private final BpfObject object;
@@ -238,9 +238,14 @@ final class Mesh implements AutoCloseable {
         reuse.forEach(
             (name, map) ->
                 Optional.ofNullable(object.maps().get(name)).ifPresent(to -> to.reuse(map)));
-        declared = attachable(object);
+        declared = attachable(Declarations.of(object));
+        Map<String, BpfObject.Program> all = object.programs();
+        List<BpfObject.Program> wanted =
+            declared.stream()
+                .flatMap(program -> Optional.ofNullable(all.get(program.name())).stream())
+                .toList();
         Loading.InKernel loaded =
-            (reuse.isEmpty() ? compiled.loading() : Loading.ANEW).load(object, declared);
+            (reuse.isEmpty() ? compiled.loading() : Loading.ANEW).load(object, wanted);
         programs = loaded.programs();
         mesh = new Mesh(compiled.layouts(), loaded.maps());
       } catch (RuntimeException e) {
@@ -261,7 +266,7 @@ final class Mesh implements AutoCloseable {
     /** Attaches what watches cgroups come and go: all of it or, where that is refused, nothing. */
     void attachTracing(Consumer<Step> steps) {
       try {
-        for (BpfObject.Program program : declared) {
+        for (Declarations.Program program : declared) {
           if (targetOf(program) == Target.TRACEPOINT) {
             links.put(
                 program.name(),
@@ -283,7 +288,7 @@ final class Mesh implements AutoCloseable {
      * @param packets whether the plan limits packets
      */
     void attachCgroups(Path root, Optional<Path> proxy, boolean packets, Consumer<Step> steps) {
-      for (BpfObject.Program program : declared) {
+      for (Declarations.Program program : declared) {
         Optional<Path> directory =
             switch (targetOf(program)) {
               case TRACEPOINT, ITERATOR -> Optional.empty();
@@ -330,7 +335,7 @@ final class Mesh implements AutoCloseable {
     }
   }
 
-  private static Target targetOf(BpfObject.Program program) {
+  private static Target targetOf(Declarations.Program program) {
     return place(program).map(Place::target).orElseThrow();
   }
 
@@ -451,7 +456,7 @@ final class Mesh implements AutoCloseable {
                 maps.put(name, BpfMap.open(pins.map(name)));
               }
             });
-        for (BpfObject.Program program : loaded.declared) {
+        for (Declarations.Program program : loaded.declared) {
           replaced |= replace(program, loaded.program(program.name()), pins, !outgrown.isEmpty());
           steps.accept(Step.EXCHANGED);
         }
@@ -459,18 +464,16 @@ final class Mesh implements AutoCloseable {
       }
       removeStrangers(compiled, pins);
     }
-    try (BpfObject object = taken.open()) {
-      for (BpfObject.Program program : attachable(object)) {
-        try {
-          if (repairLink(program, pins, root, proxy)) {
-            steps.accept(Step.EXCHANGED);
-          }
-        } catch (BpfException e) {
-          if (targetOf(program) != Target.TRACEPOINT) {
-            throw e;
-          }
-          untraced = Optional.of(String.valueOf(e.getMessage()));
+    for (Declarations.Program program : attachable(taken.declarations())) {
+      try {
+        if (repairLink(program, pins, root, proxy)) {
+          steps.accept(Step.EXCHANGED);
         }
+      } catch (BpfException e) {
+        if (targetOf(program) != Target.TRACEPOINT) {
+          throw e;
+        }
+        untraced = Optional.of(String.valueOf(e.getMessage()));
       }
     }
     return new Repair(replaced, untraced, remarks);
@@ -484,35 +487,34 @@ final class Mesh implements AutoCloseable {
   private Set<String> outgrown(CompiledPrograms compiled, List<String> remarks) {
     Set<String> outgrown = new TreeSet<>();
     List<String> wrong = new ArrayList<>();
-    try (BpfObject object = compiled.open()) {
-      object
-          .maps()
-          .forEach(
-              (name, declared) -> {
-                BpfMap pinned = maps.get(name);
-                if (pinned == null) {
-                  return;
-                }
-                boolean stays = MapGrowth.Way.of(name) == MapGrowth.Way.STAYS;
-                boolean longer = pinned.valueSize() < declared.valueSize();
-                int room = SIZED.contains(name) ? pinned.maxEntries() : declared.maxEntries();
-                if (pinned.keySize() != declared.keySize()
-                    || pinned.valueSize() > declared.valueSize()
-                    || (longer && stays)) {
-                  wrong.add(name);
-                } else if (pinned.maxEntries() < room && stays) {
-                  remarks.add(
-                      "table "
-                          + name
-                          + " keeps its room for "
-                          + pinned.maxEntries()
-                          + " entries until weir down and weir apply make it anew, with "
-                          + room);
-                } else if (longer || pinned.maxEntries() < room) {
-                  outgrown.add(name);
-                }
-              });
-    }
+    compiled
+        .declarations()
+        .maps()
+        .forEach(
+            (name, declared) -> {
+              BpfMap pinned = maps.get(name);
+              if (pinned == null) {
+                return;
+              }
+              boolean stays = MapGrowth.Way.of(name) == MapGrowth.Way.STAYS;
+              boolean longer = pinned.valueSize() < declared.valueSize();
+              int room = SIZED.contains(name) ? pinned.maxEntries() : declared.maxEntries();
+              if (pinned.keySize() != declared.keySize()
+                  || pinned.valueSize() > declared.valueSize()
+                  || (longer && stays)) {
+                wrong.add(name);
+              } else if (pinned.maxEntries() < room && stays) {
+                remarks.add(
+                    "table "
+                        + name
+                        + " keeps its room for "
+                        + pinned.maxEntries()
+                        + " entries until weir down and weir apply make it anew, with "
+                        + room);
+              } else if (longer || pinned.maxEntries() < room) {
+                outgrown.add(name);
+              }
+            });
     for (Table table : Table.values()) {
       if (!maps.containsKey(table.map())) {
         // What the generation in force has to say there, its other tables do not say either.
@@ -585,27 +587,22 @@ final class Mesh implements AutoCloseable {
 
   /** Links and programs that this version does not have. */
   private static void removeStrangers(CompiledPrograms compiled, Pins pins) {
-    try (BpfObject object = compiled.open()) {
-      Set<String> ours = object.programs().keySet();
-      pins.removeBut(ours);
-    }
+    pins.removeBut(compiled.declarations().programs().keySet());
   }
 
   private static boolean programsMissing(CompiledPrograms compiled, Pins pins) {
-    try (BpfObject object = compiled.open()) {
-      return attachable(object).stream()
-              .anyMatch(program -> !Files.exists(pins.program(program.name())))
-          || SUBSTITUTES.entrySet().stream()
-              .anyMatch(
-                  pair ->
-                      !Files.exists(pins.program(pair.getKey()))
-                          && !Files.exists(pins.program(pair.getValue())));
-    }
+    return attachable(compiled.declarations()).stream()
+            .anyMatch(program -> !Files.exists(pins.program(program.name())))
+        || SUBSTITUTES.entrySet().stream()
+            .anyMatch(
+                pair ->
+                    !Files.exists(pins.program(pair.getKey()))
+                        && !Files.exists(pins.program(pair.getValue())));
   }
 
   /** One program: in its link first, then under its name. */
   private static boolean replace(
-      BpfObject.Program program, BpfProgram loaded, Pins pins, boolean otherMaps) {
+      Declarations.Program program, BpfProgram loaded, Pins pins, boolean otherMaps) {
     Path pin = pins.program(program.name());
     Optional<String> before = tagOf(pin);
     Optional<BpfLink> link = openLink(pins.link(program.name()));
@@ -670,7 +667,7 @@ final class Mesh implements AutoCloseable {
 
   /** Whether it had to be made. */
   private static boolean repairLink(
-      BpfObject.Program program, Pins pins, Path root, Optional<Path> proxy) {
+      Declarations.Program program, Pins pins, Path root, Optional<Path> proxy) {
     return switch (targetOf(program)) {
       case ITERATOR, ROOT_ON_DEMAND -> false;
       case ROOT -> attachAt(root, program.name(), program.attachType(), pins);
@@ -709,7 +706,7 @@ final class Mesh implements AutoCloseable {
   }
 
   /** The same for a program that is attached nowhere in particular. */
-  private static boolean attachTracing(BpfObject.Program program, Pins pins) {
+  private static boolean attachTracing(Declarations.Program program, Pins pins) {
     Path pin = pins.link(program.name());
     Optional<BpfLink> link = openLink(pin);
     link.ifPresent(BpfLink::close);
@@ -847,6 +844,16 @@ final class Mesh implements AutoCloseable {
    * @param same which tables
    */
   void write(int slot, Generation generation, Set<Table> same) {
+    fill(slot, generation, same).close();
+  }
+
+  /**
+   * The same without waiting for the end of the last calls: every program that reads the slot finds
+   * the generation there, once this has returned.
+   *
+   * @return waits for the end of the calls when it is closed
+   */
+  Puts fill(int slot, Generation generation, Set<Table> same) {
     Map<Table, BpfMap> inner = new EnumMap<>(Table.class);
     Set<Table> there = EnumSet.noneOf(Table.class);
     try {
@@ -865,11 +872,18 @@ final class Mesh implements AutoCloseable {
           there.add(table);
         }
       }
-      Map<Table, BpfMap> puts = new EnumMap<>(inner);
-      puts.keySet().removeAll(there);
-      putAll(puts, slot);
-    } finally {
+      there.forEach(table -> Optional.ofNullable(inner.remove(table)).ifPresent(BpfMap::close));
+    } catch (RuntimeException e) {
       inner.values().forEach(BpfMap::close);
+      throw e;
+    }
+    Puts puts = new Puts(inner, slot);
+    try {
+      puts.begin();
+      return puts;
+    } catch (RuntimeException e) {
+      puts.abandon();
+      throw e;
     }
   }
 
@@ -880,21 +894,48 @@ final class Mesh implements AutoCloseable {
   }
 
   /**
-   * Puts filled maps into their slot. Every put waits for a grace period of the kernel, so they
-   * wait side by side; the table that says which generation it is comes last.
+   * Filled maps on the way into their slot. The kernel exchanges the pointer to the map at once and
+   * then lets the caller wait for a grace period, in which the last program ends that may still use
+   * the map before. Nobody here needs that wait, since nobody reads the slot: so each call has a
+   * thread of its own, and as soon as the kernel names the new map, it is in place.
    */
-  private void putAll(Map<Table, BpfMap> inner, int slot) {
-    List<Future<?>> puts = new ArrayList<>();
-    try (ExecutorService threads =
-        Executors.newThreadPerTaskExecutor(Thread.ofPlatform().name("weir-put-", 0).factory())) {
-      inner.forEach(
-          (table, map) -> {
-            if (table != Table.GENERATIONS) {
-              puts.add(threads.submit(() -> map(table.map()).updateInner(slot, map)));
-            }
-          });
+  final class Puts implements AutoCloseable {
+    private static final Duration LOOK = Duration.ofNanos(20_000);
+
+    private final Map<Table, BpfMap> inner;
+    private final int slot;
+    private final ExecutorService threads =
+        Executors.newThreadPerTaskExecutor(Thread.ofPlatform().name("weir-put-", 0).factory());
+    private final Map<Table, Future<?>> calls = new EnumMap<>(Table.class);
+
+    private Puts(Map<Table, BpfMap> inner, int slot) {
+      this.inner = inner;
+      this.slot = slot;
     }
-    for (Future<?> put : puts) {
+
+    /** The table that says which generation it is comes last. */
+    private void begin() {
+      Map<Table, BpfMap> others = new EnumMap<>(inner);
+      others.remove(Table.GENERATIONS);
+      others.forEach(this::put);
+      others.forEach(this::await);
+      BpfMap generation = Optional.ofNullable(inner.get(Table.GENERATIONS)).orElseThrow();
+      put(Table.GENERATIONS, generation);
+      await(Table.GENERATIONS, generation);
+    }
+
+    private void put(Table table, BpfMap map) {
+      calls.put(table, threads.submit(() -> map(table.map()).updateInner(slot, map)));
+    }
+
+    private void await(Table table, BpfMap map) {
+      while (!isInner(table, slot, map)) {
+        Optional.ofNullable(calls.get(table)).ifPresent(Puts::failed);
+        LockSupport.parkNanos(LOOK.toNanos());
+      }
+    }
+
+    private static void failed(Future<?> put) {
       if (put.state() == Future.State.FAILED) {
         Throwable failure = put.exceptionNow();
         throw failure instanceof BpfException known
@@ -902,8 +943,18 @@ final class Mesh implements AutoCloseable {
             : new NodeException("a table could not be put in place: " + failure, failure);
       }
     }
-    map(Table.GENERATIONS.map())
-        .updateInner(slot, Optional.ofNullable(inner.get(Table.GENERATIONS)).orElseThrow());
+
+    private void abandon() {
+      threads.close();
+      inner.values().forEach(BpfMap::close);
+    }
+
+    /** Waits for the end of the calls. */
+    @Override
+    public void close() {
+      abandon();
+      calls.values().forEach(Puts::failed);
+    }
   }
 
   /**
@@ -958,14 +1009,16 @@ final class Mesh implements AutoCloseable {
   private static int differing(Table table, BpfMap inner, Generation.Contents contents) {
     int differing = 0;
     if (table.type() == BpfMap.Type.ARRAY) {
+      if (inner.valueSize() != contents.valueSize() || inner.maxEntries() != contents.count()) {
+        return contents.count();
+      }
       int[] seen = new int[2];
-      inner.forEach(
-          (key, value) -> {
-            int index = key.getInt(0);
-            ByteBuffer expected =
-                contents.values().slice(contents.value(index), contents.valueSize());
-            seen[0]++;
-            seen[1] += value.slice(0, contents.valueSize()).equals(expected) ? 0 : 1;
+      inner.read(
+          new BpfMap.Batch(),
+          (keys, values, count) -> {
+            int first = seen[0];
+            seen[0] += count;
+            seen[1] += differing(contents, first, keys, values, count);
           });
       differing = seen[1] + Math.abs(contents.count() - seen[0]);
     } else {
@@ -978,6 +1031,32 @@ final class Mesh implements AutoCloseable {
           differing++;
         }
       }
+    }
+    return differing;
+  }
+
+  /** How many entries of an array differ, which the kernel hands over in their order. */
+  private static int differing(
+      Generation.Contents contents, int first, ByteBuffer keys, ByteBuffer values, int count) {
+    int size = contents.valueSize();
+    if (first + count > contents.count()) {
+      return count;
+    }
+    if (keys.slice(0, count * Integer.BYTES)
+            .equals(contents.keys().slice(contents.key(first), count * Integer.BYTES))
+        && values
+            .slice(0, count * size)
+            .equals(contents.values().slice(contents.value(first), count * size))) {
+      return 0;
+    }
+    int differing = 0;
+    for (int i = 0; i < count; i++) {
+      boolean same =
+          keys.getInt(i * Integer.BYTES) == first + i
+              && values
+                  .slice(i * size, size)
+                  .equals(contents.values().slice(contents.value(first + i), size));
+      differing += same ? 0 : 1;
     }
     return differing;
   }

@@ -3,6 +3,8 @@ package dev.weir.node.kernel;
 
 import dev.weir.policy.plan.Plan;
 import dev.weir.policy.plan.TlsKeyPair;
+import java.util.EnumMap;
+import java.util.EnumSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -21,9 +23,11 @@ import java.util.Set;
  * @param workloads stable number of each workload, by index
  * @param rules stable number of each rule, by index
  * @param declared who lives where
+ * @param own the network namespace whose ports are owned, as its tables have it
  * @param contents of its tables
  * @param before number of the generation in the other slot
  * @param declaredBefore who lives where in that one, when this process wrote it as well
+ * @param unread whether no program has read that slot since this one was put in force
  */
 record Remembered(
     int mesh,
@@ -33,9 +37,25 @@ record Remembered(
     List<Integer> workloads,
     List<Integer> rules,
     Map<String, Integer> declared,
+    OwnNamespace own,
     Map<Table, Generation.Contents> contents,
     long before,
-    Optional<Map<String, Integer>> declaredBefore) {
+    Optional<Map<String, Integer>> declaredBefore,
+    boolean unread) {
+
+  /**
+   * What only says who may reach whom. A change of one rule changes nothing else, as a rule, and
+   * all other tables need not even be written down to be compared.
+   */
+  private static final Set<Table> OF_RULES =
+      Set.of(
+          Table.GENERATIONS,
+          Table.VERDICTS,
+          Table.IDENTITIES,
+          Table.STRICT_PORTS,
+          Table.RULES,
+          Table.CIDRS,
+          Table.PORT_CLASSES);
 
   /** Whether this is what a slot of a mesh holds. */
   boolean is(int otherMesh, OptionalLong otherGeneration) {
@@ -76,9 +96,40 @@ record Remembered(
         && kept.equals(Set.of(generation, before));
   }
 
+  /** Whether nobody reads the slot in which this number is, and which is not in force. */
+  boolean unread(OptionalLong other) {
+    return unread && other.equals(OptionalLong.of(before));
+  }
+
+  /** Those tables that another plan says the same about, because it differs in rules alone. */
+  Map<Table, Generation.Contents> apartFromRules(
+      Plan next, List<Integer> numbers, OwnNamespace ownNow) {
+    Plan withOurRules =
+        new Plan(
+            next.settings(),
+            next.workloads(),
+            plan.identities(),
+            plan.rules(),
+            plan.verdicts(),
+            plan.portClasses(),
+            next.services(),
+            next.backends(),
+            next.endpoints(),
+            plan.cidrs(),
+            next.ports(),
+            next.proxy(),
+            next.traffic());
+    Map<Table, Generation.Contents> same = new EnumMap<>(Table.class);
+    if (withOurRules.equals(plan) && workloads.equals(numbers) && own.equals(ownNow)) {
+      same.putAll(contents);
+      same.keySet().removeAll(OF_RULES);
+    }
+    return same;
+  }
+
   /** The tables of another generation that have the same contents. */
   Set<Table> same(Generation next) {
-    Set<Table> same = java.util.EnumSet.noneOf(Table.class);
+    Set<Table> same = EnumSet.noneOf(Table.class);
     contents.forEach(
         (table, content) -> {
           if (content.equals(next.contents().get(table))) {

@@ -75,8 +75,9 @@ final class Revocation {
    *
    * @param revoked what was ended
    * @param failures what could not be looked at or ended, one sentence each
+   * @param unread whether no program reads the slot any more that was in force
    */
-  record Outcome(List<Revoked> revoked, List<String> failures) {}
+  record Outcome(List<Revoked> revoked, List<String> failures, boolean unread) {}
 
   /**
    * Walks twice: at once, and once more when no program can read the generation before any more and
@@ -86,15 +87,17 @@ final class Revocation {
    */
   Outcome run(int before) {
     List<Revoked> revoked = Collections.synchronizedList(new ArrayList<>());
+    boolean unread = false;
     try (Walk walk = open()) {
       namespaces.everywhere(() -> walk.here(revoked));
       mesh.barrier(before);
+      unread = true;
       LockSupport.parkNanos(STRAGGLERS.toNanos());
       namespaces.everywhere(() -> walk.here(revoked));
     } catch (BpfException e) {
       failures.add("open connections were not looked at: " + e.getMessage());
     }
-    return new Outcome(List.copyOf(revoked), failures.stream().distinct().toList());
+    return new Outcome(List.copyOf(revoked), failures.stream().distinct().toList(), unread);
   }
 
   private Walk open() {

@@ -8,6 +8,7 @@ import dev.weir.policy.plan.TlsKeyPair;
 import dev.weir.policy.plan.TlsKeyPairCodec;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.HashSet;
@@ -75,6 +76,11 @@ final class RunFiles {
   Optional<Numbers> numbers() {
     return DurableFile.read(numbersFile())
         .map(bytes -> Numbers.parse(numbersFile(), new String(bytes, StandardCharsets.UTF_8)));
+  }
+
+  /** Whether there is a registry. */
+  boolean haveNumbers() {
+    return Files.exists(numbersFile());
   }
 
   void writeNumbers(Numbers numbers) {
