@@ -25,6 +25,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
+import java.util.function.Predicate;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -89,6 +90,16 @@ public final class IncrementalCompiler {
    * @param begin a moment before it looked
    */
   public Compilation compileDirectory(Path root, Optional<SourceListing> listing, Instant begin) {
+    return compileDirectory(root, listing, begin, name -> true);
+  }
+
+  /**
+   * The same for who was told which files have changed.
+   *
+   * @param changed whether a file of this name may have; of others nothing is asked
+   */
+  public Compilation compileDirectory(
+      Path root, Optional<SourceListing> listing, Instant begin, Predicate<String> changed) {
     if (listing.isEmpty()) {
       return compile(SourceTree.read(root));
     }
@@ -99,6 +110,13 @@ public final class IncrementalCompiler {
     for (SourceListing.Entry entry : listing.get().entries()) {
       Read before = files.get(entry.name());
       Read read = before;
+      if (before != null && !changed.test(entry.name())) {
+        Optional.ofNullable(stamps.get(entry.name()))
+            .ifPresent(stamp -> looks.put(entry.name(), stamp));
+        now.put(entry.name(), before);
+        names.add(entry.name());
+        continue;
+      }
       if (before == null || !entry.stamp().equals(stamps.get(entry.name()))) {
         Optional<byte[]> content = content(entry);
         if (content.isEmpty()) {

@@ -30,6 +30,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.concurrent.Callable;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
@@ -437,17 +438,44 @@ public final class Agent implements AutoCloseable {
         where,
         settings.quiet(),
         DirectoryWatcher.RECHECK,
-        () -> mesh.execute(() -> guarded(this::filesChanged)),
+        new DirectoryWatcher.Listener() {
+          @Override
+          public void begun(Set<Path> sofar) {
+            if (policyFiles.isOne(where, sofar)) {
+              mesh.execute(() -> guarded(() -> readAhead(sofar)));
+            }
+          }
+
+          @Override
+          public void changed(Optional<Set<Path>> paths) {
+            mesh.execute(() -> guarded(() -> filesChanged(paths)));
+          }
+        },
         log);
   }
 
+  /**
+   * Compiles while it is not yet known whether the changes have come to rest. If they have, that is
+   * what they say; if not, another look finds out.
+   */
+  private void readAhead(Set<Path> changed) {
+    if (inForce.flatMap(Current::unconfirmed).isEmpty()) {
+      var _ = policyFiles.readChanged(directory, Optional.of(changed));
+    }
+  }
+
   private void filesChanged() {
+    filesChanged(Optional.empty());
+  }
+
+  private void filesChanged(Optional<Set<Path>> changed) {
     if (inForce.flatMap(Current::unconfirmed).isPresent()) {
       // The slot that a new generation would be written to is the one to go back to.
+      policyFiles.miss();
       log.warn("files have changed; they are read when the generation in force is confirmed");
       return;
     }
-    Optional<Policy> said = policyFiles.readChanged(directory);
+    Optional<Policy> said = policyFiles.readChanged(directory, changed);
     if (said.isEmpty()) {
       later(WRITING_POLL, this::filesChanged);
       return;

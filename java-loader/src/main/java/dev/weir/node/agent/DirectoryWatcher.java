@@ -12,6 +12,7 @@ import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.nio.file.SimpleFileVisitor;
+import java.nio.file.WatchEvent;
 import java.nio.file.WatchKey;
 import java.nio.file.WatchService;
 import java.nio.file.attribute.BasicFileAttributes;
@@ -22,6 +23,7 @@ import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.TimeUnit;
 
@@ -46,11 +48,33 @@ final class DirectoryWatcher implements AutoCloseable {
   private final Path directory;
   private final Duration quiet;
   private final Duration recheck;
-  private final Runnable changed;
+  private final Listener listener;
   private final WatchService service;
   private final Log log;
-  private final Set<WatchKey> watched = new HashSet<>();
+
+  /** Where the files are that a key tells of: the key itself may know an earlier name. */
+  private final Map<WatchKey, Path> watched = new HashMap<>();
+
   private Map<Path, Look> seen = Map.of();
+
+  /** What has changed since it was told last; of no use when some of it is not known. */
+  private final Set<Path> paths = new HashSet<>();
+
+  private boolean incomplete;
+
+  /** Is told of changes, on the watcher's thread. */
+  @FunctionalInterface
+  interface Listener {
+    /**
+     * Changes have come to rest.
+     *
+     * @param paths what may have changed; empty for anything
+     */
+    void changed(Optional<Set<Path>> paths);
+
+    /** A change has been seen; more may follow. */
+    default void begun(Set<Path> sofar) {}
+  }
 
   private record Look(FileTime modified, long size) {}
 
@@ -60,14 +84,14 @@ final class DirectoryWatcher implements AutoCloseable {
    * @param directory to watch with everything below it
    * @param quiet after the last change
    * @param recheck between comparisons of names, times and sizes
-   * @param changed called on the watcher's thread
+   * @param listener is told
    */
-  DirectoryWatcher(Path directory, Duration quiet, Duration recheck, Runnable changed, Log log)
+  DirectoryWatcher(Path directory, Duration quiet, Duration recheck, Listener listener, Log log)
       throws IOException {
     this.directory = directory;
     this.quiet = quiet;
     this.recheck = recheck;
-    this.changed = changed;
+    this.listener = listener;
     this.log = log;
     service = directory.getFileSystem().newWatchService();
     try {
@@ -119,9 +143,9 @@ final class DirectoryWatcher implements AutoCloseable {
     for (Path each : directories) {
       // Registering a directory twice only gives back the same key.
       WatchKey key = each.register(service, ENTRY_CREATE, ENTRY_MODIFY, ENTRY_DELETE);
-      added |= watched.add(key);
+      added |= watched.put(key, each) == null;
     }
-    watched.removeIf(key -> !key.isValid());
+    watched.keySet().removeIf(key -> !key.isValid());
     seen = files;
     return added;
   }
@@ -143,8 +167,12 @@ final class DirectoryWatcher implements AutoCloseable {
           if (!missed()) {
             continue;
           }
+          incomplete = true;
         } else {
           drain(event);
+          if (!incomplete) {
+            listener.begun(Set.copyOf(paths));
+          }
         }
         long first = System.nanoTime();
         while (System.nanoTime() - first < LONGEST.toNanos()) {
@@ -154,12 +182,18 @@ final class DirectoryWatcher implements AutoCloseable {
           }
           drain(key);
         }
-        changed.run();
+        boolean onlyFiles = !incomplete && lookAgain();
+        listener.changed(onlyFiles ? Optional.of(Set.copyOf(paths)) : Optional.empty());
+        paths.clear();
+        incomplete = false;
+        if (onlyFiles) {
+          continue;
+        }
         // While that goes on. What was written into a directory before it was watched is told once
         // more; what it was compiled from is compared, so that costs little.
         try {
           if (watchAll()) {
-            changed.run();
+            listener.changed(Optional.empty());
           }
         } catch (IOException e) {
           log.error("cannot watch " + directory + ": " + e.getMessage());
@@ -184,12 +218,51 @@ final class DirectoryWatcher implements AutoCloseable {
     }
   }
 
+  /** Looks at what has changed; false when there may be a directory to be watched. */
+  private boolean lookAgain() {
+    Map<Path, Look> now = new HashMap<>(seen);
+    try {
+      for (Path path : paths) {
+        if (!look(path, now)) {
+          return false;
+        }
+        Path parent = path.getParent();
+        if (parent == null || look(parent, now)) {
+          return false; // what was watched is gone, or no directory any more
+        }
+      }
+    } catch (IOException e) {
+      return false;
+    }
+    seen = now;
+    return true;
+  }
+
+  /** Notes what a path looks like; false for a directory. */
+  private static boolean look(Path path, Map<Path, Look> into) throws IOException {
+    try {
+      BasicFileAttributes of = Files.readAttributes(path, BasicFileAttributes.class);
+      into.put(path, look(of));
+      return !of.isDirectory();
+    } catch (NoSuchFileException e) {
+      into.remove(path);
+      return true;
+    }
+  }
+
   private static Look look(BasicFileAttributes of) {
     return new Look(of.lastModifiedTime(), of.size());
   }
 
-  private static void drain(WatchKey key) {
-    key.pollEvents(); // what has changed does not matter: the whole directory is compiled
+  private void drain(WatchKey key) {
+    Path where = watched.get(key);
+    for (WatchEvent<?> event : key.pollEvents()) {
+      if (where != null && event.context() instanceof Path name) {
+        paths.add(where.resolve(name));
+      } else {
+        incomplete = true; // some were lost
+      }
+    }
     key.reset();
   }
 

@@ -9,7 +9,9 @@ import dev.weir.policy.source.SourceListing;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.time.Instant;
+import java.util.HashSet;
 import java.util.Optional;
+import java.util.Set;
 
 /**
  * Reads a directory of policy files again and again: what has not changed is not read or compiled
@@ -24,20 +26,63 @@ final class PolicyFiles {
 
   /** What the files below a directory say now. */
   synchronized Policy read(Path directory) {
-    return policy(compiler.compileDirectory(directory));
+    Instant begin = Instant.now();
+    seen = Optional.empty();
+    Optional<SourceListing> listing = SourceListing.of(directory);
+    Policy policy = policy(compiler.compileDirectory(directory, listing, begin));
+    seen = listing.map(files -> new Seen(directory, files));
+    return policy;
   }
+
+  /** The directory that was looked at last, and what was seen. */
+  private Optional<Seen> seen = Optional.empty();
+
+  private record Seen(Path directory, SourceListing listing) {}
 
   /**
    * The same after a change; nothing while one of them has only just become empty. An empty file is
    * good YAML and says nothing, so a policy would be out of force until it is written.
+   *
+   * @param changed what may have changed since the last time; empty for anything
    */
-  synchronized Optional<Policy> readChanged(Path directory) {
+  synchronized Optional<Policy> readChanged(Path directory, Optional<Set<Path>> changed) {
     Instant begin = Instant.now();
-    Optional<SourceListing> listing = SourceListing.of(directory);
+    Optional<SourceListing> some =
+        changed.flatMap(
+            paths ->
+                seen.filter(last -> last.directory().equals(directory))
+                    .flatMap(last -> last.listing().after(directory, paths)));
+    Optional<SourceListing> listing = some.or(() -> SourceListing.of(directory));
+    seen = Optional.empty(); // whatever ends this before it is compiled
     if (listing.filter(files -> beingWritten(files, begin.minus(WRITING))).isPresent()) {
       return Optional.empty();
     }
-    return Optional.of(policy(compiler.compileDirectory(directory, listing, begin)));
+    Set<String> names = new HashSet<>();
+    if (some.isPresent()) {
+      changed.orElseThrow().forEach(path -> names.add(path.toString()));
+    }
+    Policy policy =
+        policy(
+            compiler.compileDirectory(
+                directory, listing, begin, name -> some.isEmpty() || names.contains(name)));
+    seen = listing.map(files -> new Seen(directory, files));
+    return Optional.of(policy);
+  }
+
+  /** Changes were told that nobody has read: the next time everything is looked at. */
+  synchronized void miss() {
+    seen = Optional.empty();
+  }
+
+  /** Whether one file has changed that was there before, and nothing else. */
+  synchronized boolean isOne(Path directory, Set<Path> changed) {
+    return changed.size() == 1
+        && seen.filter(last -> last.directory().equals(directory))
+            .filter(
+                last ->
+                    last.listing().entries().stream()
+                        .anyMatch(entry -> changed.contains(entry.path())))
+            .isPresent();
   }
 
   private static boolean beingWritten(SourceListing listing, Instant since) {

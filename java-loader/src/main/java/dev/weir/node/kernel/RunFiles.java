@@ -25,6 +25,14 @@ final class RunFiles {
   private static final String KEYS = ".keys";
   private static final String GENERATION = "generation-";
   private static final String LAST_GOOD = "last-good";
+  private static final Set<String> HALF =
+      Set.of(
+          "form.tmp",
+          "numbers.tmp",
+          "objects.tmp",
+          "programs.tmp",
+          "reserved-ports.tmp",
+          "untraced.tmp");
   private static final Pattern GENERATION_FILE = Pattern.compile("generation-(\\d{1,18})\\..*");
 
   private static final String POD_PORTS = "reserved-ports-";
@@ -189,10 +197,16 @@ final class RunFiles {
     return numbers;
   }
 
-  /** Removes the files of all other generations. */
+  /**
+   * Removes the files of all other generations, and what somebody who was killed has not brought to
+   * its name.
+   */
   void keepGenerations(Set<Long> numbers) {
     for (Path file : DurableFile.list(run)) {
       String name = String.valueOf(file.getFileName());
+      if (HALF.contains(name)) {
+        DurableFile.remove(file);
+      }
       if (name.startsWith(GENERATION)
           && numbers.stream()
               .noneMatch(

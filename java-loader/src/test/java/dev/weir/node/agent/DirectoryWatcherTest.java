@@ -28,7 +28,8 @@ final class DirectoryWatcherTest {
   }
 
   private DirectoryWatcher watch(Path where, Duration recheck) throws IOException {
-    return new DirectoryWatcher(where, Duration.ofMillis(30), recheck, told::release, LOG);
+    return new DirectoryWatcher(
+        where, Duration.ofMillis(30), recheck, paths -> told.release(), LOG);
   }
 
   private boolean isTold() throws InterruptedException {

@@ -25,6 +25,7 @@ import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.Supplier;
 import java.util.jar.JarOutputStream;
@@ -72,6 +73,8 @@ final class KillTest {
     START,
     /** Apply over another generation. */
     RELOAD,
+    /** Apply over generations that the same process has made. */
+    CHANGE,
     /** Apply over another generation, with changed programs. */
     UPGRADE,
     /** Down. */
@@ -106,7 +109,8 @@ final class KillTest {
      * each step, if it is told to; at the step at which it is told to stop it does.
      *
      * <p>Arguments: pin, run and state directory, cgroup root, netns, programs, plan file or "-"
-     * for down, "steps" or "silent", index of the step at which to stop or -1.
+     * for down, "steps" or "silent", index of the step at which to stop or -1, and the file of a
+     * plan that it puts in force twice before it begins or "-".
      */
     public static void main(String[] arguments) throws IOException {
       Places places =
@@ -121,12 +125,16 @@ final class KillTest {
       boolean says = arguments[7].equals("steps");
       int last = Integer.parseInt(arguments[8]);
       AtomicInteger passed = new AtomicInteger();
+      AtomicBoolean begun = new AtomicBoolean();
       KernelNode node =
           KernelNode.open(
               places,
               RevocationWay.BEST,
               () -> programs,
               step -> {
+                if (!begun.get()) {
+                  return;
+                }
                 if (says) {
                   System.out.println(step);
                 }
@@ -134,6 +142,10 @@ final class KillTest {
                   KernelTest.pause(Duration.ofMinutes(1));
                 }
               });
+      for (int i = 0; i < 2 && !arguments[9].equals("-"); i++) {
+        node.apply(plan(Path.of(arguments[9])), List.of(), Duration.ZERO);
+      }
+      begun.set(true);
       System.out.println("begin");
       if (arguments[6].equals("-")) {
         node.down();
@@ -309,7 +321,7 @@ final class KillTest {
       return switch (operation) {
         case DOWN -> State.NONE;
         case START -> State.WEB;
-        case RELOAD, UPGRADE -> state == State.WEB ? State.STRANGER : State.WEB;
+        case RELOAD, CHANGE, UPGRADE -> state == State.WEB ? State.STRANGER : State.WEB;
       };
     }
 
@@ -331,7 +343,8 @@ final class KillTest {
               build,
               target == State.NONE ? "-" : known(plans, target).toString(),
               says ? "steps" : "silent",
-              Integer.toString(stopAt)));
+              Integer.toString(stopAt),
+              operation == Operation.CHANGE ? known(plans, state).toString() : "-"));
       return new ProcessBuilder(command).redirectError(ProcessBuilder.Redirect.INHERIT).start();
     }
 
@@ -571,12 +584,12 @@ final class KillTest {
     List<Operation> round =
         List.of(
             Operation.START,
+            Operation.CHANGE,
             Operation.RELOAD,
-            Operation.RELOAD,
-            Operation.RELOAD,
+            Operation.CHANGE,
             Operation.RELOAD,
             Operation.UPGRADE,
-            Operation.RELOAD,
+            Operation.CHANGE,
             Operation.RELOAD,
             Operation.DOWN);
     inBoth(

@@ -6,6 +6,8 @@ import java.io.InputStream;
 import java.nio.file.FileVisitOption;
 import java.nio.file.FileVisitResult;
 import java.nio.file.Files;
+import java.nio.file.LinkOption;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.nio.file.SimpleFileVisitor;
 import java.nio.file.attribute.BasicFileAttributes;
@@ -16,9 +18,13 @@ import java.time.temporal.ChronoUnit;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.EnumSet;
+import java.util.HashMap;
+import java.util.HashSet;
 import java.util.List;
+import java.util.Map;
 import java.util.Objects;
 import java.util.Optional;
+import java.util.Set;
 
 /**
  * The files that {@link SourceTree#read} would read, unread, with what tells whether one of them is
@@ -114,6 +120,69 @@ public record SourceListing(List<Entry> entries) {
     } catch (IOException e) {
       return Optional.empty();
     }
+    return checked(entries);
+  }
+
+  /**
+   * The same after some files have changed, at which alone it looks; empty when that does not tell
+   * everything, as where one that changed is no plain file, or a file has several names.
+   *
+   * @param root the directory
+   * @param changed paths below it, as {@link #of} would name them
+   */
+  public Optional<SourceListing> after(Path root, Set<Path> changed) {
+    Map<String, Entry> byName = new HashMap<>();
+    entries.forEach(entry -> byName.put(entry.name(), entry));
+    Set<Object> files = new HashSet<>();
+    for (Path path : changed) {
+      Optional.ofNullable(byName.remove(path.toString()))
+          .ifPresent(entry -> files.add(entry.stamp().key()));
+    }
+    if (byName.values().stream().anyMatch(entry -> files.contains(entry.stamp().key()))) {
+      return Optional.empty();
+    }
+    for (Path path : changed) {
+      Optional<BasicFileAttributes> look;
+      try {
+        look =
+            Optional.of(
+                Files.readAttributes(path, BasicFileAttributes.class, LinkOption.NOFOLLOW_LINKS));
+      } catch (NoSuchFileException e) {
+        look = Optional.empty();
+      } catch (IOException e) {
+        return Optional.empty();
+      }
+      String name = path.toString();
+      boolean plain = isPlain(root, path);
+      if (look.isPresent()
+          ? !plain || !look.get().isRegularFile()
+          : byName.keySet().stream().anyMatch(other -> other.startsWith(name + "/"))) {
+        return Optional.empty();
+      }
+      if (look.isPresent()) {
+        BasicFileAttributes of = look.get();
+        Object key = Objects.requireNonNullElse(of.fileKey(), "");
+        byName.put(name, new Entry(path, name, new Stamp(of.size(), of.lastModifiedTime(), key)));
+      }
+    }
+    return checked(new ArrayList<>(byName.values()));
+  }
+
+  /** Whether a file of this name, if it is one, belongs to the policy whatever else is there. */
+  private static boolean isPlain(Path root, Path path) {
+    if (!path.startsWith(root) || root.relativize(path).getNameCount() >= SourceTree.MAX_DEPTH) {
+      return false;
+    }
+    for (Path part : root.relativize(path)) {
+      if (isHidden(part)) {
+        return false;
+      }
+    }
+    return isWanted(path.toString());
+  }
+
+  /** Entries that are neither too many nor too large. */
+  private static Optional<SourceListing> checked(List<Entry> entries) {
     long bytes = 0;
     for (Entry entry : entries) {
       bytes += entry.stamp().size();
