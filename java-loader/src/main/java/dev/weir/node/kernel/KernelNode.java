@@ -542,7 +542,8 @@ public final class KernelNode implements AutoCloseable {
                 files.writeGeneration(number, bytes, keyPairs);
                 return bytes;
               });
-      Beside.Task<Revocation> ready = beside.start(() -> revocation(mesh, programs.layouts(), either));
+      Beside.Task<Revocation> ready =
+          beside.start(() -> revocation(mesh, programs.layouts(), either));
       if (!nobodyMoves) {
         filed.get();
         steps.accept(Step.FILED);
@@ -1156,7 +1157,9 @@ public final class KernelNode implements AutoCloseable {
                   var _ =
                       revoke(
                           revocation(
-                              mesh, layouts, inForce(mesh).map(KernelNode::homes).orElse(Homes.NONE)),
+                              mesh,
+                              layouts,
+                              inForce(mesh).map(KernelNode::homes).orElse(Homes.NONE)),
                           1 - mesh.slot().inForce(SystemCalls.bootNanos()),
                           this::requireNumbers,
                           remarks);

@@ -204,7 +204,7 @@ final class RunFiles {
   void keepGenerations(Set<Long> numbers) {
     for (Path file : DurableFile.list(run)) {
       String name = String.valueOf(file.getFileName());
-      if (HALF.contains(name)) {
+      if (HALF.contains(name) || name.startsWith(POD_PORTS) && name.endsWith(".tmp")) {
         DurableFile.remove(file);
       }
       if (name.startsWith(GENERATION)
