@@ -161,9 +161,45 @@ WEIR_FUNCTION __u32 weir_transport(struct __sk_buff *ctx, __u8 v4, __u8 protocol
 	return 0;
 }
 
+/* The beginning of a packet over IPv4 without options, as by far most are. */
+struct weir_plain {
+	__u8 version_and_length;
+	__u8 before[11];
+	__u32 from;
+	__u32 to;
+	__u16 from_port;
+	__u16 to_port;
+};
+
+#define WEIR_PLAIN_V4 0x45
+
+/* Reads it where it lies; the three ways that a helper copies it cost more than all that is asked
+ * about most packets. False: it is none of that kind, or not in one piece. */
+WEIR_INLINE int weir_read_plain(struct __sk_buff *ctx, struct weir_arrival *a)
+{
+	const struct weir_plain *plain = WEIR_CONTEXT_POINTER(ctx, data);
+	const __u8 *end = WEIR_CONTEXT_POINTER(ctx, data_end);
+	const __u8 *flags = (const __u8 *)plain + 20 + 13;
+
+	if ((const __u8 *)(plain + 1) > end || plain->version_and_length != WEIR_PLAIN_V4)
+		return 0;
+	a->syn = 1;
+	if (a->protocol == WEIR_TCP) {
+		if (flags + 1 > end)
+			return 0;
+		a->syn = (*flags & (WEIR_FLAG_SYN | WEIR_FLAG_ACK)) == WEIR_FLAG_SYN;
+	}
+	a->v4 = 1;
+	weir_address_from_v4(&a->peer, plain->from);
+	weir_address_from_v4(&a->local, plain->to);
+	a->peer_port = bpf_ntohs(plain->from_port);
+	a->here = ctx->ifindex == WEIR_LO || ctx->pkt_type == WEIR_PACKET_LOOPBACK;
+	return 1;
+}
+
 /* Reads addresses, ports and flags of the packet. What cannot be read stays 0 and counts as the
  * opening of a connection. */
-WEIR_PROVEN_ONCE int weir_read_packet(struct __sk_buff *ctx, struct weir_arrival *a)
+WEIR_PROVEN_ONCE int weir_read_any(struct __sk_buff *ctx, struct weir_arrival *a)
 {
 	__u8 protocol, flags = 0;
 	__u32 words[8], at;
@@ -193,6 +229,12 @@ WEIR_PROVEN_ONCE int weir_read_packet(struct __sk_buff *ctx, struct weir_arrival
 	if (a->protocol == WEIR_TCP && bpf_skb_load_bytes(ctx, at + 13, &flags, 1) == 0)
 		a->syn = (flags & WEIR_FLAG_SYN) && !(flags & WEIR_FLAG_ACK);
 	return 0;
+}
+
+WEIR_INLINE void weir_read_packet(struct __sk_buff *ctx, struct weir_arrival *a)
+{
+	if (!weir_read_plain(ctx, a))
+		weir_read_any(ctx, a);
 }
 
 /*
@@ -239,12 +281,13 @@ WEIR_FUNCTION int weir_had_leave(struct __sk_buff *ctx, struct weir_finding *f,
 		bpf_sk_release(sk);
 		return 0;
 	}
-	f->source = weir_workload_of_socket(sk, f->view.slot);
 	socket = bpf_sk_storage_get(&sockets, sk, NULL, 0);
 	if (socket && (socket->flags & WEIR_SOCKET_JUDGED)) {
 		f->source = socket->source;
 		leave = !(socket->flags & WEIR_SOCKET_HANDOVER) &&
 			socket->destination == a->receiver && socket->port == a->port;
+	} else {
+		f->source = weir_workload_of_socket(sk, f->view.slot);
 	}
 	bpf_sk_release(sk);
 	if (f->view.generation)
@@ -471,6 +514,39 @@ WEIR_PROVEN_ONCE int weir_is_usual(struct __sk_buff *ctx, const struct weir_arri
 		now - peer->received < WEIR_SAID_NS);
 }
 
+/*
+ * Whether the one before came from there as well, and was let in by the generation in force no more than a quarter
+ * of a second ago: then so is this one, for the price of reading the socket's own storage.
+ */
+WEIR_INLINE int weir_heard_again(const struct weir_socket *socket, const struct weir_arrival *a,
+				 __u32 slot)
+{
+	__u64 heard = *(volatile __u64 *)&socket->heard, at = *(volatile __u64 *)&socket->heard_at;
+	__u32 generation;
+
+	if (!at || (at & 1) != (a->here ? 1 : 0) ||
+	    ((heard ^ weir_said(&a->peer, a->peer_port, 0)) & ~(__u64)WEIR_SAID_GENERATION) ||
+	    !weir_address_is_v4(&a->peer))
+		return 0;
+	generation = weir_generation_of(slot);
+	return generation && !((heard ^ generation) & WEIR_SAID_GENERATION) &&
+	       bpf_ktime_get_coarse_ns() - (at & ~1ULL) < WEIR_SAID_NS;
+}
+
+/* Says so to the next one. */
+WEIR_INLINE void weir_say_heard(struct weir_socket *socket, const struct weir_arrival *a,
+				__u32 slot)
+{
+	__u32 generation = weir_generation_of(slot);
+
+	if (!socket || !generation || !a->peer_port || !weir_address_is_v4(&a->peer))
+		return;
+	/* In between it is of nobody, however many look at the same time. */
+	*(volatile __u64 *)&socket->heard_at = 0;
+	*(volatile __u64 *)&socket->heard = weir_said(&a->peer, a->peer_port, generation);
+	*(volatile __u64 *)&socket->heard_at = (bpf_ktime_get_coarse_ns() & ~1ULL) | a->here;
+}
+
 SEC("cgroup_skb/ingress")
 int weir_ingress(struct __sk_buff *ctx)
 {
@@ -499,6 +575,10 @@ int weir_ingress(struct __sk_buff *ctx)
 		return 1;
 	}
 	a.port = sk->src_port;
+	weir_read_packet(ctx, &a);
+	/* The rest of a handshake; what has none to it is of no connection. */
+	if (a.protocol == WEIR_TCP && !a.syn)
+		return 1;
 	slot = weir_slot_now();
 	/* Asked before whose it is, which takes a look at each cgroup above it. */
 	if (a.protocol == WEIR_UDP) {
@@ -508,9 +588,12 @@ int weir_ingress(struct __sk_buff *ctx)
 		    (socket->flags & WEIR_SOCKET_JUDGED))
 			return 1;
 		if (socket && (socket->flags & (WEIR_SOCKET_JUDGED | WEIR_SOCKET_HEARD))) {
-			weir_read_packet(ctx, &a);
-			if (weir_is_usual(ctx, &a, slot))
+			if (weir_heard_again(socket, &a, slot))
 				return 1;
+			if (weir_is_usual(ctx, &a, slot)) {
+				weir_say_heard(socket, &a, slot);
+				return 1;
+			}
 		}
 	}
 	a.receiver = weir_workload_of_socket(sk, slot);
@@ -523,7 +606,6 @@ int weir_ingress(struct __sk_buff *ctx)
 			return 1;
 	}
 	a.cgroup = bpf_sk_cgroup_id(sk);
-	weir_read_packet(ctx, &a);
 	/* To a socket that is not connected: what answers comes in; anything else is judged, and
 	 * what is let in may be answered. */
 	if (a.protocol == WEIR_UDP) {
@@ -535,7 +617,5 @@ int weir_ingress(struct __sk_buff *ctx)
 		weir_heard(ctx, &a, source, slot);
 		return 1;
 	}
-	if (!a.syn)
-		return 1;
 	return weir_admit(ctx, &a, slot) ? 1 : 0;
 }

@@ -33,6 +33,16 @@
 		(__u32) value_;                                                                   \
 	})
 
+/* The same of `data` and `data_end`, which the verifier takes for pointers as soon as they are read. */
+#define WEIR_CONTEXT_POINTER(context, field)                                                      \
+	({                                                                                        \
+		const void *value_;                                                               \
+		asm volatile("%0 = *(u32 *)(%1 + %2)"                                             \
+			     : "=r"(value_)                                                       \
+			     : "r"(context), "i"(__builtin_offsetof(typeof(*(context)), field))); \
+		value_;                                                                           \
+	})
+
 /* <sys/socket.h> belongs to the C library of the build machine. */
 #define SOCK_STREAM 1
 #define SOCK_DGRAM  2

@@ -348,6 +348,10 @@ struct weir_socket {
 	__u64 led;
 	__u64 noted; /* when; CLOCK_MONOTONIC_COARSE ns */
 };
+	/* Of the datagram over IPv4 that was let in last and asked about: from where, `enum weir_said`,
+	 * and when, as `noted`; in the lowest bit of that, whether it came by lo. */
+	__u64 heard;
+	__u64 heard_at;
 
 /* Address in bits 32-63, as it is in a packet; port in bits 16-31; low bits of the number of the
  * generation that said so, which is asked again before they can come round. */
