@@ -492,7 +492,8 @@ WEIR_INLINE struct weir_socket *weir_socket_of(struct bpf_sock_addr *ctx, struct
 	return socket;
 }
 
-/* Remembers, for a UDP socket, which virtual address stands behind a peer. */
+/* Remembers, for a UDP socket, which virtual address stands behind a peer. The socket says first that
+ * there is something to look for. */
 WEIR_PROVEN_ONCE int weir_remember_peer(struct bpf_sock_addr *ctx, const struct weir_address *peer,
 					__u16 port, const struct weir_address *original,
 					__u16 original_port)
@@ -668,12 +669,14 @@ WEIR_FUNCTION int weir_record(struct bpf_sock_addr *ctx, struct weir_socket *soc
 		return 0;
 	if (request->hook == WEIR_HOOK_SENDMSG) {
 		if (ctx->sk && ctx->sk->state == WEIR_STATE_ESTABLISHED) {
+			socket->no_other = 0;
 			if (f->steered)
 				weir_remember_peer(ctx, &request->steered, request->steered_port,
 						   &request->address, request->port);
 			return 0;
 		}
 		if (socket->flags & WEIR_SOCKET_STEERED) {
+			socket->no_other = 0;
 			if (f->steered &&
 			    !(weir_address_equal(&socket->steered, &request->steered) &&
 			      socket->steered_port == request->steered_port))
@@ -962,7 +965,7 @@ WEIR_INLINE void weir_say(struct weir_socket *socket, const struct weir_finding 
 	const struct weir_address *led = f->steered ? &request->steered : &request->address;
 	__u16 port = f->steered ? request->steered_port : request->port;
 
-	if (!socket || f->audited || f->reply || !f->view.generation ||
+	if (!socket || f->audited || !f->view.generation ||
 	    !weir_address_is_v4(&request->address) || !weir_address_is_v4(led))
 		return;
 	socket->asked = weir_said(&request->address, request->port, f->view.generation->number);
@@ -1084,8 +1087,12 @@ WEIR_PROVEN_ONCE int weir_decide(struct bpf_sock_addr *ctx, struct weir_request 
 	/* An answer makes no association of its own; nor does a server that connects to who asked, and
 	 * what its socket was judged for before is past. */
 	if (f.reply && !f.steered) {
-		if (socket && request->hook == WEIR_HOOK_CONNECT)
+		if (socket && request->hook == WEIR_HOOK_CONNECT) {
 			socket->flags &= WEIR_SOCKET_HEARD;
+			socket->noted = 0;
+		} else if (sk->state != WEIR_STATE_ESTABLISHED) {
+			weir_say(socket, &f, request);
+		}
 		return WEIR_WAY_STRAIGHT;
 	}
 	if (f.governed && request->protocol == WEIR_TCP &&
@@ -1100,7 +1107,7 @@ WEIR_PROVEN_ONCE int weir_decide(struct bpf_sock_addr *ctx, struct weir_request 
 	if (request->hook == WEIR_HOOK_SENDMSG && request->protocol == WEIR_UDP) {
 		if (f.governed && !f.reply)
 			weir_note(ctx, &f, request);
-		if (sk->state != WEIR_STATE_ESTABLISHED)
+		if (!f.reply && sk->state != WEIR_STATE_ESTABLISHED)
 			weir_say(socket, &f, request);
 	} else if (socket) {
 		socket->noted = 0; /* it has turned to another peer */
@@ -1213,6 +1220,8 @@ WEIR_PROVEN_ONCE int weir_received(struct bpf_sock_addr *ctx, const struct weir_
 		*original_port = socket->original_port;
 		return 1;
 	}
+	if (socket->no_other)
+		return 0;
 	key.socket = bpf_get_socket_cookie(ctx);
 	key.address = *sender;
 	key.port = port;

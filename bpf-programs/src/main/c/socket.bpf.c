@@ -122,6 +122,7 @@ int weir_sock_create(struct bpf_sock *ctx)
 		socket->birth_cgroup = bpf_get_current_cgroup_id();
 		socket->birth_workload = workload;
 		socket->netns = netns;
+		socket->no_other = 1;
 	}
 	return 1;
 }

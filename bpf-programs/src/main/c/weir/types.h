@@ -337,9 +337,10 @@ struct weir_socket {
 	__u16 steered_port;
 	__u16 port; /* as judged */
 	__u8 protocol;
-	__u8 flags;   /* enum weir_socket_flags */
-	__u8 verdict; /* enum weir_verdict: as what it was let pass; WEIR_ACCEPTED as in `pairs` */
-	__u8 pad[3];
+	__u8 flags;    /* enum weir_socket_flags */
+	__u8 verdict;  /* enum weir_verdict: as what it was let pass; WEIR_ACCEPTED as in `pairs` */
+	__u8 no_other; /* `reply_peers` holds no `original` for it; 0: it may */
+	__u8 pad[2];
 	WEIR_GROWN_INTO(pad2, socket_grown)
 	__u64 retransmits; /* in `pairs` already */
 	/* Of a datagram over IPv4 that was let pass: where to it was sent, and where it was led, each
@@ -347,11 +348,11 @@ struct weir_socket {
 	__u64 asked;
 	__u64 led;
 	__u64 noted; /* when; CLOCK_MONOTONIC_COARSE ns */
-};
 	/* Of the datagram over IPv4 that was let in last and asked about: from where, `enum weir_said`,
 	 * and when, as `noted`; in the lowest bit of that, whether it came by lo. */
 	__u64 heard;
 	__u64 heard_at;
+};
 
 /* Address in bits 32-63, as it is in a packet; port in bits 16-31; low bits of the number of the
  * generation that said so, which is asked again before they can come round. */
