@@ -40,6 +40,7 @@ struct weir_arrival {
 	__u8 v4;
 	__u8 here; /* sent by this network namespace */
 	__u8 syn;  /* opens a connection; also where that cannot be told */
+	__u8 usurps; /* the receiver's port is another workload's: nothing comes in, whoever sent it */
 	__u8 hook; /* for the event */
 };
 
@@ -368,12 +369,12 @@ WEIR_PROVEN_ONCE __u32 weir_admit(struct __sk_buff *ctx, const struct weir_arriv
 		return 0;
 	}
 	if (a->here) {
-		if (weir_had_leave(ctx, &f, a))
+		if (weir_had_leave(ctx, &f, a) && !a->usurps)
 			return f.source;
 		question.source = weir_identity_of(table, f.source);
 	} else {
 		if (weir_from_elsewhere(&f, a)) {
-			if (f.source == WEIR_HOST &&
+			if (f.source == WEIR_HOST && !a->usurps &&
 			    !(generation->flags & WEIR_GENERATION_HOST_GOVERNED))
 				return f.source;
 			question.source = weir_identity_of(table, f.source);
@@ -382,6 +383,8 @@ WEIR_PROVEN_ONCE __u32 weir_admit(struct __sk_buff *ctx, const struct weir_arriv
 			over_wire = a->protocol == WEIR_TCP;
 		}
 	}
+	if (a->usurps)
+		return weir_turn_away(&f, a, 0, WEIR_REASON_PORT_OWNED);
 	if (f.source == a->receiver && f.source >= WEIR_FIRST_WORKLOAD)
 		return f.source;
 	question.destination = weir_identity_of(table, a->receiver);
@@ -580,14 +583,16 @@ int weir_ingress(struct __sk_buff *ctx)
 	if (a.protocol == WEIR_TCP && !a.syn)
 		return 1;
 	slot = weir_slot_now();
+	socket = bpf_sk_storage_get(&sockets, sk, NULL, 0);
+	a.usurps = socket && socket->usurps;
 	/* Asked before whose it is, which takes a look at each cgroup above it. */
 	if (a.protocol == WEIR_UDP) {
-		socket = bpf_sk_storage_get(&sockets, sk, NULL, 0);
 		/* A connected socket hears its peer alone, and was allowed to go there. */
 		if (socket && state == WEIR_STATE_ESTABLISHED &&
 		    (socket->flags & WEIR_SOCKET_JUDGED))
 			return 1;
-		if (socket && (socket->flags & (WEIR_SOCKET_JUDGED | WEIR_SOCKET_HEARD))) {
+		if (socket && !a.usurps &&
+		    (socket->flags & (WEIR_SOCKET_JUDGED | WEIR_SOCKET_HEARD))) {
 			if (weir_heard_again(socket, &a, slot))
 				return 1;
 			if (weir_is_usual(ctx, &a, slot)) {
@@ -598,9 +603,9 @@ int weir_ingress(struct __sk_buff *ctx)
 	}
 	a.receiver = weir_workload_of_socket(sk, slot);
 	/* The proxy judges what it takes itself, by listener, and closes what nobody handed over. */
-	if (a.receiver == WEIR_PROXY)
+	if (a.receiver == WEIR_PROXY && !a.usurps)
 		return 1;
-	if (a.receiver == WEIR_HOST) {
+	if (a.receiver == WEIR_HOST && !a.usurps) {
 		weir_look_in(&view, slot);
 		if (!view.generation || !(view.generation->flags & WEIR_GENERATION_HOST_GOVERNED))
 			return 1;
@@ -609,7 +614,7 @@ int weir_ingress(struct __sk_buff *ctx)
 	/* To a socket that is not connected: what answers comes in; anything else is judged, and
 	 * what is let in may be answered. */
 	if (a.protocol == WEIR_UDP) {
-		if (weir_is_answer(ctx, &a, slot))
+		if (!a.usurps && weir_is_answer(ctx, &a, slot))
 			return 1;
 		source = weir_admit(ctx, &a, slot);
 		if (!source)

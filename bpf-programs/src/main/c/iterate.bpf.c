@@ -41,7 +41,8 @@ struct weir_open {
 	__u8 direct;   /* it goes to its remote address, not to the proxy */
 	__u8 accepted; /* somebody else made it */
 	__u8 by_lo;    /* and came by lo */
-	__u8 pad[2];
+	__u8 waits;    /* for others, on a port: it is no connection */
+	__u8 pad;
 };
 
 /* Identity of a workload if this generation declares it, else 0. */
@@ -324,7 +325,36 @@ WEIR_INLINE void weir_take_down(struct weir_open *open, const struct weir_socket
 	}
 }
 
-/* Judges an open connection by one slot; true: it may go on. Else `out` says why not. */
+/*
+ * Whether a socket that waits for others does so on a port that another workload has declared, which
+ * only one can that had it before: no other is given it. From now on nothing comes to it
+ * (ingress.bpf.c), however often it listens again; with a generation that says otherwise, it does.
+ */
+WEIR_PROVEN_ONCE int weir_usurps(struct weir_open *open, __u32 slot)
+{
+	struct weir_view view;
+	__u32 owner = 0;
+
+	if (!open)
+		return 0;
+	weir_look_in(&view, slot & 1);
+	if (open->owner)
+		owner = weir_port_owner(open->out.netns,
+					open->out.local_port | (__u32)open->out.protocol << 16,
+					slot);
+	if (!view.generation || !owner || owner == open->owner ||
+	    view.generation->flags & WEIR_GENERATION_AUDIT)
+		return 0;
+	open->out.source = open->owner;
+	open->out.destination = owner;
+	open->out.port = open->out.local_port;
+	open->out.rule = weir_stable_rule(&view, view.generation->mesh_rule);
+	open->out.reason = WEIR_REASON_PORT_OWNED;
+	open->out.flags |= WEIR_REVOKED_PORT;
+	return 1;
+}
+
+/* Judges an open connection, or one who waits, by one slot; true: it may go on. Else `out` says why not. */
 WEIR_PROVEN_ONCE int weir_judge_open(struct weir_open *open, __u32 slot)
 {
 	struct weir_generation *generation;
@@ -334,6 +364,8 @@ WEIR_PROVEN_ONCE int weir_judge_open(struct weir_open *open, __u32 slot)
 
 	if (!open)
 		return 1;
+	if (open->waits)
+		return !weir_usurps(open, slot);
 	weir_look_in(&f.view, slot & 1);
 	generation = f.view.generation;
 	table = WEIR_TABLE_OF(workloads, &f.view);
@@ -373,13 +405,48 @@ WEIR_PROVEN_ONCE int weir_judge_open(struct weir_open *open, __u32 slot)
 	return 0;
 }
 
+WEIR_FUNCTION int weir_unmark(struct weir_socket *socket)
+{
+	if (socket && socket->usurps)
+		socket->usurps = 0;
+	return 0;
+}
+
+/* Without memory for the mark it is only told of. */
+WEIR_FUNCTION int weir_mark(const struct weir_open *open, struct weir_socket *socket)
+{
+	if (!open)
+		return 0;
+	if (!socket) {
+		weir_count(WEIR_COUNTER_NO_STORAGE);
+		return 0;
+	}
+	if (!socket->birth_cgroup) {
+		socket->birth_cgroup = open->out.cgroup;
+		socket->birth_workload = open->owner;
+		socket->netns = open->out.netns;
+	}
+	socket->usurps = 1;
+	return 0;
+}
+
+/* The workload of a socket's cgroup; 0: outside the mesh, or nothing is in force. By itself for the
+ * sake of the stack. */
+WEIR_PROVEN_ONCE __u32 weir_lives_now(__u64 cgroup, __u32 slot)
+{
+	struct weir_view view;
+
+	weir_look_in(&view, slot & 1);
+	return view.generation ? weir_lives(cgroup, view.slot, view.generation->root) : 0;
+}
+
 /* One TCP socket. */
 WEIR_INLINE int weir_visit_tcp(struct bpf_iter__tcp *ctx, _Bool destroy)
 {
 	struct sock_common *sk = ctx->sk_common;
 	struct tcp_request_sock *half_open = NULL;
 	struct weir_open open = {};
-	struct weir_view view;
+	__u32 slot;
 	struct cgroup *cgroup;
 	struct sock *full;
 	int state;
@@ -387,12 +454,9 @@ WEIR_INLINE int weir_visit_tcp(struct bpf_iter__tcp *ctx, _Bool destroy)
 	if (!sk)
 		return 0;
 	state = sk->skc_state;
-	if (state == WEIR_STATE_TIME_WAIT || state == WEIR_STATE_CLOSE ||
-	    state == WEIR_STATE_LISTEN)
+	if (state == WEIR_STATE_TIME_WAIT || state == WEIR_STATE_CLOSE)
 		return 0;
-	weir_look(&view);
-	if (!view.generation)
-		return 0;
+	slot = weir_slot_now();
 	if (state == WEIR_STATE_NEW_SYN_RECV) {
 		half_open = bpf_skc_to_tcp_request_sock(sk);
 		if (!half_open)
@@ -404,10 +468,11 @@ WEIR_INLINE int weir_visit_tcp(struct bpf_iter__tcp *ctx, _Bool destroy)
 	if (!full)
 		return 0;
 	cgroup = BPF_CORE_READ(full, sk_cgrp_data.cgroup);
-	open.owner = weir_lives((__u64)cgroup, view.slot, view.generation->root);
+	open.owner = weir_lives_now((__u64)cgroup, slot);
 	if (half_open) {
 		open.accepted = 1;
 	} else {
+		open.waits = state == WEIR_STATE_LISTEN;
 		open.accepted = BPF_CORE_READ(full, sk_max_ack_backlog) != 0;
 		open.by_lo = open.accepted && weir_came_by_lo(full);
 		weir_take_down(&open, bpf_sk_storage_get(&sockets, sk, NULL, 0));
@@ -418,46 +483,61 @@ WEIR_INLINE int weir_visit_tcp(struct bpf_iter__tcp *ctx, _Bool destroy)
 	open.out.cgroup = BPF_CORE_READ(cgroup, kn, id);
 	open.out.protocol = WEIR_TCP;
 	weir_ends_of(sk, &open.out);
-	if (weir_judge_open(&open, view.slot))
-		return 0;
+	if (weir_judge_open(&open, slot))
+		return open.waits ? weir_unmark(bpf_sk_storage_get(&sockets, sk, NULL, 0)) : 0;
 	if (destroy)
 		open.out.flags |= WEIR_REVOKED_DESTROYED;
 	/* No room: the walk stops here, and goes on with this same socket at the next read. */
 	if (bpf_seq_write(ctx->meta->seq, &open.out, sizeof(open.out)))
 		return 0;
+	/* The mark outlives the end of this listener, which could listen again. */
+	if (open.waits)
+		weir_mark(&open,
+			  bpf_sk_storage_get(&sockets, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE));
 	if (destroy)
 		bpf_sock_destroy(sk);
-	weir_tell_revoked(&open.out, view.slot);
+	weir_tell_revoked(&open.out, slot);
 	return 0;
 }
 
-/* One UDP socket: a connected one is asked for no datagram, any other for each. */
+/* One UDP socket: a connected one is asked for no datagram, any other for each, and for its port. */
 WEIR_INLINE int weir_visit_udp(struct bpf_iter__udp *ctx, _Bool destroy)
 {
 	struct udp_sock *udp = ctx->udp_sk;
 	struct weir_open open = {};
-	struct weir_view view;
+	struct weir_socket *socket;
+	__u32 slot;
 	struct cgroup *cgroup;
 	struct sock *full;
 
 	if (!udp)
 		return 0;
 	full = (struct sock *)udp;
-	if (full->__sk_common.skc_state != WEIR_STATE_ESTABLISHED)
-		return 0;
-	weir_look(&view);
-	if (!view.generation)
-		return 0;
+	slot = weir_slot_now();
 	cgroup = BPF_CORE_READ(full, sk_cgrp_data.cgroup);
-	open.owner = weir_lives((__u64)cgroup, view.slot, view.generation->root);
-	weir_take_down(&open, bpf_sk_storage_get(&sockets, udp, NULL, 0));
-	if (!open.owner && !(open.flags & WEIR_SOCKET_JUDGED))
-		return 0;
+	open.owner = weir_lives_now((__u64)cgroup, slot);
 	open.out.cookie = bpf_get_socket_cookie(udp);
 	open.out.cgroup = BPF_CORE_READ(cgroup, kn, id);
 	open.out.protocol = WEIR_UDP;
 	weir_ends_of(&full->__sk_common, &open.out);
-	if (weir_judge_open(&open, view.slot))
+	socket = bpf_sk_storage_get(&sockets, udp, NULL, 0);
+	if (full->__sk_common.skc_state != WEIR_STATE_ESTABLISHED) {
+		/* Nothing can take its port from it; the mark is enough. */
+		open.out.flags = WEIR_REVOKED_DESTROYED;
+		if (!weir_usurps(&open, slot))
+			return weir_unmark(socket);
+		if ((socket && socket->usurps) ||
+		    bpf_seq_write(ctx->meta->seq, &open.out, sizeof(open.out)))
+			return 0;
+		socket = bpf_sk_storage_get(&sockets, udp, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+		weir_mark(&open, socket);
+		weir_tell_revoked(&open.out, slot);
+		return 0;
+	}
+	weir_take_down(&open, socket);
+	if (!open.owner && !(open.flags & WEIR_SOCKET_JUDGED))
+		return 0;
+	if (weir_judge_open(&open, slot))
 		return 0;
 	if (destroy)
 		open.out.flags |= WEIR_REVOKED_DESTROYED;
@@ -465,7 +545,7 @@ WEIR_INLINE int weir_visit_udp(struct bpf_iter__udp *ctx, _Bool destroy)
 		return 0;
 	if (destroy)
 		bpf_sock_destroy((struct sock_common *)udp);
-	weir_tell_revoked(&open.out, view.slot);
+	weir_tell_revoked(&open.out, slot);
 	return 0;
 }
 

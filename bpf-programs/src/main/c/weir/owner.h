@@ -55,4 +55,37 @@ WEIR_INLINE int weir_came_by_lo(struct sock *sk)
 	return BPF_CORE_READ(inet, pinet6, mcast_oif) == WEIR_LO_INTERFACE;
 }
 
+/*
+ * Who alone may hold a port in a network namespace; 0: anybody. By the namespace's cookie where it is
+ * the node's own, else by whose it is. Proven once: the verifier walks what follows for one answer.
+ */
+WEIR_PROVEN_ONCE __u32 weir_port_owner(__u64 netns, __u32 port_and_protocol, __u32 slot)
+{
+	struct weir_port_key key = {};
+	struct weir_port *owner;
+	struct weir_home *home;
+	struct weir_view view;
+	void *table;
+
+	weir_look_in(&view, slot & 1);
+	table = view.generation ? WEIR_TABLE_OF(ports, &view) : NULL;
+	if (!table)
+		return 0;
+	key.netns = netns;
+	key.port = port_and_protocol;
+	key.protocol = port_and_protocol >> 16;
+	if (weir_is_apart(view.generation, netns)) {
+		/* Wherever a connection may be led to the proxy, nobody else may wait for it. */
+		if ((view.generation->flags & WEIR_GENERATION_PROXY) && key.protocol == WEIR_TCP &&
+		    key.port == view.generation->proxy_port)
+			return WEIR_PROXY;
+		home = bpf_map_lookup_elem(&homes, &key.netns);
+		if (!home)
+			return 0;
+		key.netns = WEIR_PORTS_APART | home->workload;
+	}
+	owner = bpf_map_lookup_elem(table, &key);
+	return owner ? owner->workload : 0;
+}
+
 #endif

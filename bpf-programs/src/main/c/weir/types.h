@@ -71,7 +71,7 @@ enum weir_reason {
 	WEIR_REASON_DEFAULT_DENY,  /* isolated, and no rule allows it */
 	WEIR_REASON_BIRTH,         /* the socket was made by another workload */
 	WEIR_REASON_NO_BACKEND,    /* the service has no ready backend */
-	WEIR_REASON_PORT_OWNED,    /* bind to a port declared by another workload */
+	WEIR_REASON_PORT_OWNED,    /* a port declared by another workload: bound, or held before */
 	WEIR_REASON_NO_GENERATION, /* no generation is readable: fail closed */
 	WEIR_REASON_PROTOCOL,      /* a protocol that cannot be governed */
 	WEIR_REASON_RATE_LIMIT,    /* allowed, but more than a TrafficPolicy lets through */
@@ -340,7 +340,8 @@ struct weir_socket {
 	__u8 flags;    /* enum weir_socket_flags */
 	__u8 verdict;  /* enum weir_verdict: as what it was let pass; WEIR_ACCEPTED as in `pairs` */
 	__u8 no_other; /* `reply_peers` holds no `original` for it; 0: it may */
-	__u8 pad[2];
+	__u8 usurps; /* holds a port of another workload's, and had it before: nothing comes to it */
+	__u8 pad[1];
 	WEIR_GROWN_INTO(pad2, socket_grown)
 	__u64 retransmits; /* in `pairs` already */
 	/* Of a datagram over IPv4 that was let pass: where to it was sent, and where it was led, each
@@ -508,9 +509,11 @@ struct weir_event {
 enum weir_revoked_flags {
 	WEIR_REVOKED_ACCEPTED = 1 << 0,  /* the local side was called: `port` is its own */
 	WEIR_REVOKED_DESTROYED = 1 << 1, /* done; else whoever reads this is to do it */
+	WEIR_REVOKED_PORT = 1 << 2, /* it waited on a port of another workload's: no connection */
 };
 
-/* What iterate.bpf.c writes of each connection that is not allowed any more. */
+/* What iterate.bpf.c writes of each connection that is not allowed any more, and of each socket that
+ * waits on a port of another workload's. */
 struct weir_revoked {
 	struct weir_address local;
 	struct weir_address remote;

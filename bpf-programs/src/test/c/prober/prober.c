@@ -50,6 +50,7 @@ static const char HELP[] =
 	"      --origin           the line is what WEIR_SO_ORIGIN says, as JSON\n"
 	"      --echo             no line: sends back what comes\n"
 	"      --also ADDR        the same port on a second address\n"
+	"      --again            listens again, and prints {\"again\"}, when its listener was ended\n"
 	"  adopt PATH           as listen, but the sockets come in at this Unix socket (SCM_RIGHTS); prints\n"
 	"                       {\"adopted\":PORT,\"v6\"} for each\n"
 	"      --backlog N        (default 4096)\n"
@@ -135,7 +136,7 @@ static struct {
 	long count, send, bind_port, hold, threads, milliseconds, blocks, cycles, timeout, backlog,
 		third_port, blind_port, segment, user;
 	int origin, echo, read, peername, udp, v6_socket, graceful, from_stdin, reuseport, v6,
-		connected;
+		connected, again;
 } o = {.count = -1,
        .bind_port = -1,
        .user = -1,
@@ -197,6 +198,7 @@ static void parse(int argc, char **argv)
 		{"--cycles", NULL, &o.cycles, NULL},
 		{"--timeout", NULL, &o.timeout, NULL},
 		{"--backlog", NULL, &o.backlog, NULL},
+		{"--again", NULL, NULL, &o.again},
 		{"--origin", NULL, NULL, &o.origin},
 		{"--echo", NULL, NULL, &o.echo},
 		{"--read", NULL, NULL, &o.read},
@@ -584,6 +586,15 @@ static void *accept_loop(void *with)
 		struct serving *s;
 
 		if (fd < 0) {
+			/* Somebody has ended it: it does not listen any more. */
+			if (errno == EINVAL) {
+				if (!o.again)
+					failed("accept");
+				if (listen(listener->fd, o.backlog))
+					failed("listen");
+				printf("{\"again\":true}\n");
+				continue;
+			}
 			/* ECONNABORTED and the like concern one connection; no descriptors passes. */
 			pause_ms(errno == EMFILE || errno == ENFILE || errno == ENOMEM ? 10 : 0);
 			continue;

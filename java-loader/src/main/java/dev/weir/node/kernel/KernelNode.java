@@ -267,6 +267,9 @@ public final class KernelNode implements AutoCloseable {
       loaded.pin(pins.staged(), steps);
       pins.staged().becomes(pins);
       steps.accept(Step.NAMED);
+      // For who binds one between this look and the store there is the walk below.
+      List<String> holders =
+          PortHolders.wrong(plan, declared, workloads, places.netns(), revocation.homes());
       mesh.store(new Slot(FIRST_SLOT, Slot.deadline(confirmWithin, SystemCalls.bootNanos())));
       steps.accept(Step.IN_FORCE);
       Duration took = took(started);
@@ -275,9 +278,7 @@ public final class KernelNode implements AutoCloseable {
       remarks.addAll(audited(plan));
       unreserved.ifPresent(remarks::add);
       remarks.addAll(unreservedInPods);
-      // Now that nobody else can bind one any more, whoever is found had it before.
-      remarks.addAll(
-          PortHolders.wrong(plan, declared, workloads, places.netns(), revocation.homes()));
+      remarks.addAll(holders);
       Revocation.Outcome ended = revoke(revocation, 1 - FIRST_SLOT, () -> numbers, remarks);
       steps.accept(Step.REVOKED);
       if (confirmWithin.isZero()) {
@@ -383,6 +384,7 @@ public final class KernelNode implements AutoCloseable {
   private static List<String> describe(List<Revoked> revoked, Numbers numbers) {
     Map<String, Long> pairs =
         revoked.stream()
+            .filter(one -> !one.waited())
             .collect(
                 Collectors.groupingBy(
                     one ->
@@ -396,19 +398,35 @@ public final class KernelNode implements AutoCloseable {
                     Collectors.counting()));
     List<String> lines =
         new ArrayList<>(
-            pairs.entrySet().stream()
-                .sorted(
-                    Map.Entry.<String, Long>comparingByValue()
-                        .reversed()
-                        .thenComparing(Map.Entry.comparingByKey()))
-                .limit(REVOKED_PAIRS)
+            revoked.stream()
+                .filter(Revoked::waited)
                 .map(
-                    pair ->
-                        pair.getValue()
-                            + (pair.getValue() == 1 ? " open connection" : " open connections")
-                            + " ended that this generation does not allow: "
-                            + pair.getKey())
+                    one ->
+                        one.protocol()
+                            + " port "
+                            + one.port()
+                            + " of "
+                            + name(one.destination(), numbers)
+                            + " was taken from "
+                            + name(one.source(), numbers)
+                            + ", which had it before")
+                .distinct()
+                .limit(REVOKED_PAIRS)
                 .toList());
+    lines.addAll(
+        pairs.entrySet().stream()
+            .sorted(
+                Map.Entry.<String, Long>comparingByValue()
+                    .reversed()
+                    .thenComparing(Map.Entry.comparingByKey()))
+            .limit(REVOKED_PAIRS)
+            .map(
+                pair ->
+                    pair.getValue()
+                        + (pair.getValue() == 1 ? " open connection" : " open connections")
+                        + " ended that this generation does not allow: "
+                        + pair.getKey())
+            .toList());
     if (pairs.size() > REVOKED_PAIRS) {
       lines.add(
           "and connections of " + (pairs.size() - REVOKED_PAIRS) + " other pairs; see the events");
@@ -592,6 +610,10 @@ public final class KernelNode implements AutoCloseable {
         }
         Revocation revocation = ready.get();
         remarks.addAll(podPorts.reserve(either.portsOf(revocation.homes())));
+        if (known.filter(made -> made.plan().ports().equals(plan.ports())).isEmpty()) {
+          remarks.addAll(
+              PortHolders.wrong(plan, declared, workloads, places.netns(), revocation.homes()));
+        }
         mesh.store(new Slot(before.other(), Slot.deadline(confirmWithin, SystemCalls.bootNanos())));
         steps.accept(Step.IN_FORCE);
         final Duration took = took(started);

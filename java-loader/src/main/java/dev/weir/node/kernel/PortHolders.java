@@ -110,7 +110,9 @@ final class PortHolders {
                   + line(process.resolve("comm"))
                   + ") in cgroup "
                   + cgroup
-                  + "; end it, or it answers in the owner's place");
+                  + (plan.settings().audit()
+                      ? "; audit mode: it answers in the owner's place until you end it"
+                      : "; nothing comes to it any more: end it, so that the owner can bind it"));
         }
       }
     }

@@ -29,6 +29,7 @@ final class Revocation {
   static final String LIST_UDP = "weir_list_udp";
 
   private static final int ACCEPTED = 1;
+  private static final int PORT = 4;
   private static final int IPPROTO_TCP = 6;
   private static final int IPPROTO_UDP = 17;
 
@@ -175,6 +176,7 @@ final class Revocation {
         Address.of(from.remote().bytes(record, 0)),
         from.remotePort().getInt(record, 0),
         (from.flags().getInt(record, 0) & ACCEPTED) != 0,
+        (from.flags().getInt(record, 0) & PORT) != 0,
         from.rule().getInt(record, 0),
         Counters.reason(from.reason().getInt(record, 0)));
   }

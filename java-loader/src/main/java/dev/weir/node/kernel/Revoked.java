@@ -5,7 +5,8 @@ import dev.weir.policy.plan.Address;
 import dev.weir.policy.plan.Protocol;
 
 /**
- * An open connection that was ended because the generation in force does not allow it.
+ * An open connection that was ended because the generation in force does not allow it, or a socket
+ * to which nothing comes any more because its port is another workload's.
  *
  * @param source stable number
  * @param destination stable number
@@ -16,6 +17,7 @@ import dev.weir.policy.plan.Protocol;
  * @param remote address of its peer
  * @param remotePort of its peer
  * @param accepted whether the side that was ended is the one that was called
+ * @param waited whether it is such a socket: {@code source} held the port of {@code destination}
  * @param rule stable number of the rule that refuses it
  * @param reason why
  */
@@ -29,5 +31,6 @@ public record Revoked(
     Address remote,
     int remotePort,
     boolean accepted,
+    boolean waited,
     int rule,
     Reason reason) {}

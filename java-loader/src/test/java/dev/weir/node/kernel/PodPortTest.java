@@ -409,6 +409,14 @@ final class PodPortTest {
   }
 
   @Test
+  void whoHeldAPortOfAPodBeforeIsNotReachedInItsOwnersPlace() {
+    pods.serveAs("plain", "db", "listen", "0.0.0.0", "5432", "--reply", "impostor");
+    assertThat(pods.ask("web", pods.address("db"), PORT)).isEqualTo("impostor");
+    kernel.apply(shop().build());
+    assertThat(pods.ask("web", pods.address("db"), PORT)).isEqualTo("ECONNREFUSED");
+  }
+
+  @Test
   void theProxysPortIsNoPodsToDeclare() {
     kernel.apply(
         shop()
