@@ -31,7 +31,7 @@ final class GenerationSwapTest {
   private static final Duration UNTIL_CONFIRMED = KernelTest.patiently(Duration.ofSeconds(1));
   private static final Duration TOO_LATE = KernelTest.patiently(Duration.ofMillis(2100));
   private static final Duration RACE = KernelTest.patiently(Duration.ofSeconds(5));
-  private static final Duration WRITING = KernelTest.patiently(Duration.ofSeconds(8));
+  private static final Duration WRITING = Duration.ofSeconds(8);
   private static final Duration SWAP_PAUSE = Duration.ofNanos(100_000);
   private static final int BROKEN_ROUNDS = 20;
 
