@@ -31,7 +31,7 @@ for port in 8080 8081 8082 8085 5433 8443 15001 15020 15021; do
     lacks "port $port is in use; the demo needs it (ss -ltnp 'sport = :$port' shows by whom)"
   fi
 done
-pod=weir-demo-kiosk # a network namespace, as a pod has one
+pod='weir-demo-kiosk' # a network namespace, as a pod has one
 [ ! -e "/run/netns/$pod" ] || lacks "network namespace $pod is there; another demo runs, or was killed: ip netns delete $pod"
 [ ! -e "$root/weir-demo" ] || lacks "$root/weir-demo is there: another demo runs, or was killed"
 

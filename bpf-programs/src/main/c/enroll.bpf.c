@@ -77,11 +77,46 @@ WEIR_INLINE __u32 weir_workload_of(struct cgroup *cgroup, __u32 slot)
 	return weir_nobody(slot, dweller.elsewhere);
 }
 
+/* Writes down where a process is now; returns where it was, 0 if that is not known. */
+WEIR_INLINE __u64 weir_is_at(struct task_struct *task, __u64 cgroup)
+{
+	struct weir_task *known;
+	__u64 before;
+
+	known = bpf_task_storage_get(&tasks, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (!known)
+		return 0;
+	before = known->cgroup;
+	known->cgroup = cgroup;
+	return before;
+}
+
+/* A process begins where its parent is, or where clone3() puts it. When it is moved, nothing of the
+ * kernel tells any more where it was. */
+WEIR_TRACEPOINT("sched_process_fork")
+int BPF_PROG(weir_fork, struct task_struct *parent, struct task_struct *child)
+{
+	if (child->pid == child->tgid)
+		weir_is_at(child, child->cgroups->dfl_cgrp->kn->id);
+	return 0;
+}
+
+/* Those that are older than the programs: run once. */
+SEC("iter/task")
+int weir_tasks(struct bpf_iter__task *ctx)
+{
+	struct task_struct *task = ctx->task;
+
+	if (task && task->pid == task->tgid)
+		weir_is_at(task, task->cgroups->dfl_cgrp->kn->id);
+	return 0;
+}
+
 /*
  * A process was moved into a governed cgroup, and takes on its workload's rights. That is how
- * supervisors start things and also how an intruder would borrow an identity, so it is told. Where
- * from is not known any more; only a workload that moves another process inside itself is certain
- * not to have gained anything, and passed over.
+ * supervisors start things and also how an intruder would borrow an identity, so it is told. Only a
+ * workload that moves another process inside itself is certain not to have gained anything, and
+ * passed over.
  */
 WEIR_TRACEPOINT("cgroup_attach_task")
 int BPF_PROG(weir_cgroup_attach_task, struct cgroup *to, const char *path, struct task_struct *task,
@@ -89,10 +124,12 @@ int BPF_PROG(weir_cgroup_attach_task, struct cgroup *to, const char *path, struc
 {
 	struct weir_event *event;
 	__u32 workload, slot;
+	__u64 left;
 	int pid;
 
 	if (to->root->hierarchy_id != 0)
 		return 0;
+	left = weir_is_at(task, to->kn->id);
 	slot = weir_slot_now();
 	workload = weir_workload_of(to, slot);
 	if (workload == WEIR_HOST)
@@ -105,6 +142,7 @@ int BPF_PROG(weir_cgroup_attach_task, struct cgroup *to, const char *path, struc
 	if (!event)
 		return 0;
 	event->cgroup = to->kn->id;
+	event->left = left;
 	event->source = workload;
 	event->hook = WEIR_HOOK_MOVED;
 	event->pid = pid;

@@ -32,9 +32,15 @@ struct cgroup {
 	struct cgroup_root *root;
 };
 
+struct css_set {
+	struct cgroup *dfl_cgrp; /* in cgroup2 */
+};
+
 struct task_struct {
+	int pid;
 	int tgid;
 	char comm[16];
+	struct css_set *cgroups;
 };
 
 struct net {
@@ -123,6 +129,11 @@ struct bpf_iter_meta {
 #pragma clang attribute pop
 
 /* Contexts, whose layout is fixed. */
+struct bpf_iter__task {
+	struct bpf_iter_meta *meta;
+	struct task_struct *task; /* NULL: the walk is over */
+};
+
 struct bpf_iter__tcp {
 	struct bpf_iter_meta *meta;
 	struct sock_common *sk_common; /* NULL: the walk is over */

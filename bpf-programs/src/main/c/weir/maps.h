@@ -224,6 +224,15 @@ struct {
 	__type(value, __u64);
 } event_budgets SEC(".maps");
 
+/* Written when a process begins, and when it is moved; read then. Only the programs use it. Miss: no
+ * memory, or older than the attach and made since it was looked for: where from is not told. */
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct weir_task);
+} tasks SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, WEIR_COUNTER_MAX);

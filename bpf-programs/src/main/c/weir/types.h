@@ -504,6 +504,12 @@ struct weir_event {
 	__u8 reason;
 	__u8 pad[3];
 	char comm[16];
+	__u64 left; /* of a process that was moved: id of its cgroup before; 0: not known */
+};
+
+/* `tasks`: what is known of a process. */
+struct weir_task {
+	__u64 cgroup; /* id of the one it is in */
 };
 
 enum weir_revoked_flags {

@@ -80,7 +80,7 @@ public final class Agent implements AutoCloseable {
   private final NamespaceListeners listeners;
   private final AtomicBoolean looking = new AtomicBoolean();
   private final Optional<FlowRecorder> flows;
-  private final RefusalLog refusals = new RefusalLog(System::nanoTime);
+  private final RefusalLog refusals;
   private final CountDownLatch ended = new CountDownLatch(1);
   private final AtomicLong policyErrors = new AtomicLong();
   private final AtomicLong changes = new AtomicLong();
@@ -107,6 +107,7 @@ public final class Agent implements AutoCloseable {
     this.lock = lock;
     directory = settings.directory();
     node = KernelNode.open(settings.places());
+    refusals = new RefusalLog(System::nanoTime, node::cgroupPath);
     proxy = new ProxySupervisor(settings.places().runDir(), settings.proxy(), mesh, log);
     listeners = new NamespaceListeners(node, settings.proxy().java(), proxy.socket(), log);
     flows =

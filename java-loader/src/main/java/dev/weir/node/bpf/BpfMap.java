@@ -48,6 +48,8 @@ public final class BpfMap implements AutoCloseable {
     SK_STORAGE(24),
     /** Ring buffer. */
     RINGBUF(27),
+    /** Process-local storage. */
+    TASK_STORAGE(29),
     /** Any other. */
     OTHER(-1);
 

@@ -186,7 +186,8 @@ final class Counters {
         hook < hooks.length ? hooks[hook] : Hook.NONE,
         reason(reason),
         (reason & AUDITED) != 0,
-        text(event.command().bytes(record, 0)));
+        text(event.command().bytes(record, 0)),
+        event.left().get(record, 0));
   }
 
   private static String text(byte[] bytes) {

@@ -8,10 +8,14 @@ import dev.weir.policy.plan.Settings;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.FileVisitResult;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
+import java.nio.file.SimpleFileVisitor;
+import java.nio.file.attribute.BasicFileAttributes;
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
@@ -21,6 +25,7 @@ import java.util.OptionalLong;
 import java.util.Set;
 import java.util.TreeMap;
 import java.util.concurrent.locks.LockSupport;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Which cgroups are whose, in the kernel's two maps: {@code paths}, from which the kernel enrols a
@@ -346,6 +351,40 @@ final class Enrollment {
     /** The id of the cgroup with a path; empty when there is none. */
     OptionalLong id(String path) {
       return Hierarchy.id(directory(path));
+    }
+
+    /**
+     * The path of the cgroup with an id; empty when there is none any more. Looks at all of them.
+     */
+    Optional<String> path(long id) {
+      List<Path> found = new ArrayList<>();
+      try {
+        Files.walkFileTree(
+            mount,
+            new SimpleFileVisitor<>() {
+              @Override
+              public FileVisitResult preVisitDirectory(Path each, BasicFileAttributes attributes) {
+                if (!id(each).equals(OptionalLong.of(id))) {
+                  return FileVisitResult.CONTINUE;
+                }
+                found.add(each);
+                return FileVisitResult.TERMINATE;
+              }
+
+              @Override
+              public FileVisitResult visitFileFailed(Path each, IOException e) {
+                return FileVisitResult.CONTINUE; // gone meanwhile
+              }
+
+              @Override
+              public FileVisitResult postVisitDirectory(Path each, @Nullable IOException e) {
+                return FileVisitResult.CONTINUE;
+              }
+            });
+      } catch (IOException e) {
+        return Optional.empty();
+      }
+      return found.stream().findFirst().map(each -> mounted + "/" + mount.relativize(each));
     }
 
     static OptionalLong id(Path directory) {

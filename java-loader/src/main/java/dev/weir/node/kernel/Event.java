@@ -21,6 +21,7 @@ import dev.weir.policy.plan.Protocol;
  * @param reason why
  * @param audited reported only, not refused
  * @param command the thread's name
+ * @param left of a process that was moved, the id of its cgroup before; 0 when that is not known
  */
 public record Event(
     long bootNanos,
@@ -36,4 +37,5 @@ public record Event(
     Hook hook,
     Reason reason,
     boolean audited,
-    String command) {}
+    String command,
+    long left) {}

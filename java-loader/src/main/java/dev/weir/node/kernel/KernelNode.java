@@ -1122,6 +1122,13 @@ public final class KernelNode implements AutoCloseable {
   }
 
   /**
+   * The path of the cgroup with an id; empty when it is gone. For people: it looks at all cgroups.
+   */
+  public Optional<String> cgroupPath(long id) {
+    return Enrollment.Hierarchy.of(places.cgroupRoot()).path(id);
+  }
+
+  /**
    * Tells the kernel which address is of which network namespace of this node, and which of these
    * is whose, as it is now, and by which addresses pods reach the node itself; and keeps declared
    * ports out of what it gives away by itself in pods. {@link #apply} does so too; this is for

@@ -397,7 +397,8 @@ final class Layouts {
       Field protocol,
       Field hook,
       Field reason,
-      Field command) {
+      Field command,
+      Field left) {
     Event(StructLayout of) {
       this(
           of,
@@ -413,7 +414,8 @@ final class Layouts {
           of.field("protocol", 1),
           of.field("hook", 1),
           of.field("reason", 1),
-          of.field("comm", COMMAND));
+          of.field("comm", COMMAND),
+          of.field("left", 8));
     }
   }
 

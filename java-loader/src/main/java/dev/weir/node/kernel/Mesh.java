@@ -103,6 +103,9 @@ final class Mesh implements AutoCloseable {
           Revocation.DESTROY_TCP, Revocation.LIST_TCP,
           Revocation.DESTROY_UDP, Revocation.LIST_UDP);
 
+  /** Looks at the processes that are older than what watches cgroups. */
+  private static final String TASKS = "weir_tasks";
+
   /** What is pinned and has no link. */
   static final Set<String> WALKERS =
       Set.of(
@@ -110,7 +113,8 @@ final class Mesh implements AutoCloseable {
           Revocation.DESTROY_UDP,
           Revocation.LIST_TCP,
           Revocation.LIST_UDP,
-          OpenConnections.PROGRAM);
+          OpenConnections.PROGRAM,
+          TASKS);
 
   /** Attached only while a plan limits packets. */
   static final String PACKET_PROGRAM = "weir_packet";
@@ -123,7 +127,7 @@ final class Mesh implements AutoCloseable {
    * use them; then an agent must do it, later.
    */
   static final Set<String> TRACEPOINTS =
-      Set.of("weir_cgroup_mkdir", "weir_cgroup_rmdir", "weir_cgroup_attach_task");
+      Set.of("weir_cgroup_mkdir", "weir_cgroup_rmdir", "weir_cgroup_attach_task", "weir_fork");
 
   /** Maps whose capacity follows the budget, below what the programs say as well as above. */
   private static final Set<String> SIZED =
@@ -274,6 +278,7 @@ final class Mesh implements AutoCloseable {
             steps.accept(Step.ATTACHED);
           }
         }
+        program(TASKS).iterate(1, record -> {});
       } catch (BpfException e) {
         for (String name : TRACEPOINTS) {
           Optional.ofNullable(links.remove(name)).ifPresent(BpfLink::close);
@@ -474,6 +479,11 @@ final class Mesh implements AutoCloseable {
           throw e;
         }
         untraced = Optional.of(String.valueOf(e.getMessage()));
+      }
+    }
+    if (replaced) {
+      try (BpfProgram tasks = BpfProgram.open(pins.program(TASKS))) {
+        tasks.iterate(1, record -> {});
       }
     }
     return new Repair(replaced, untraced, remarks);

@@ -10,6 +10,7 @@ import java.util.LinkedHashMap;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
+import java.util.function.LongFunction;
 import java.util.function.LongSupplier;
 
 /**
@@ -46,13 +47,20 @@ public final class RefusalLog {
   }
 
   private final LongSupplier nanos;
+  private final LongFunction<Optional<String>> cgroupPath;
   private final Map<Kind, Seen> kinds = new HashMap<>();
   private long secondSince;
   private int linesThisSecond;
 
-  /** A log by a monotonic clock in nanoseconds. */
-  public RefusalLog(LongSupplier nanos) {
+  /**
+   * A log.
+   *
+   * @param nanos a monotonic clock, in nanoseconds
+   * @param cgroupPath path of the cgroup with an id, as long as it is there
+   */
+  public RefusalLog(LongSupplier nanos, LongFunction<Optional<String>> cgroupPath) {
     this.nanos = nanos;
+    this.cgroupPath = cgroupPath;
     secondSince = nanos.getAsLong();
   }
 
@@ -93,7 +101,7 @@ public final class RefusalLog {
     return Optional.of(line(event, names, more));
   }
 
-  private static Line line(Event event, Names names, long more) {
+  private Line line(Event event, Names names, long more) {
     String source = names.workloadText(event.source());
     String process = event.command() + "[" + event.pid() + "]";
     Map<String, Object> fields = new LinkedHashMap<>();
@@ -102,7 +110,14 @@ public final class RefusalLog {
     fields.put("pid", event.pid());
     fields.put("command", event.command());
     if (event.hook() == Hook.MOVED) {
-      return new Line("process " + process + " was moved into the cgroup of " + source, fields);
+      String from = "";
+      if (event.left() != 0) {
+        String left = cgroupPath.apply(event.left()).orElse("(gone)");
+        fields.put("left", left);
+        from = " from cgroup " + left;
+      }
+      return new Line(
+          "process " + process + " was moved" + from + " into the cgroup of " + source, fields);
     }
     String destination = names.workloadText(event.destination());
     String protocol = event.protocol().name().toLowerCase(Locale.ROOT);

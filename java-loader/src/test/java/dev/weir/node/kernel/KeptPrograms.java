@@ -133,7 +133,7 @@ final class KeptPrograms {
           while (ring.poll(0) > 0) {}
         }
       }
-      case SK_STORAGE -> {} // goes with the sockets
+      case SK_STORAGE, TASK_STORAGE -> {} // goes with the sockets, with the processes
       case OTHER -> throw new IllegalStateException("nobody knows how to empty " + map);
     }
   }

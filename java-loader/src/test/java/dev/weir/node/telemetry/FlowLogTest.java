@@ -77,7 +77,8 @@ final class FlowLogTest {
         Hook.CONNECT,
         Reason.DEFAULT_DENY,
         audited,
-        "x");
+        "x",
+        0);
   }
 
   private List<String> lines(List<Pair> pairs, List<Refusal> refusals) {

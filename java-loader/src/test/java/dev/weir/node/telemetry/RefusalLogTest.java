@@ -17,10 +17,15 @@ import org.junit.jupiter.api.Test;
 final class RefusalLogTest {
 
   private final AtomicLong now = new AtomicLong();
-  private final RefusalLog log = new RefusalLog(now::get);
+  private final RefusalLog log =
+      new RefusalLog(now::get, id -> id == 3 ? Optional.of("/shop/web") : Optional.empty());
   private final Names names = KernelMetricsTest.names();
 
   private static Event event(int source, int port, Hook hook, Reason reason) {
+    return event(source, port, hook, reason, 0);
+  }
+
+  private static Event event(int source, int port, Hook hook, Reason reason, long left) {
     return new Event(
         0,
         7,
@@ -35,7 +40,8 @@ final class RefusalLogTest {
         hook,
         reason,
         false,
-        "x");
+        "x",
+        left);
   }
 
   private Optional<String> text(Event event) {
@@ -82,6 +88,13 @@ final class RefusalLogTest {
   void aProcessMovedIntoAWorkloadIsReportedButNotTheProxyBeingStarted() {
     assertThat(text(event(16, 0, Hook.MOVED, Reason.NONE)))
         .contains("process x[42] was moved into the cgroup of shop/cart-v1");
+    now.addAndGet(Duration.ofSeconds(10).toNanos());
+    assertThat(text(event(16, 0, Hook.MOVED, Reason.NONE, 3)))
+        .contains(
+            "process x[42] was moved from cgroup /shop/web into the cgroup of" + " shop/cart-v1");
+    now.addAndGet(Duration.ofSeconds(10).toNanos());
+    assertThat(text(event(16, 0, Hook.MOVED, Reason.NONE, 4)))
+        .contains("process x[42] was moved from cgroup (gone) into the cgroup of shop/cart-v1");
     assertThat(text(event(Reserved.PROXY.index(), 0, Hook.MOVED, Reason.NONE))).isEmpty();
   }
 }
