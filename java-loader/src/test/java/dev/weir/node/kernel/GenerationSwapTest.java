@@ -16,7 +16,6 @@ import java.util.Optional;
 import java.util.Set;
 import java.util.TreeMap;
 import java.util.concurrent.locks.LockSupport;
-import org.junit.jupiter.api.Assumptions;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.RegisterExtension;
@@ -173,12 +172,9 @@ final class GenerationSwapTest {
   }
 
   /** The check above finds what it is made to find. */
+  @Tag(KernelSuite.SIDE_BY_SIDE)
   @Test
   void aBuildThatReadsTheGenerationTwiceIsFoundOut() throws java.io.IOException {
-    Assumptions.assumeTrue(
-        KernelTest.fewer(2) == 2,
-        "emulated processors take turns, so hardly ever is there a swap between two reads; the"
-            + " build is the same on all kernels");
     Path object =
         Path.of(System.getProperty("weir.probers"), "../test-objects/weir-reads-twice.bpf.o");
     CompiledPrograms programs = CompiledPrograms.of(Files.readAllBytes(object), Set.of());

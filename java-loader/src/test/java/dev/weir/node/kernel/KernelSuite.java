@@ -21,6 +21,7 @@ import org.junit.platform.launcher.EngineFilter;
 import org.junit.platform.launcher.Launcher;
 import org.junit.platform.launcher.LauncherDiscoveryRequest;
 import org.junit.platform.launcher.LauncherSession;
+import org.junit.platform.launcher.TagFilter;
 import org.junit.platform.launcher.TestExecutionListener;
 import org.junit.platform.launcher.TestIdentifier;
 import org.junit.platform.launcher.TestPlan;
@@ -51,6 +52,12 @@ final class KernelSuite {
           "StrictTest");
 
   private static final String ALL = "--all";
+
+  /**
+   * Tag of what needs processors that run side by side. Emulated ones take turns: hardly ever would
+   * there be a swap between two reads. It runs on the host's kernel.
+   */
+  static final String SIDE_BY_SIDE = "side-by-side";
 
   private KernelSuite() {}
 
@@ -87,7 +94,7 @@ final class KernelSuite {
   private static LauncherDiscoveryRequest request(DiscoverySelector selector) {
     return LauncherDiscoveryRequestBuilder.request()
         .selectors(selector)
-        .filters(EngineFilter.includeEngines("junit-jupiter"))
+        .filters(EngineFilter.includeEngines("junit-jupiter"), TagFilter.excludeTags(SIDE_BY_SIDE))
         .configurationParameter(
             "junit.jupiter.execution.timeout.default",
             KernelTest.patiently(Duration.ofMinutes(2)).toSeconds() + " s")
