@@ -159,7 +159,7 @@ final class Exchange implements UpstreamListener, RequestView {
       malformed(refusal.get());
       return;
     }
-    Optional<RequestChecks.Good> good = RequestChecks.target(request);
+    Optional<RequestChecks.Good> good = RequestChecks.target(request, client.tls());
     if (good.isEmpty()) {
       malformed(
           new RequestChecks.Refusal(
@@ -170,6 +170,7 @@ final class Exchange implements UpstreamListener, RequestView {
     sent = target;
     host = good.get().host();
     HttpHeaders headers = request.headers();
+    RequestChecks.writePlainly(headers);
     clientKeepAlive = HttpUtil.isKeepAlive(request);
     client10 = request.protocolVersion().equals(HttpVersion.HTTP_1_0);
     bodyless =
@@ -727,6 +728,14 @@ final class Exchange implements UpstreamListener, RequestView {
     } else {
       client.worker().log().refused("502 " + describeBackend() + ": " + cause.getMessage());
       reply(HttpResponseStatus.BAD_GATEWAY, "UC", "the backend closed the connection");
+    }
+  }
+
+  @Override
+  public void malformed(Throwable cause) {
+    upstream = null;
+    if (!over) {
+      bad("the backend's response is malformed");
     }
   }
 

@@ -13,6 +13,7 @@ import java.util.Set;
 final class Hops {
 
   private static final AsciiString KEEP_ALIVE = AsciiString.cached("keep-alive");
+  private static final AsciiString HTTP2_SETTINGS = AsciiString.cached("http2-settings");
   private static final AsciiString PROXY_CONNECTION = AsciiString.cached("proxy-connection");
 
   /** What nobody may name in Connection to have it removed: framing, routing, our own. */
@@ -101,6 +102,8 @@ final class Hops {
       headers.set(HttpHeaderNames.TE, "trailers");
     }
     headers.remove(HttpHeaderNames.PROXY_AUTHORIZATION);
+    // Goes with Upgrade: h2c (RFC 7540 3.2.1), whoever forgot to name it in Connection.
+    headers.remove(HTTP2_SETTINGS);
   }
 
   /** Keeps of the trailers only those announced in Trailer and {@code grpc-*}. */

@@ -2,6 +2,7 @@
 package dev.weir.proxy.http;
 
 import dev.weir.policy.route.RequestTarget;
+import dev.weir.proxy.wire.SecondLook;
 import io.netty.handler.codec.TooLongFrameException;
 import io.netty.handler.codec.http.HttpHeaderNames;
 import io.netty.handler.codec.http.HttpHeaderValues;
@@ -12,6 +13,8 @@ import io.netty.handler.codec.http.HttpResponseStatus;
 import io.netty.handler.codec.http.HttpVersion;
 import io.netty.handler.codec.http.TooLongHttpHeaderException;
 import io.netty.handler.codec.http.TooLongHttpLineException;
+import io.netty.util.AsciiString;
+import io.netty.util.NetUtil;
 import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
@@ -24,6 +27,11 @@ final class RequestChecks {
 
   /** Header fields of one request; beyond it 431. */
   static final int MAX_FIELDS = 100;
+
+  // What a backend behind CGI, WSGI or their like takes for the header with a hyphen.
+  private static final AsciiString CONTENT_LENGTH_ALIKE = AsciiString.cached("content_length");
+  private static final AsciiString TRANSFER_ENCODING_ALIKE =
+      AsciiString.cached("transfer_encoding");
 
   private RequestChecks() {}
 
@@ -72,8 +80,14 @@ final class RequestChecks {
         return bad("both Content-Length and Transfer-Encoding");
       }
     }
-    String expect = headers.get(HttpHeaderNames.EXPECT);
-    if (expect != null && !HttpHeaderValues.CONTINUE.contentEqualsIgnoreCase(expect)) {
+    if (!http11 && mayHaveNoBody(request.method()) && hasLength(headers)) {
+      // RFC 9112 6.3 came after HTTP/1.0: such readers take the body for the next request.
+      return bad(request.method() + " of HTTP/1.0 with a body");
+    }
+    if (headers.contains(CONTENT_LENGTH_ALIKE) || headers.contains(TRANSFER_ENCODING_ALIKE)) {
+      return bad("a header is named like one of framing, but for '_'");
+    }
+    if (headers.contains(HttpHeaderNames.EXPECT) && !continues(headers)) {
       return Optional.of(
           new Refusal(HttpResponseStatus.EXPECTATION_FAILED, "Expect is not 100-continue"));
     }
@@ -81,7 +95,42 @@ final class RequestChecks {
       return Optional.of(
           new Refusal(HttpResponseStatus.METHOD_NOT_ALLOWED, "CONNECT is not served here"));
     }
+    if (request.method().equals(HttpMethod.TRACE)
+        && (headers.contains(HttpHeaderNames.TRANSFER_ENCODING)
+            || headers.contains(HttpHeaderNames.CONTENT_LENGTH))) {
+      // RFC 9110 9.3.8: it has no content.
+      return bad("TRACE with a body");
+    }
     return Optional.empty();
+  }
+
+  /** Writes the framing of a good request so that nobody can read it in another way. */
+  static void writePlainly(HttpHeaders headers) {
+    String coding = headers.get(HttpHeaderNames.TRANSFER_ENCODING);
+    if (coding != null && !HttpHeaderValues.CHUNKED.contentEquals(coding)) {
+      headers.set(HttpHeaderNames.TRANSFER_ENCODING, HttpHeaderValues.CHUNKED);
+    }
+    String length = headers.get(HttpHeaderNames.CONTENT_LENGTH);
+    if (length != null && length.length() > 1 && length.charAt(0) == '0') {
+      headers.set(HttpHeaderNames.CONTENT_LENGTH, Long.toString(Long.parseLong(length)));
+    }
+  }
+
+  private static boolean mayHaveNoBody(HttpMethod method) {
+    return method.equals(HttpMethod.GET)
+        || method.equals(HttpMethod.HEAD)
+        || method.equals(HttpMethod.DELETE);
+  }
+
+  private static boolean hasLength(HttpHeaders headers) {
+    String length = headers.get(HttpHeaderNames.CONTENT_LENGTH);
+    return length != null && !length.equals("0");
+  }
+
+  private static boolean continues(HttpHeaders headers) {
+    List<String> expectations = headers.getAll(HttpHeaderNames.EXPECT);
+    return expectations.size() == 1
+        && HttpHeaderValues.CONTINUE.contentEqualsIgnoreCase(expectations.getFirst());
   }
 
   private static Optional<Refusal> bad(String why) {
@@ -100,15 +149,19 @@ final class RequestChecks {
               "headers longer than " + RequestDecoder.MAX_HEADERS + " bytes");
       case TooLongFrameException tooLong ->
           new Refusal(HttpResponseStatus.BAD_REQUEST, "a part of the request is too long");
-      case RequestDecoder.MalformedHead malformed ->
+      case SecondLook.Malformed malformed ->
           new Refusal(HttpResponseStatus.BAD_REQUEST, String.valueOf(malformed.getMessage()));
       // The decoder's own words may quote the request: not for the client.
       default -> new Refusal(HttpResponseStatus.BAD_REQUEST, "the request is malformed");
     };
   }
 
-  /** Judges target and Host (RFC 9112 3.2); empty when they are not good. */
-  static Optional<Good> target(HttpRequest request) {
+  /**
+   * Judges target and Host (RFC 9112 3.2); empty when they are not good.
+   *
+   * @param tls whether the request came by TLS
+   */
+  static Optional<Good> target(HttpRequest request, boolean tls) {
     List<String> hosts = request.headers().getAll(HttpHeaderNames.HOST);
     boolean http11 = request.protocolVersion().equals(HttpVersion.HTTP_1_1);
     if (hosts.size() > 1 || hosts.isEmpty() && http11) {
@@ -128,34 +181,34 @@ final class RequestChecks {
           ? Optional.of(new Good(new RequestTarget("*", "", false), withoutPort(host), true))
           : Optional.empty();
     }
-    return absolute(uri, host);
+    return absolute(uri, host, tls);
   }
 
-  private static Optional<Good> absolute(String uri, String host) {
-    int authority = schemeLength(uri);
+  private static Optional<Good> absolute(String uri, String host, boolean tls) {
+    int authority = schemeLength(uri, tls);
     if (authority == 0) {
       return Optional.empty();
     }
     int end = authority;
-    while (end < uri.length() && uri.charAt(end) != '/' && uri.charAt(end) != '?') {
+    while (end < uri.length() && uri.charAt(end) != '/') {
       end++;
     }
     String named = uri.substring(authority, end);
     // RFC 9112 3.2.2: the target's authority counts; when Host says something else, somebody along
     // the way will believe the other one.
-    if (!named.equalsIgnoreCase(host)) {
+    if (named.isEmpty() || !named.equalsIgnoreCase(host)) {
       return Optional.empty();
     }
-    String rest = uri.substring(end);
-    return RequestTarget.parse(rest.startsWith("/") ? rest : "/" + rest)
+    return RequestTarget.parse(end == uri.length() ? "/" : uri.substring(end))
         .map(target -> new Good(target, withoutPort(host), false));
   }
 
-  private static int schemeLength(String uri) {
+  private static int schemeLength(String uri, boolean tls) {
     if (uri.regionMatches(true, 0, "http://", 0, 7)) {
       return 7;
     }
-    return uri.regionMatches(true, 0, "https://", 0, 8) ? 8 : 0;
+    // RFC 9110 7.4: what is to be asked for by TLS is not asked for without.
+    return tls && uri.regionMatches(true, 0, "https://", 0, 8) ? 8 : 0;
   }
 
   /** A name, IPv4 address or bracketed IPv6 address, with at most a port. */
@@ -167,18 +220,21 @@ final class RequestChecks {
     }
     if (host.charAt(0) == '[') {
       at = host.indexOf(']') + 1;
-      if (at < 4) {
+      // Without the zone that the library would let pass: RFC 3986 3.2.2 has none.
+      if (at < 4
+          || host.indexOf('%') >= 0
+          || !NetUtil.isValidIpV6Address(host.substring(1, at - 1))) {
         return false;
       }
-      for (int i = 1; i < at - 1; i++) {
-        char c = host.charAt(i);
-        if (Character.digit(c, 16) < 0 && c != ':' && c != '.') {
-          return false;
-        }
-      }
     } else {
-      while (at < length && nameCharacter(host.charAt(at))) {
-        at++;
+      // No label is empty but the root's, at the end.
+      boolean label = false;
+      for (; at < length; at++) {
+        char c = host.charAt(at);
+        if (c == '.' && !label || !nameCharacter(c)) {
+          break;
+        }
+        label = c != '.';
       }
       if (at == 0) {
         return false;

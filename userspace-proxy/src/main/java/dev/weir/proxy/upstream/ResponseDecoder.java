@@ -1,17 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.weir.proxy.upstream;
 
+import dev.weir.proxy.wire.HeadScan;
+import dev.weir.proxy.wire.SecondLook;
+import io.netty.buffer.ByteBuf;
+import io.netty.channel.ChannelHandlerContext;
 import io.netty.handler.codec.http.HttpDecoderConfig;
 import io.netty.handler.codec.http.HttpMessage;
 import io.netty.handler.codec.http.HttpResponse;
 import io.netty.handler.codec.http.HttpResponseDecoder;
+import java.util.List;
 
 /**
  * Decodes responses knowing whether the one request in flight is a HEAD. Netty's client codec keeps
- * a queue for that; one request at a time needs only a flag.
+ * a queue for that; one request at a time needs only a flag. Bytes get a second look as those of
+ * requests do: a backend may belong to somebody else, and its answers must not become another's.
  */
 final class ResponseDecoder extends HttpResponseDecoder {
 
+  private final SecondLook look = new SecondLook(HeadScan.ofResponses());
   private boolean head;
 
   ResponseDecoder() {
@@ -28,7 +35,19 @@ final class ResponseDecoder extends HttpResponseDecoder {
 
   /** Whether bytes have come that no message was made of yet. */
   boolean hasLeftover() {
-    return actualReadableBytes() > 0;
+    return actualReadableBytes() > 0 || look.midHead();
+  }
+
+  @Override
+  protected void decode(ChannelHandlerContext ctx, ByteBuf in, List<Object> out) throws Exception {
+    if (look.broken()) {
+      in.skipBytes(in.readableBytes());
+      return;
+    }
+    int before = out.size();
+    int start = in.readerIndex();
+    super.decode(ctx, in, out);
+    look.at(in, start, out, before);
   }
 
   @Override

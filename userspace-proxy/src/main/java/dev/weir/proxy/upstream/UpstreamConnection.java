@@ -135,7 +135,9 @@ public final class UpstreamConnection extends ChannelInboundHandlerAdapter {
     if (((HttpObject) message).decoderResult().isFailure()) {
       Throwable cause = ((HttpObject) message).decoderResult().cause();
       ReferenceCountUtil.release(message);
-      fail(cause);
+      listener = null;
+      var _ = channel.close();
+      to.malformed(cause);
       return;
     }
     if (message instanceof HttpResponse response) {
@@ -147,6 +149,10 @@ public final class UpstreamConnection extends ChannelInboundHandlerAdapter {
 
   @Override
   public void channelReadComplete(ChannelHandlerContext ctx) {
+    if (listener == null && decoder.hasLeftover()) {
+      // Sent to nobody, while it lies in the pool.
+      var _ = channel.close();
+    }
     UpstreamListener to = served;
     served = null;
     if (to != null) {

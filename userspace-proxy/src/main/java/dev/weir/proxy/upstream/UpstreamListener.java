@@ -25,6 +25,11 @@ public interface UpstreamListener {
   /** {@link UpstreamConnection#isWritable} changed. */
   void writabilityChanged();
 
-  /** The connection ended, or what came is not HTTP. */
+  /** The connection ended. */
   void closed(Throwable cause);
+
+  /** What came is not HTTP as it should be; the connection is closed. */
+  default void malformed(Throwable cause) {
+    closed(cause);
+  }
 }
