@@ -4,6 +4,7 @@ package dev.weir.proxy;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
+import java.io.Closeable;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -40,10 +41,18 @@ final class PeerReadingTest {
   /** By proxy, by name of the case: what came to the backend. */
   private final Map<String, Map<String, List<Recorder.Arrived>>> arrived = new HashMap<>();
 
-  /** A proxy's front. */
+  /** Starts a proxy before backends. */
   @FunctionalInterface
   private interface Front {
-    AutoCloseable start(List<Integer> backends, List<Integer> ports) throws Exception;
+    Running before(List<Integer> backends) throws Exception;
+  }
+
+  /** A proxy, and its port for each backend. */
+  private record Running(List<Integer> ports, Closeable proxy) implements Closeable {
+    @Override
+    public void close() throws IOException {
+      proxy.close();
+    }
   }
 
   /** Those of which anything could come to the backend. */
@@ -61,28 +70,24 @@ final class PeerReadingTest {
       assertThat(there).as(missing).isTrue();
     }
     assumeTrue(there, missing);
-    arrived.put(
-        "nginx", through((backends, ports) -> peer(PeerProxy.nginx(nginx.get(), backends), ports)));
-    arrived.put(
-        "haproxy",
-        through((backends, ports) -> peer(PeerProxy.haproxy(haproxy.get(), backends), ports)));
+    arrived.put("nginx", through(backends -> peer(PeerProxy.nginx(nginx.get(), backends))));
+    arrived.put("haproxy", through(backends -> peer(PeerProxy.haproxy(haproxy.get(), backends))));
     arrived.put(OURS, through(PeerReadingTest::ours));
   }
 
-  private static PeerProxy peer(PeerProxy started, List<Integer> ports) {
-    ports.addAll(started.ports());
-    return started;
+  private static Running peer(PeerProxy started) {
+    return new Running(started.ports(), started::close);
   }
 
-  private static AutoCloseable ours(List<Integer> backends, List<Integer> ports) throws Exception {
+  private static Running ours(List<Integer> backends) throws Exception {
     List<Mesh> meshes = new ArrayList<>();
     for (int backend : backends) {
       Mesh mesh = new Mesh();
       mesh.serve(backend);
       meshes.add(mesh);
-      ports.add(mesh.port);
     }
-    return () -> meshes.forEach(Mesh::close);
+    return new Running(
+        meshes.stream().map(mesh -> mesh.port).toList(), () -> meshes.forEach(Mesh::close));
   }
 
   /** Sends all cases through one proxy. */
@@ -93,15 +98,13 @@ final class PeerReadingTest {
       recorders.add(new Recorder());
       backends.add(new RawBackend(recorders.get(lane)));
     }
-    List<Integer> ports = new ArrayList<>();
     Map<String, List<Recorder.Arrived>> all = new HashMap<>();
-    try (AutoCloseable started =
-            front.start(backends.stream().map(RawBackend::port).toList(), ports);
+    try (Running running = front.before(backends.stream().map(RawBackend::port).toList());
         ExecutorService lanes = Executors.newFixedThreadPool(LANES)) {
       List<Callable<Map<String, List<Recorder.Arrived>>>> tasks = new ArrayList<>();
       for (int lane = 0; lane < LANES; lane++) {
         int mine = lane;
-        tasks.add(() -> lane(mine, ports.get(mine), recorders.get(mine)));
+        tasks.add(() -> lane(mine, running.ports().get(mine), recorders.get(mine)));
       }
       for (Future<Map<String, List<Recorder.Arrived>>> done : lanes.invokeAll(tasks)) {
         all.putAll(done.get());
