@@ -3,6 +3,7 @@ package dev.weir.proxy;
 
 import dev.weir.policy.plan.ProxyUpdate;
 import dev.weir.proxy.control.Commands;
+import dev.weir.proxy.http.BodyAllowance;
 import dev.weir.proxy.http.Worker;
 import dev.weir.proxy.listen.Listeners;
 import dev.weir.proxy.listen.OriginSource;
@@ -67,7 +68,13 @@ public final class Proxy implements Commands, AutoCloseable {
     this.group = new MultiThreadIoEventLoopGroup(threads, EpollIoHandler.newFactory());
     for (int i = 0; i < threads; i++) {
       workers.add(
-          new Worker(new Loop(group.next(), i, clock), new LoopMetrics(), log, current, draining));
+          new Worker(
+              new Loop(group.next(), i, clock),
+              new LoopMetrics(),
+              log,
+              current,
+              draining,
+              new BodyAllowance()));
     }
     this.listeners = new Listeners(workers, origins, log);
   }

@@ -116,6 +116,43 @@ final class Mesh implements AutoCloseable {
     proxy.update(update(List.of(route), List.of(), List.of(), List.of(), ports));
   }
 
+  /** Everything to one cluster of all ports. */
+  void serveTogether(RouteRule rule, int... ports) throws UpdateRefusedException {
+    proxy.update(together(update(List.of(route(rule)), List.of(), List.of(), List.of(), ports)));
+  }
+
+  private static ProxyUpdate together(ProxyUpdate update) {
+    Plan plan = update.plan();
+    List<Cluster> clusters = plan.proxy().clusters();
+    Cluster one =
+        new Cluster(
+            7,
+            80,
+            "shop/cart:80",
+            clusters.stream().flatMap(c -> c.endpoints().stream()).toList(),
+            clusters.stream().flatMap(c -> c.workloads().stream()).toList(),
+            "",
+            Optional.empty());
+    return new ProxyUpdate(
+        update.generation(),
+        new Plan(
+            plan.settings(),
+            plan.workloads(),
+            plan.identities(),
+            plan.rules(),
+            plan.verdicts(),
+            plan.portClasses(),
+            plan.services(),
+            plan.backends(),
+            plan.endpoints(),
+            plan.cidrs(),
+            plan.ports(),
+            new ProxyPlan(plan.proxy().listeners(), plan.proxy().virtualServices(), List.of(one)),
+            plan.traffic()),
+        update.workloadNumbers(),
+        update.keyPairs());
+  }
+
   ProxyUpdate update(
       List<Route> routes,
       List<Listener> listeners,

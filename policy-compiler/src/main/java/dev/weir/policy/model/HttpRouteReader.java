@@ -101,7 +101,7 @@ final class HttpRouteReader {
       }
       timeouts.get().finish();
     }
-    Optional<Retry> retry = item.mapping("retry").map(fields -> retry(item, fields));
+    Optional<Retry> retry = item.mapping("retry").map(HttpRouteReader::retry);
     var session = route.session(item);
     item.finish();
     return new HttpRoute.Rule(
@@ -153,8 +153,7 @@ final class HttpRouteReader {
     };
   }
 
-  private Retry retry(Fields rule, Fields fields) {
-    route.unserved(rule, "retry", "retries are not served by the proxy yet");
+  private static Retry retry(Fields fields) {
     List<Integer> codes = new ArrayList<>();
     for (Located<Integer> code : fields.integers("codes", 400, 599)) {
       if (!codes.contains(code.value())) {

@@ -21,6 +21,7 @@ import java.util.Optional;
  * @param choices one per backend reference, in the order of the rule's schedule
  * @param requestTimeoutMillis 0 for none
  * @param backendTimeoutMillis 0 for none
+ * @param retry of tries that failed; empty when the rule asks for none
  */
 public record RouteAction(
     Optional<Filter.Redirect> redirect,
@@ -31,7 +32,8 @@ public record RouteAction(
     List<Filter.Mirror> mirrors,
     List<Choice> choices,
     long requestTimeoutMillis,
-    long backendTimeoutMillis) {
+    long backendTimeoutMillis,
+    Optional<RetryPolicy> retry) {
 
   /** Copies the lists. */
   public RouteAction {
@@ -60,7 +62,8 @@ public record RouteAction(
         all(rule.filters(), Filter.Mirror.class),
         rule.backends().stream().map(RouteAction::choice).toList(),
         rule.requestTimeoutMillis(),
-        rule.backendTimeoutMillis());
+        rule.backendTimeoutMillis(),
+        rule.retry().map(RetryPolicy::new));
   }
 
   private static Choice choice(WeightedBackend backend) {

@@ -163,7 +163,7 @@ class RouteReaderTest {
         (HttpRoute) read("HTTPRoute", "{rules: [{retry: {}, sessionPersistence: {}}]}").getFirst();
     assertThat(route.limits())
         .extracting(Limit::field)
-        .containsExactly("spec.rules[0].retry", "spec.rules[0].sessionPersistence");
+        .containsExactly("spec.rules[0].sessionPersistence");
     assertThat(diagnostics.errors()).isEmpty();
   }
 }

@@ -10,6 +10,7 @@ import dev.weir.policy.rbac.Attributes;
 import dev.weir.policy.route.LocalReply;
 import dev.weir.policy.route.RequestTarget;
 import dev.weir.policy.route.RequestView;
+import dev.weir.policy.route.RetryPolicy;
 import dev.weir.policy.route.Rewrites;
 import dev.weir.policy.route.RouteAction;
 import dev.weir.policy.route.RouteMatch;
@@ -47,6 +48,7 @@ import io.netty.handler.codec.http.LastHttpContent;
 import io.netty.util.AsciiString;
 import io.netty.util.concurrent.Future;
 import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.TimeUnit;
@@ -90,6 +92,17 @@ final class Exchange implements UpstreamListener, RequestView {
   private boolean acquiring;
   private int connects;
   private boolean retried;
+
+  // Only where the rule asks for retries.
+  private @Nullable RetryPolicy retry;
+  private @Nullable ReplayBody replay;
+  private @Nullable Attempt attempt;
+  private List<Endpoint> tried = List.of();
+  private int retries;
+  private boolean retrying;
+  private long deadline;
+  private @Nullable Cluster counted;
+
   private boolean bodyless;
   private boolean clientKeepAlive = true;
   private boolean client10;
@@ -97,6 +110,7 @@ final class Exchange implements UpstreamListener, RequestView {
   private boolean requestComplete;
   private boolean responseStarted;
   private boolean interim;
+  private boolean interimSent;
   private boolean upstreamKeepAlive;
   private boolean keepAlive;
   private boolean over;
@@ -108,6 +122,7 @@ final class Exchange implements UpstreamListener, RequestView {
   private long responseBytes;
   private @Nullable Future<?> requestTimer;
   private @Nullable Future<?> backendTimer;
+  private @Nullable Future<?> retryTimer;
 
   Exchange(ServerConnection client, HttpRequest request) {
     this.client = client;
@@ -236,15 +251,25 @@ final class Exchange implements UpstreamListener, RequestView {
     if (!pick(picked)) {
       return;
     }
-    if (chosen.route().requestTimeoutMillis() > 0) {
-      requestTimer = timer(chosen.route().requestTimeoutMillis());
+    picked.retryBudget().began(loop);
+    counted = picked;
+    long timeout = chosen.route().requestTimeoutMillis();
+    if (timeout > 0) {
+      deadline = loop.nanos() + TimeUnit.MILLISECONDS.toNanos(timeout);
+      requestTimer = loop.executor().schedule(this::timedOut, timeout, TimeUnit.MILLISECONDS);
+    }
+    if (chosen.route().retry().isPresent()) {
+      retry = chosen.route().retry().get();
+      if (!bodyless) {
+        replay = new ReplayBody(client.worker().bodies(), client.allocator());
+      }
     }
     connect(false);
   }
 
   /** Takes the next backend, if this source may reach it. */
   private boolean pick(Cluster from) {
-    Target picked = from.pick(loop);
+    Target picked = from.pick(loop, tried);
     Source asks = source;
     Generation within = generation;
     if (asks == null || within == null) {
@@ -427,10 +452,6 @@ final class Exchange implements UpstreamListener, RequestView {
     local(response);
   }
 
-  private Future<?> timer(long millis) {
-    return loop.executor().schedule(this::timedOut, millis, TimeUnit.MILLISECONDS);
-  }
-
   // ---- towards the backend
 
   private void connect(boolean fresh) {
@@ -441,11 +462,161 @@ final class Exchange implements UpstreamListener, RequestView {
     connecting = true;
     connects++;
     if (action != null && action.route().backendTimeoutMillis() > 0) {
-      backendTimer = timer(action.route().backendTimeoutMillis());
+      backendTimer =
+          loop.executor()
+              .schedule(
+                  this::attemptTimedOut,
+                  action.route().backendTimeoutMillis(),
+                  TimeUnit.MILLISECONDS);
+    }
+    UpstreamListener listener = this;
+    if (retry != null) {
+      Attempt next = new Attempt();
+      attempt = next;
+      listener = next;
     }
     acquiring = true;
-    to.endpoint().acquire(loop, this, fresh);
+    to.endpoint().acquire(loop, listener, fresh);
     acquiring = false;
+  }
+
+  /**
+   * One try of a request that may have several: what still comes of one that was given up is not
+   * for this exchange.
+   */
+  private final class Attempt implements UpstreamListener {
+
+    private boolean current() {
+      return attempt == this;
+    }
+
+    @Override
+    public void connected(UpstreamConnection connection) {
+      if (current()) {
+        Exchange.this.connected(connection);
+      } else {
+        connection.release();
+      }
+    }
+
+    @Override
+    public void connectFailed(Throwable cause) {
+      if (current()) {
+        Exchange.this.connectFailed(cause);
+      } else {
+        client.worker().metrics().count(Counter.UPSTREAM_FAILED);
+      }
+    }
+
+    @Override
+    public void response(HttpResponse response) {
+      if (current()) {
+        Exchange.this.response(response);
+      }
+    }
+
+    @Override
+    public void content(HttpContent content) {
+      if (current()) {
+        Exchange.this.content(content);
+      } else {
+        content.release();
+      }
+    }
+
+    @Override
+    public void readComplete() {
+      Exchange.this.readComplete();
+    }
+
+    @Override
+    public void writabilityChanged() {
+      if (current()) {
+        Exchange.this.writabilityChanged();
+      }
+    }
+
+    @Override
+    public void closed(Throwable cause) {
+      if (current()) {
+        Exchange.this.closed(cause);
+      }
+    }
+  }
+
+  /**
+   * Begins another try after one that failed, if the rule, the time, the body and the budget let
+   * it. The connection of the one that failed is closed, unless somebody took it before.
+   */
+  private boolean tryAgain() {
+    RetryPolicy policy = retry;
+    Cluster from = cluster;
+    Target failed = backend;
+    if (policy == null
+        || from == null
+        || failed == null
+        || responseStarted
+        || interimSent
+        || retries >= policy.attempts()
+        || !(bodyless || replay != null && replay.whole())) {
+      return false;
+    }
+    long delay = policy.delayMillis(retries + 1, loop.random());
+    if (deadline != 0
+        && loop.nanos() + TimeUnit.MILLISECONDS.toNanos(delay) - deadline >= 0) {
+      // The request's own time would be over by then: what is known now is the better answer.
+      return false;
+    }
+    if (!retrying && !from.retryBudget().take()) {
+      client.worker().metrics().count(Counter.RETRY_OVERFLOW);
+      return false;
+    }
+    client.worker().metrics().count(Counter.RETRIED);
+    retrying = true;
+    retries++;
+    if (tried.isEmpty()) {
+      tried = new ArrayList<>(2);
+    }
+    tried.add(failed.endpoint());
+    cancel(backendTimer);
+    attempt = null;
+    UpstreamConnection left = upstream;
+    upstream = null;
+    if (left != null) {
+      left.close();
+    }
+    connecting = true;
+    retryTimer = loop.executor().schedule(this::nextTry, delay, TimeUnit.MILLISECONDS);
+    return true;
+  }
+
+  private void nextTry() {
+    Cluster from = cluster;
+    if (over || from == null || !pick(from)) {
+      return;
+    }
+    lastActivity = loop.coarseNanos();
+    connect(false);
+    // Over a connection that was there the request lies written: nobody else sends it.
+    client.drain();
+  }
+
+  /** A single try took too long. */
+  private void attemptTimedOut() {
+    if (!over && !tryAgain()) {
+      timedOut();
+    }
+  }
+
+  private void noMoreTries() {
+    if (retrying && cluster != null) {
+      retrying = false;
+      cluster.retryBudget().give();
+    }
+    if (replay != null) {
+      replay.release();
+      replay = null;
+    }
   }
 
   @Override
@@ -467,6 +638,8 @@ final class Exchange implements UpstreamListener, RequestView {
     connection.write(request);
     if (bodyless) {
       connection.write(LastHttpContent.EMPTY_LAST_CONTENT);
+    } else if (replay != null) {
+      replay.writeTo(connection);
     }
     if (!acquiring) {
       client.drain();
@@ -484,12 +657,13 @@ final class Exchange implements UpstreamListener, RequestView {
     Cluster from = cluster;
     if (cause instanceof Endpoint.Overloaded) {
       reply(HttpResponseStatus.SERVICE_UNAVAILABLE, "UO", "too many connections to the backend");
-    } else if (from != null && from.size() > 1 && connects < MAX_CONNECTS) {
+    } else if (retry == null && from != null && from.size() > 1 && connects < MAX_CONNECTS) {
       client.worker().metrics().count(Counter.RETRIED);
       if (pick(from)) {
         connect(false);
+        client.drain();
       }
-    } else {
+    } else if (!tryAgain()) {
       client.worker().log().refused("502 " + describeBackend() + ": " + cause.getMessage());
       boolean late = cause instanceof ConnectTimeoutException;
       reply(
@@ -546,6 +720,9 @@ final class Exchange implements UpstreamListener, RequestView {
             ((LastHttpContent) content).trailingHeaders(),
             request.headers().getAll(HttpHeaderNames.TRAILER));
       }
+      if (replay != null) {
+        replay.keep(content);
+      }
       to.write(content);
     }
   }
@@ -584,7 +761,11 @@ final class Exchange implements UpstreamListener, RequestView {
       bad("the backend's response is malformed");
       return;
     }
+    if (retry != null && retriedInstead(response)) {
+      return;
+    }
     responseStarted = true;
+    noMoreTries();
     cancel(backendTimer);
     status = response.status().code();
     upstreamKeepAlive = HttpUtil.isKeepAlive(response);
@@ -598,6 +779,30 @@ final class Exchange implements UpstreamListener, RequestView {
     frame(response, headers);
     persistence(headers);
     client.write(response);
+  }
+
+  /** Whether the response is one that the rule wants another one for, and there will be one. */
+  private boolean retriedInstead(HttpResponse response) {
+    RetryPolicy policy = retry;
+    if (policy == null || !policy.covers(response.status().code())) {
+      return false;
+    }
+    UpstreamConnection from = upstream;
+    boolean sentAll = requestComplete || bodyless;
+    if (sentAll) {
+      upstream = null;
+    }
+    if (tryAgain()) {
+      if (sentAll && from != null) {
+        from.discard(HttpUtil.isKeepAlive(response));
+      }
+      return true;
+    }
+    upstream = from;
+    if (retries >= policy.attempts()) {
+      flags = "URX";
+    }
+    return false;
   }
 
   /**
@@ -645,6 +850,7 @@ final class Exchange implements UpstreamListener, RequestView {
     }
     interim = true;
     if (!client10) {
+      interimSent = true;
       Hops.strip(response.headers());
       response.setProtocolVersion(HttpVersion.HTTP_1_1);
       client.write(response);
@@ -719,6 +925,9 @@ final class Exchange implements UpstreamListener, RequestView {
       client.worker().metrics().count(Counter.RETRIED);
       cancel(backendTimer);
       connect(true);
+      return;
+    }
+    if (tryAgain()) {
       return;
     }
     if (responseStarted) {
@@ -831,6 +1040,14 @@ final class Exchange implements UpstreamListener, RequestView {
     over = true;
     cancel(requestTimer);
     cancel(backendTimer);
+    cancel(retryTimer);
+    attempt = null;
+    noMoreTries();
+    Cluster asked = counted;
+    counted = null;
+    if (asked != null) {
+      asked.retryBudget().ended(loop);
+    }
     UpstreamConnection from = upstream;
     upstream = null;
     if (from != null) {

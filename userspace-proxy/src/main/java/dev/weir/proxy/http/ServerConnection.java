@@ -9,6 +9,7 @@ import dev.weir.proxy.outbound.Entrance;
 import dev.weir.proxy.outbound.Gateway;
 import dev.weir.proxy.outbound.Generation;
 import dev.weir.proxy.outbound.Source;
+import io.netty.buffer.ByteBufAllocator;
 import io.netty.buffer.Unpooled;
 import io.netty.channel.Channel;
 import io.netty.channel.ChannelFutureListener;
@@ -141,6 +142,10 @@ public final class ServerConnection extends ChannelInboundHandlerAdapter {
       case Origin.Workload workload -> workload.destination().port();
       case Origin.Gateway gateway -> gateway.bind().port();
     };
+  }
+
+  ByteBufAllocator allocator() {
+    return channel.alloc();
   }
 
   boolean isWritable() {

@@ -15,6 +15,12 @@ import java.util.concurrent.atomic.AtomicBoolean;
  * @param log of the process
  * @param current generation in force; read once per request
  * @param draining connections end after the response in hand
+ * @param bodies what may be kept of requests' bodies
  */
 public record Worker(
-    Loop loop, LoopMetrics metrics, Log log, Current current, AtomicBoolean draining) {}
+    Loop loop,
+    LoopMetrics metrics,
+    Log log,
+    Current current,
+    AtomicBoolean draining,
+    BodyAllowance bodies) {}

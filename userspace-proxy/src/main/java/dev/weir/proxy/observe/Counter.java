@@ -29,6 +29,10 @@ public enum Counter {
   HEAD_TIMEOUT("weir_proxy_head_timeouts_total", "Request heads that did not arrive in time."),
   /** Requests tried a second time. */
   RETRIED("weir_proxy_upstream_retries_total", "Requests sent again on another connection."),
+  /** Requests that were not tried again because too many others were. */
+  RETRY_OVERFLOW(
+      "weir_proxy_upstream_retries_refused_total",
+      "Requests not sent again because too many others were."),
   /** Connections opened to backends. */
   UPSTREAM_OPENED("weir_proxy_upstream_connections_opened_total", "Connections to backends."),
   /** Connections to backends that failed. */

@@ -3,6 +3,7 @@ package dev.weir.proxy.outbound;
 
 import dev.weir.proxy.loop.Loop;
 import dev.weir.proxy.observe.Peer;
+import dev.weir.proxy.upstream.Endpoint;
 import java.util.List;
 
 /** One port of a service as a destination, in one generation. */
@@ -12,6 +13,7 @@ public final class Cluster {
   private final ServiceName service;
   private final List<Target> targets;
   private final int[] next;
+  private final RetryBudget retryBudget;
 
   /**
    * A service as metrics name it.
@@ -37,11 +39,13 @@ public final class Cluster {
     }
   }
 
-  Cluster(String name, ServiceName service, List<Target> targets, int loops) {
+  Cluster(
+      String name, ServiceName service, List<Target> targets, int loops, RetryBudget retryBudget) {
     this.name = name;
     this.service = service;
     this.targets = targets;
     this.next = new int[loops];
+    this.retryBudget = retryBudget;
   }
 
   /** {@code namespace/service:port}. */
@@ -57,6 +61,32 @@ public final class Cluster {
   /** Number of backends. */
   public int size() {
     return targets.size();
+  }
+
+  /** Who of its requests may be tried again. */
+  public RetryBudget retryBudget() {
+    return retryBudget;
+  }
+
+  /**
+   * The next backend in turn on this loop that was not tried yet; when all of them were, one that
+   * is not the one tried last; when there is only that one, that one.
+   *
+   * @param tried endpoints, the last one last
+   */
+  public Target pick(Loop loop, List<Endpoint> tried) {
+    Target picked = pick(loop);
+    Target second = picked;
+    for (int i = 0; i < targets.size() && !tried.isEmpty(); i++) {
+      if (!tried.contains(picked.endpoint())) {
+        return picked;
+      }
+      if (second.endpoint() == tried.getLast()) {
+        second = picked;
+      }
+      picked = pick(loop);
+    }
+    return second;
   }
 
   /** The next backend in turn on this loop; only when there is one. */

@@ -54,6 +54,7 @@ public final class Generation {
   private final Map<BindAddress, Endpoint> endpoints;
   private final Map<Endpoint, Target> targetsByEndpoint;
   private final Map<String, Certificates> certificates;
+  private final Map<String, RetryBudget> retryBudgets;
   private final VerdictIndex verdicts;
   private final Set<BindAddress> outboundBinds;
   // Made when first seen: a node's plan names many workloads that never ask for anything here.
@@ -68,6 +69,7 @@ public final class Generation {
       Map<BindAddress, Endpoint> endpoints,
       Map<Endpoint, Target> targetsByEndpoint,
       Map<String, Certificates> certificates,
+      Map<String, RetryBudget> retryBudgets,
       VerdictIndex verdicts,
       int targets,
       Set<BindAddress> outboundBinds) {
@@ -85,6 +87,7 @@ public final class Generation {
     this.endpoints = endpoints;
     this.targetsByEndpoint = targetsByEndpoint;
     this.certificates = certificates;
+    this.retryBudgets = retryBudgets;
     this.verdicts = verdicts;
     this.outboundBinds = outboundBinds;
   }
@@ -276,6 +279,7 @@ public final class Generation {
     private final Map<BindAddress, Endpoint> endpoints = new HashMap<>();
     private final Map<Integer, Target> targets = new HashMap<>();
     private final Map<Long, AccessRules> rules = new HashMap<>();
+    private final Map<String, RetryBudget> retryBudgets = new HashMap<>();
 
     Compiler(
         ProxyUpdate update,
@@ -299,7 +303,8 @@ public final class Generation {
                 cluster.name(),
                 Cluster.ServiceName.of(workload.name(), workload.namespace()),
                 cluster.endpoints().stream().map(this::target).toList(),
-                loops));
+                loops,
+                retryBudgets.computeIfAbsent(cluster.name(), this::retryBudget)));
       }
       VerdictIndex verdicts = new VerdictIndex(plan);
       Map<Endpoint, Target> byEndpoint = targetsByEndpoint();
@@ -318,6 +323,7 @@ public final class Generation {
             endpoints,
             byEndpoint,
             certificates,
+            retryBudgets,
             verdicts,
             byEndpoint.size() + targets.size(),
             outbound);
@@ -345,6 +351,12 @@ public final class Generation {
         }
       }
       return Map.copyOf(byEndpoint);
+    }
+
+    /** A cluster's goes on: an update is no reason to repeat more. */
+    private RetryBudget retryBudget(String cluster) {
+      RetryBudget known = previous.map(g -> g.retryBudgets.get(cluster)).orElse(null);
+      return known != null ? known : new RetryBudget(loops);
     }
 
     private Target target(int backend) {

@@ -58,8 +58,7 @@ final class Unserved {
         throw new UpdateRefusedException(
             "route "
                 + route.name()
-                + ": this proxy serves no GRPCRoutes, mirrors, CORS, retries and session"
-                + " persistence; remove what asks for them");
+                + ": this proxy serves no GRPCRoutes, mirrors, CORS and session persistence; remove what asks for them");
       }
     }
   }
@@ -68,8 +67,7 @@ final class Unserved {
     Stream<Filter> filters =
         Stream.concat(
             rule.filters().stream(), rule.backends().stream().flatMap(b -> b.filters().stream()));
-    return rule.retry().isEmpty()
-        && rule.session().isEmpty()
+    return rule.session().isEmpty()
         && filters.noneMatch(f -> f instanceof Filter.Mirror || f instanceof Filter.Cors);
   }
 }

@@ -108,6 +108,17 @@ public final class UpstreamConnection extends ChannelInboundHandlerAdapter {
     }
   }
 
+  /**
+   * The request is complete and its response is not wanted: once it has come, back to the pool.
+   *
+   * @param keepAlive whether the connection may serve others then, as far as is known
+   */
+  public void discard(boolean keepAlive) {
+    // Whoever it was for may have paused it.
+    reading(true);
+    listener = new Discarding(loop, this, keepAlive);
+  }
+
   /** Something is left unfinished on it: it serves nobody else. */
   public void close() {
     listener = null;
