@@ -638,7 +638,7 @@ public final class RequestRouter {
       if (!location.host().isEmpty()) {
         HeaderFields.EDITOR.set(fields, "Location", location.text());
       }
-      action.cors().ifPresent(c -> c.editResponse(request, fields, HeaderFields.EDITOR));
+      action.cors().ifPresent(c -> c.editResponse(request.header("origin"), fields, HeaderFields.EDITOR));
       action.response().apply(fields, HeaderFields.EDITOR);
       return local(
           entrance,
@@ -726,7 +726,7 @@ public final class RequestRouter {
       action.editRequest(sent, HeaderFields.EDITOR, choice);
       String newHost = sent.take("host");
       HeaderFields answer = new HeaderFields(ask.backendHeaders());
-      action.cors().ifPresent(c -> c.editResponse(request, answer, HeaderFields.EDITOR));
+      action.cors().ifPresent(c -> c.editResponse(request.header("origin"), answer, HeaderFields.EDITOR));
       action.editResponse(answer, HeaderFields.EDITOR, choice);
       Routed.BackendRequest backendRequest =
           new Routed.BackendRequest(

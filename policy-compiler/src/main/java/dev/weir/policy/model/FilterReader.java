@@ -122,10 +122,7 @@ final class FilterReader {
         route.unserved(item, "type", "mirrors are not served by the proxy yet");
         yield Optional.of(mirror(body));
       }
-      case "CORS" -> {
-        route.unserved(item, "type", "CORS is not served by the proxy yet");
-        yield plain(cors(body));
-      }
+      case "CORS" -> plain(cors(body));
       case "ExternalAuth" -> {
         route.never(
             item,

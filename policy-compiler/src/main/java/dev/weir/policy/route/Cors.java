@@ -81,10 +81,11 @@ public final class Cors {
    * Makes the answer to a preflight; it stays without headers for an origin that is not allowed.
    */
   public <H> void answerPreflight(RequestView request, H headers, HeaderEditor<H> editor) {
-    if (!allows(request.header("origin"))) {
+    String origin = request.header("origin");
+    if (!allows(origin)) {
       return;
     }
-    allowOrigin(request, headers, editor);
+    allowOrigin(origin, headers, editor);
     list(
         headers,
         editor,
@@ -101,18 +102,24 @@ public final class Cors {
   }
 
   /**
-   * Changes the answer to a request that a page sent; what the backend said of CORS is replaced.
+   * Changes the answer to a request that a page may have sent. What the backend said of CORS is
+   * replaced, and taken away where this says nothing: the backend cannot allow an origin that the
+   * route does not.
+   *
+   * @param origin of the page, as the request had it; null when it names none
    */
-  public <H> void editResponse(RequestView request, H headers, HeaderEditor<H> editor) {
-    if (!allows(request.header("origin"))) {
+  public <H> void editResponse(@Nullable String origin, H headers, HeaderEditor<H> editor) {
+    editor.remove(headers, "Access-Control-Allow-Origin");
+    editor.remove(headers, "Access-Control-Allow-Credentials");
+    editor.remove(headers, "Access-Control-Expose-Headers");
+    if (!allows(origin)) {
       return;
     }
-    allowOrigin(request, headers, editor);
+    allowOrigin(origin, headers, editor);
     list(headers, editor, "Access-Control-Expose-Headers", filter.exposeHeaders(), null);
   }
 
-  private <H> void allowOrigin(RequestView request, H headers, HeaderEditor<H> editor) {
-    String origin = request.header("origin");
+  private <H> void allowOrigin(@Nullable String origin, H headers, HeaderEditor<H> editor) {
     // A star is of no use with credentials, and only then does the answer not depend on who asked.
     boolean star = filter.allowOrigins().contains("*") && !filter.allowCredentials();
     if (star || origin == null) {

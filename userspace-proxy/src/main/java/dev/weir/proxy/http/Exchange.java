@@ -7,6 +7,7 @@ import dev.weir.policy.plan.VerdictIndex;
 import dev.weir.policy.rbac.AccessDecision;
 import dev.weir.policy.rbac.AccessRules;
 import dev.weir.policy.rbac.Attributes;
+import dev.weir.policy.route.Cors;
 import dev.weir.policy.route.LocalReply;
 import dev.weir.policy.route.RequestTarget;
 import dev.weir.policy.route.RequestView;
@@ -84,6 +85,8 @@ final class Exchange implements UpstreamListener, RequestView {
   private @Nullable RouteMatch match;
   private @Nullable Action action;
   private RouteAction.@Nullable Choice choice;
+  private @Nullable Cors cors;
+  private @Nullable String origin;
   private @Nullable Cluster cluster;
   private @Nullable Target backend;
 
@@ -222,6 +225,15 @@ final class Exchange implements UpstreamListener, RequestView {
     }
     match = found.get();
     action = in.action(match);
+    if (action.route().cors().isPresent()) {
+      cors = action.route().cors().get();
+      if (Cors.isPreflight(this)) {
+        preflight(cors, action.route());
+        return;
+      }
+      // Now: the route's filters may change what the backend is told of it.
+      origin = header("origin");
+    }
     if (action.route().redirect().isPresent()) {
       redirect(action.route().redirect().get(), match);
       return;
@@ -431,6 +443,17 @@ final class Exchange implements UpstreamListener, RequestView {
     }
   }
 
+  /** Answers a browser that asks what a page may send. */
+  private void preflight(Cors asked, RouteAction route) {
+    status = Cors.PREFLIGHT_STATUS;
+    FullHttpResponse response =
+        new DefaultFullHttpResponse(
+            HttpVersion.HTTP_1_1, HttpResponseStatus.valueOf(status), Unpooled.EMPTY_BUFFER);
+    asked.answerPreflight(this, response.headers(), FieldEditor.INSTANCE);
+    route.response().apply(response.headers(), FieldEditor.INSTANCE);
+    local(response);
+  }
+
   private void redirect(Filter.Redirect redirect, RouteMatch matched) {
     String location =
         Rewrites.location(
@@ -446,6 +469,9 @@ final class Exchange implements UpstreamListener, RequestView {
         new DefaultFullHttpResponse(
             HttpVersion.HTTP_1_1, HttpResponseStatus.valueOf(status), Unpooled.EMPTY_BUFFER);
     response.headers().set(HttpHeaderNames.LOCATION, location);
+    if (cors != null) {
+      cors.editResponse(origin, response.headers(), FieldEditor.INSTANCE);
+    }
     if (action != null) {
       action.route().response().apply(response.headers(), FieldEditor.INSTANCE);
     }
@@ -771,6 +797,9 @@ final class Exchange implements UpstreamListener, RequestView {
     upstreamKeepAlive = HttpUtil.isKeepAlive(response);
     responseTrailers = headers.getAll(HttpHeaderNames.TRAILER);
     Hops.strip(headers);
+    if (cors != null) {
+      cors.editResponse(origin, headers, FieldEditor.INSTANCE);
+    }
     if (action != null && choice != null) {
       action.route().editResponse(headers, FieldEditor.INSTANCE, choice);
     }
@@ -1026,7 +1055,10 @@ final class Exchange implements UpstreamListener, RequestView {
   private void local(FullHttpResponse response) {
     responseStarted = true;
     responseBytes = response.content().readableBytes();
-    response.headers().set(HttpHeaderNames.CONTENT_LENGTH, responseBytes);
+    if (status != 204) {
+      // RFC 9110 8.6: that one has no body to tell the length of.
+      response.headers().set(HttpHeaderNames.CONTENT_LENGTH, responseBytes);
+    }
     keepAlive = clientKeepAlive && !client.lastResponse() && mayGoOn();
     persistence(response.headers());
     client.write(response);

@@ -58,7 +58,7 @@ final class Unserved {
         throw new UpdateRefusedException(
             "route "
                 + route.name()
-                + ": this proxy serves no GRPCRoutes, mirrors, CORS and session persistence; remove what asks for them");
+                + ": this proxy serves no GRPCRoutes, mirrors and session persistence; remove what asks for them");
       }
     }
   }
@@ -68,6 +68,6 @@ final class Unserved {
         Stream.concat(
             rule.filters().stream(), rule.backends().stream().flatMap(b -> b.filters().stream()));
     return rule.session().isEmpty()
-        && filters.noneMatch(f -> f instanceof Filter.Mirror || f instanceof Filter.Cors);
+        && filters.noneMatch(Filter.Mirror.class::isInstance);
   }
 }
