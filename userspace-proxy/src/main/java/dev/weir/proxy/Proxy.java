@@ -15,6 +15,7 @@ import dev.weir.proxy.observe.LoopMetrics;
 import dev.weir.proxy.outbound.BindAddress;
 import dev.weir.proxy.outbound.Current;
 import dev.weir.proxy.outbound.Generation;
+import dev.weir.proxy.outbound.SessionKeyFile;
 import dev.weir.proxy.outbound.UpdateRefusedException;
 import dev.weir.proxy.tls.Certificates;
 import dev.weir.proxy.upstream.Endpoint;
@@ -54,6 +55,7 @@ public final class Proxy implements Commands, AutoCloseable {
   private final AtomicBoolean draining = new AtomicBoolean();
   private final CompletableFuture<Void> drained = new CompletableFuture<>();
   private final Log log;
+  private final SessionKeyFile sessionKeys;
   private final long started = System.nanoTime();
 
   /**
@@ -64,7 +66,18 @@ public final class Proxy implements Commands, AutoCloseable {
    * @param clock monotonic nanoseconds
    */
   public Proxy(int threads, OriginSource origins, LongSupplier clock, Log log) {
+    this(threads, origins, clock, log, new SessionKeyFile(Optional.empty()));
+  }
+
+  /**
+   * One whose sessions outlive it.
+   *
+   * @param sessionKeys asked when a route has sessions
+   */
+  public Proxy(
+      int threads, OriginSource origins, LongSupplier clock, Log log, SessionKeyFile sessionKeys) {
     this.log = log;
+    this.sessionKeys = sessionKeys;
     this.group = new MultiThreadIoEventLoopGroup(threads, EpollIoHandler.newFactory());
     for (int i = 0; i < threads; i++) {
       workers.add(
@@ -89,7 +102,7 @@ public final class Proxy implements Commands, AutoCloseable {
       log.warn("BoringSSL is not available; TLS is the JDK's, at about twice the processor time");
     }
     Optional<Generation> previous = current.find();
-    Generation next = Generation.compile(update, previous, workers.size());
+    Generation next = Generation.compile(update, previous, workers.size(), sessionKeys);
     Set<BindAddress> binds = next.binds();
     try {
       listeners.prepare(binds);

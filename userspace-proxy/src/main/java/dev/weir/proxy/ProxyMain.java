@@ -5,6 +5,7 @@ import dev.weir.proxy.control.ControlServer;
 import dev.weir.proxy.listen.KernelOrigin;
 import dev.weir.proxy.listen.Listeners;
 import dev.weir.proxy.observe.Log;
+import dev.weir.proxy.outbound.SessionKeyFile;
 import io.netty.channel.MultiThreadIoEventLoopGroup;
 import io.netty.channel.epoll.EpollIoHandler;
 import java.io.IOException;
@@ -18,7 +19,8 @@ public final class ProxyMain {
   private static final String USAGE =
       """
       usage: weir-proxy --control PATH [--threads N]
-        --control PATH  Unix socket to serve; plans come in here
+        --control PATH  Unix socket to serve; plans come in here. Beside it lies session.key,
+                        made when a route has sessions
         --threads N     event loops (default: one per processor)
       """;
 
@@ -52,7 +54,10 @@ public final class ProxyMain {
   private static int serve(Options options, Log log) {
     MultiThreadIoEventLoopGroup control =
         new MultiThreadIoEventLoopGroup(1, EpollIoHandler.newFactory());
-    try (Proxy proxy = new Proxy(options.threads, new KernelOrigin(), System::nanoTime, log)) {
+    SessionKeyFile sessionKeys =
+        new SessionKeyFile(options.control.map(socket -> socket.resolveSibling("session.key")));
+    try (Proxy proxy =
+        new Proxy(options.threads, new KernelOrigin(), System::nanoTime, log, sessionKeys)) {
       ControlServer server = new ControlServer(control, options.control.orElseThrow(), proxy, log);
       log.info("waiting for a plan at " + options.control.orElseThrow());
       proxy.drained().join();

@@ -17,6 +17,7 @@ import dev.weir.policy.plan.ProxyPlan.Listener;
 import dev.weir.policy.plan.ProxyPlan.ListenerProtocol;
 import dev.weir.policy.plan.ProxyPlan.RouteKind;
 import dev.weir.policy.plan.ProxyPlan.RouteRule;
+import dev.weir.policy.plan.ProxyPlan.SessionPersistence;
 import dev.weir.policy.plan.ProxyPlan.VirtualService;
 import dev.weir.policy.plan.ProxyPlan.WeightedBackend;
 import dev.weir.policy.plan.Rule;
@@ -30,6 +31,7 @@ import dev.weir.policy.route.Rewrites;
 import dev.weir.policy.route.RouteAction;
 import dev.weir.policy.route.RouteMatch;
 import dev.weir.policy.route.RouteTable;
+import dev.weir.policy.route.SessionRule;
 import dev.weir.policy.steer.Steering;
 import dev.weir.policy.steer.Steering.KernelSplit;
 import dev.weir.policy.steer.Steering.SplitPart;
@@ -638,7 +640,9 @@ public final class RequestRouter {
       if (!location.host().isEmpty()) {
         HeaderFields.EDITOR.set(fields, "Location", location.text());
       }
-      action.cors().ifPresent(c -> c.editResponse(request.header("origin"), fields, HeaderFields.EDITOR));
+      action
+          .cors()
+          .ifPresent(c -> c.editResponse(request.header("origin"), fields, HeaderFields.EDITOR));
       action.response().apply(fields, HeaderFields.EDITOR);
       return local(
           entrance,
@@ -726,7 +730,9 @@ public final class RequestRouter {
       action.editRequest(sent, HeaderFields.EDITOR, choice);
       String newHost = sent.take("host");
       HeaderFields answer = new HeaderFields(ask.backendHeaders());
-      action.cors().ifPresent(c -> c.editResponse(request.header("origin"), answer, HeaderFields.EDITOR));
+      action
+          .cors()
+          .ifPresent(c -> c.editResponse(request.header("origin"), answer, HeaderFields.EDITOR));
       action.editResponse(answer, HeaderFields.EDITOR, choice);
       Routed.BackendRequest backendRequest =
           new Routed.BackendRequest(
@@ -818,6 +824,22 @@ public final class RequestRouter {
     shares.add(share);
   }
 
+  /** With the name that the cookie or header really has. */
+  private static Optional<SessionPersistence> session(RouteMatch match) {
+    return match
+        .rule()
+        .session()
+        .map(
+            said ->
+                new SessionPersistence(
+                    said.type(),
+                    new SessionRule(said, match.route().name(), match.rule(), match.ruleIndex())
+                        .name(),
+                    said.absoluteTimeoutMillis(),
+                    said.idleTimeoutMillis(),
+                    said.permanent()));
+  }
+
   private List<Routed.Mirror> mirrors(RouteAction action) {
     List<Routed.Mirror> mirrors = new ArrayList<>();
     action
@@ -869,7 +891,7 @@ public final class RequestRouter {
         shares.isEmpty() ? List.of() : mirrors,
         action,
         match.flatMap(m -> m.rule().retry()),
-        match.flatMap(m -> m.rule().session()));
+        match.flatMap(RequestRouter::session));
   }
 
   /**

@@ -73,7 +73,7 @@ final class GrpcRouteReader {
       backends.add(new HttpRoute.Backend(reference, weight, filters.ofBackend(backend)));
       backend.finish();
     }
-    var session = route.session(item);
+    var session = RouteReader.session(item);
     item.finish();
     return new HttpRoute.Rule(
         name, matches, ruleFilters, backends, 0, 0, Optional.empty(), session, item.at());

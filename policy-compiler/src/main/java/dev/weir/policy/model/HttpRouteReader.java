@@ -102,7 +102,7 @@ final class HttpRouteReader {
       timeouts.get().finish();
     }
     Optional<Retry> retry = item.mapping("retry").map(HttpRouteReader::retry);
-    var session = route.session(item);
+    var session = RouteReader.session(item);
     item.finish();
     return new HttpRoute.Rule(
         name, matches, ruleFilters, backends, request, backend, retry, session, item.at());

@@ -147,12 +147,11 @@ final class RouteReader {
     return backend.integer("weight", 0, MAX_WEIGHT).map(Located::value).orElse(1);
   }
 
-  Optional<SessionPersistence> session(Fields rule) {
-    return rule.mapping("sessionPersistence").map(fields -> session(rule, fields));
+  static Optional<SessionPersistence> session(Fields rule) {
+    return rule.mapping("sessionPersistence").map(RouteReader::persistence);
   }
 
-  private SessionPersistence session(Fields rule, Fields fields) {
-    unserved(rule, "sessionPersistence", "session persistence is not served by the proxy yet");
+  private static SessionPersistence persistence(Fields fields) {
     SessionPersistence.Type type =
         fields
             .choice(

@@ -160,10 +160,15 @@ class RouteReaderTest {
   @Test
   void whatIsNotServedYetIsNotedWhereItStands() {
     HttpRoute route =
-        (HttpRoute) read("HTTPRoute", "{rules: [{retry: {}, sessionPersistence: {}}]}").getFirst();
+        (HttpRoute)
+            read(
+                    "HTTPRoute",
+                    "{rules: [{filters: [{type: RequestMirror, requestMirror: {backendRef: {name:"
+                        + " a, port: 1}}}]}]}")
+                .getFirst();
     assertThat(route.limits())
         .extracting(Limit::field)
-        .containsExactly("spec.rules[0].sessionPersistence");
+        .containsExactly("spec.rules[0].filters[0].type");
     assertThat(diagnostics.errors()).isEmpty();
   }
 }

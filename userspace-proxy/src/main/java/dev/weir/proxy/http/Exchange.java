@@ -24,6 +24,7 @@ import dev.weir.proxy.outbound.Action;
 import dev.weir.proxy.outbound.Cluster;
 import dev.weir.proxy.outbound.Entrance;
 import dev.weir.proxy.outbound.Generation;
+import dev.weir.proxy.outbound.Sessions;
 import dev.weir.proxy.outbound.Source;
 import dev.weir.proxy.outbound.Target;
 import dev.weir.proxy.upstream.Endpoint;
@@ -87,6 +88,9 @@ final class Exchange implements UpstreamListener, RequestView {
   private RouteAction.@Nullable Choice choice;
   private @Nullable Cors cors;
   private @Nullable String origin;
+  private @Nullable Sessions sessions;
+  private Sessions.@Nullable Held held;
+  private @Nullable Target pinned;
   private @Nullable Cluster cluster;
   private @Nullable Target backend;
 
@@ -242,7 +246,13 @@ final class Exchange implements UpstreamListener, RequestView {
   }
 
   private void choose(Action chosen, RouteMatch matched) {
-    int index = matched.schedule().next();
+    if (chosen.sessions().isPresent()) {
+      Sessions kept = chosen.sessions().get();
+      sessions = kept;
+      held = kept.of(this).orElse(null);
+      pinned = held == null ? null : held.place().target();
+    }
+    int index = held == null ? matched.schedule().next() : held.place().choice();
     if (index < 0 || chosen.clusters().get(index).isEmpty()) {
       reply(LocalReply.NO_VALID_BACKEND, "-");
       return;
@@ -281,7 +291,9 @@ final class Exchange implements UpstreamListener, RequestView {
 
   /** Takes the next backend, if this source may reach it. */
   private boolean pick(Cluster from) {
-    Target picked = from.pick(loop, tried);
+    Target stays = pinned;
+    pinned = null;
+    Target picked = stays != null ? stays : from.pick(loop, tried);
     Source asks = source;
     Generation within = generation;
     if (asks == null || within == null) {
@@ -802,6 +814,12 @@ final class Exchange implements UpstreamListener, RequestView {
     }
     if (action != null && choice != null) {
       action.route().editResponse(headers, FieldEditor.INSTANCE, choice);
+    }
+    Target answered = backend;
+    RouteMatch met = match;
+    if (sessions != null && answered != null && met != null) {
+      sessions.write(
+          headers, FieldEditor.INSTANCE, held, answered.endpoint(), met, client.tls());
     }
     response.setProtocolVersion(HttpVersion.HTTP_1_1);
     keepAlive = clientKeepAlive && !client.lastResponse();

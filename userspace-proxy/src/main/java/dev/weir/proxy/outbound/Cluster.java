@@ -58,6 +58,11 @@ public final class Cluster {
     return service;
   }
 
+  /** Its backends. */
+  List<Target> targets() {
+    return targets;
+  }
+
   /** Number of backends. */
   public int size() {
     return targets.size();

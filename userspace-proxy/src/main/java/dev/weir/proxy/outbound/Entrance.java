@@ -6,6 +6,7 @@ import dev.weir.policy.plan.ProxyPlan.RouteRule;
 import dev.weir.policy.rbac.AccessRules;
 import dev.weir.policy.route.RouteMatch;
 import dev.weir.policy.route.RouteTable;
+import dev.weir.policy.route.SessionKey;
 import dev.weir.proxy.observe.Peer;
 import java.util.IdentityHashMap;
 import java.util.List;
@@ -25,14 +26,15 @@ public final class Entrance {
       List<Route> routes,
       List<Cluster> clusters,
       List<AccessRules> guards,
+      Optional<SessionKey> sessionKey,
       Optional<Entrance> previous) {
     this.service = service;
     this.guards = List.copyOf(guards);
     this.servicePeer = service.peer();
     this.table = RouteTable.compile(routes, previous.map(entrance -> entrance.table));
     for (Route route : routes) {
-      for (RouteRule rule : route.rules()) {
-        actions.put(rule, Action.of(rule, clusters));
+      for (int i = 0; i < route.rules().size(); i++) {
+        actions.put(route.rules().get(i), Action.of(route, i, clusters, sessionKey));
       }
     }
   }

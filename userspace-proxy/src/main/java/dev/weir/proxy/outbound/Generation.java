@@ -6,6 +6,7 @@ import dev.weir.policy.plan.Backend;
 import dev.weir.policy.plan.Identity;
 import dev.weir.policy.plan.Plan;
 import dev.weir.policy.plan.ProxyPlan;
+import dev.weir.policy.plan.ProxyPlan.VirtualService;
 import dev.weir.policy.plan.ProxyUpdate;
 import dev.weir.policy.plan.Reserved;
 import dev.weir.policy.plan.Rule;
@@ -15,9 +16,11 @@ import dev.weir.policy.plan.Workload;
 import dev.weir.policy.rbac.AccessRules;
 import dev.weir.policy.rbac.Principal;
 import dev.weir.policy.route.Listeners;
+import dev.weir.policy.route.SessionKey;
 import dev.weir.proxy.observe.Peer;
 import dev.weir.proxy.tls.Certificates;
 import dev.weir.proxy.upstream.Endpoint;
+import java.io.IOException;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.HashMap;
@@ -30,6 +33,7 @@ import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.regex.PatternSyntaxException;
+import java.util.stream.Stream;
 
 /**
  * One update, compiled to what a connection needs. Immutable as far as any decision goes; a request
@@ -97,16 +101,35 @@ public final class Generation {
    *
    * @param previous whose endpoints, certificates and turns go on
    * @param loops number of event loops
+   * @param sessionKeys asked when a route has sessions
    * @throws UpdateRefusedException when it cannot be put in force; nothing of it is left then
    */
-  public static Generation compile(ProxyUpdate update, Optional<Generation> previous, int loops)
+  public static Generation compile(
+      ProxyUpdate update, Optional<Generation> previous, int loops, SessionKeyFile sessionKeys)
       throws UpdateRefusedException {
     Map<String, Certificates> certificates = certificates(update, previous);
     try {
-      return new Compiler(update, previous, loops, certificates).compile();
+      return new Compiler(update, previous, loops, certificates, sessionKey(update, sessionKeys))
+          .compile();
     } catch (UpdateRefusedException | RuntimeException e) {
       releaseFresh(certificates, previous);
       throw e;
+    }
+  }
+
+  private static Optional<SessionKey> sessionKey(ProxyUpdate update, SessionKeyFile keys)
+      throws UpdateRefusedException {
+    ProxyPlan plan = update.plan().proxy();
+    boolean needed =
+        Stream.concat(
+                plan.listeners().stream().flatMap(listener -> listener.routes().stream()),
+                plan.virtualServices().stream().flatMap(VirtualService::everyRoute))
+            .flatMap(route -> route.rules().stream())
+            .anyMatch(rule -> rule.session().isPresent());
+    try {
+      return needed ? Optional.of(keys.key()) : Optional.empty();
+    } catch (IOException e) {
+      throw new UpdateRefusedException("the key of session cookies: " + e.getMessage());
     }
   }
 
@@ -276,6 +299,7 @@ public final class Generation {
     private final Optional<Generation> previous;
     private final int loops;
     private final Map<String, Certificates> certificates;
+    private final Optional<SessionKey> sessionKey;
     private final Map<BindAddress, Endpoint> endpoints = new HashMap<>();
     private final Map<Integer, Target> targets = new HashMap<>();
     private final Map<Long, AccessRules> rules = new HashMap<>();
@@ -285,12 +309,14 @@ public final class Generation {
         ProxyUpdate update,
         Optional<Generation> previous,
         int loops,
-        Map<String, Certificates> certificates) {
+        Map<String, Certificates> certificates,
+        Optional<SessionKey> sessionKey) {
       this.update = update;
       this.plan = update.plan();
       this.previous = previous;
       this.loops = loops;
       this.certificates = certificates;
+      this.sessionKey = sessionKey;
     }
 
     Generation compile() throws UpdateRefusedException {
@@ -412,6 +438,7 @@ public final class Generation {
                   service.routes(),
                   clusters,
                   List.of(),
+                  sessionKey,
                   previous.flatMap(generation -> generation.service(key))));
         }
       }
@@ -462,6 +489,7 @@ public final class Generation {
                 listener.routes(),
                 clusters,
                 guard(listener),
+                sessionKey,
                 before.map(gateway -> gateway.byName().get(name)));
         byHost.add(listener.hostname(), entrance);
         byName.put(name, entrance);

@@ -58,7 +58,7 @@ final class Unserved {
         throw new UpdateRefusedException(
             "route "
                 + route.name()
-                + ": this proxy serves no GRPCRoutes, mirrors and session persistence; remove what asks for them");
+                + ": this proxy serves no GRPCRoutes, mirrors; remove what asks for them");
       }
     }
   }
@@ -67,7 +67,6 @@ final class Unserved {
     Stream<Filter> filters =
         Stream.concat(
             rule.filters().stream(), rule.backends().stream().flatMap(b -> b.filters().stream()));
-    return rule.session().isEmpty()
-        && filters.noneMatch(Filter.Mirror.class::isInstance);
+    return filters.noneMatch(Filter.Mirror.class::isInstance);
   }
 }
