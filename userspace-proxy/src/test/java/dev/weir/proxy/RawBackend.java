@@ -79,7 +79,11 @@ final class RawBackend implements AutoCloseable {
   }
 
   RawBackend(int port, Behaviour behaviour) throws IOException {
-    listener = new ServerSocket(port, 500, InetAddress.getLoopbackAddress());
+    this(InetAddress.getLoopbackAddress(), port, behaviour);
+  }
+
+  RawBackend(InetAddress address, int port, Behaviour behaviour) throws IOException {
+    listener = new ServerSocket(port, 500, address);
     Thread.ofVirtual()
         .start(
             () -> {
@@ -112,6 +116,17 @@ final class RawBackend implements AutoCloseable {
       for (String head = connection.head(); !head.isEmpty(); head = connection.head()) {
         connection.respond(
             "x-version: " + name + "\r\n", name + " " + head.lines().findFirst().orElse(""));
+      }
+    };
+  }
+
+  /** Answers every request with its own body. */
+  static Behaviour echo() {
+    return connection -> {
+      for (String head = connection.head(); !head.isEmpty(); head = connection.head()) {
+        int size = Integer.parseInt(Connection.value(head, "content-length"));
+        byte[] body = connection.in.readNBytes(size);
+        connection.respond("", new String(body, StandardCharsets.ISO_8859_1));
       }
     };
   }

@@ -5,9 +5,9 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.weir.policy.plan.Address;
-import dev.weir.policy.plan.ProxyPlan.Filter;
 import dev.weir.policy.plan.ProxyPlan.Listener;
-import dev.weir.policy.plan.ProxyPlan.RouteRule;
+import dev.weir.policy.plan.ProxyPlan.Route;
+import dev.weir.policy.plan.ProxyPlan.RouteKind;
 import dev.weir.policy.plan.ProxyPlan.Tls;
 import dev.weir.policy.plan.ProxyUpdate;
 import dev.weir.policy.plan.TlsKeyPair;
@@ -69,19 +69,14 @@ final class UpdateTest {
   void anUpdateThatAsksForWhatThisProxyCannotDoIsRefused() throws Exception {
     try (RawBackend backend = new RawBackend(RawBackend.named("v1"));
         Mesh mesh = new Mesh()) {
-      RouteRule mirrored =
-          new RouteRule(
-              Mesh.any(),
-              List.of(new Filter.Mirror(0, 1, 100)),
-              Mesh.weighted(Mesh.any(), 1).backends(),
-              0,
-              0);
+      Route calls =
+          new Route(
+              RouteKind.GRPC, "shop/calls", 1, List.of(), List.of(Mesh.weighted(Mesh.any(), 1)));
       ProxyUpdate update =
-          mesh.update(
-              List.of(Mesh.route(mirrored)), List.of(), List.of(), List.of(), backend.port());
+          mesh.update(List.of(calls), List.of(), List.of(), List.of(), backend.port());
       assertThatThrownBy(() -> mesh.proxy.update(update))
           .isInstanceOf(UpdateRefusedException.class)
-          .hasMessageContaining("mirrors");
+          .hasMessageContaining("GRPCRoutes");
     }
   }
 

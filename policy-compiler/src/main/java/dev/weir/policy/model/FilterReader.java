@@ -118,10 +118,7 @@ final class FilterReader {
       case "ResponseHeaderModifier" -> plain(new ProxyPlan.Filter.ResponseHeaders(edit(body)));
       case "RequestRedirect" -> plain(redirect(body));
       case "URLRewrite" -> plain(rewrite(body));
-      case "RequestMirror" -> {
-        route.unserved(item, "type", "mirrors are not served by the proxy yet");
-        yield Optional.of(mirror(body));
-      }
+      case "RequestMirror" -> Optional.of(mirror(body));
       case "CORS" -> plain(cors(body));
       case "ExternalAuth" -> {
         route.never(

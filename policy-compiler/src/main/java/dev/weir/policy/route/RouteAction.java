@@ -111,6 +111,14 @@ public record RouteAction(
     }
   }
 
+  /** Makes the changes of a request's headers for a mirror, which no backend's own are for. */
+  public <H> void editMirrored(H headers, HeaderEditor<H> editor) {
+    request.apply(headers, editor);
+    if (host().isPresent()) {
+      editor.set(headers, "host", host().get());
+    }
+  }
+
   /** Makes the changes of a response's headers that came from a backend. */
   public <H> void editResponse(H headers, HeaderEditor<H> editor, Choice choice) {
     response.apply(headers, editor);

@@ -159,16 +159,8 @@ class RouteReaderTest {
 
   @Test
   void whatIsNotServedYetIsNotedWhereItStands() {
-    HttpRoute route =
-        (HttpRoute)
-            read(
-                    "HTTPRoute",
-                    "{rules: [{filters: [{type: RequestMirror, requestMirror: {backendRef: {name:"
-                        + " a, port: 1}}}]}]}")
-                .getFirst();
-    assertThat(route.limits())
-        .extracting(Limit::field)
-        .containsExactly("spec.rules[0].filters[0].type");
+    HttpRoute route = (HttpRoute) read("GRPCRoute", "{rules: [{}]}").getFirst();
+    assertThat(route.limits()).extracting(Limit::field).containsExactly("kind");
     assertThat(diagnostics.errors()).isEmpty();
   }
 }

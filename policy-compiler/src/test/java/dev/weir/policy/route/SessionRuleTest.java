@@ -13,9 +13,9 @@ import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.Base64;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.Random;
-import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -51,32 +51,7 @@ final class SessionRuleTest {
   }
 
   private static RequestView with(String name, String value) {
-    return new RequestView() {
-      @Override
-      public String method() {
-        return "GET";
-      }
-
-      @Override
-      public String host() {
-        return "";
-      }
-
-      @Override
-      public String path() {
-        return "/";
-      }
-
-      @Override
-      public String query() {
-        return "";
-      }
-
-      @Override
-      public @Nullable String header(String asked) {
-        return asked.equals(name) ? value : null;
-      }
-    };
+    return new Request("GET", "", "/", "", Map.of(name, value));
   }
 
   private static final HeaderEditor<List<String>> EDITOR =

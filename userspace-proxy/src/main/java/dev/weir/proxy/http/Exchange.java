@@ -34,6 +34,7 @@ import io.netty.buffer.ByteBuf;
 import io.netty.buffer.Unpooled;
 import io.netty.channel.ConnectTimeoutException;
 import io.netty.handler.codec.http.DefaultFullHttpResponse;
+import io.netty.handler.codec.http.DefaultHttpRequest;
 import io.netty.handler.codec.http.FullHttpResponse;
 import io.netty.handler.codec.http.HttpContent;
 import io.netty.handler.codec.http.HttpHeaderNames;
@@ -91,6 +92,7 @@ final class Exchange implements UpstreamListener, RequestView {
   private @Nullable Sessions sessions;
   private Sessions.@Nullable Held held;
   private @Nullable Target pinned;
+  private List<MirroredRequest> mirrors = List.of();
   private @Nullable Cluster cluster;
   private @Nullable Target backend;
 
@@ -269,9 +271,12 @@ final class Exchange implements UpstreamListener, RequestView {
       return;
     }
     // First what the filters make of it: a backend's policies are about what the backend gets.
-    prepare(chosen.route(), turn, matched);
+    Optional<HttpHeaders> copied = prepare(chosen, turn, matched);
     if (!pick(picked)) {
       return;
+    }
+    if (copied.isPresent()) {
+      mirror(chosen, copied.get());
     }
     picked.retryBudget().began(loop);
     counted = picked;
@@ -419,8 +424,13 @@ final class Exchange implements UpstreamListener, RequestView {
     reply(LocalReply.FORBIDDEN, "-");
   }
 
-  /** Makes of the request what the backend gets. */
-  private void prepare(RouteAction chosen, RouteAction.Choice turn, RouteMatch matched) {
+  /**
+   * Makes of the request what the backend gets.
+   *
+   * @return the headers that mirrors get, where the rule has any
+   */
+  private Optional<HttpHeaders> prepare(Action asked, RouteAction.Choice turn, RouteMatch matched) {
+    RouteAction chosen = asked.route();
     HttpHeaders headers = request.headers();
     Hops.stripRequest(headers);
     if (client10) {
@@ -430,6 +440,14 @@ final class Exchange implements UpstreamListener, RequestView {
       }
     }
     forwarded(headers);
+    Optional<HttpHeaders> copied = Optional.empty();
+    if (!asked.mirrors().isEmpty()) {
+      HttpHeaders copy = headers.copy();
+      // A mirror gets the body as it comes; it is not asked whether it wants it.
+      copy.remove(HttpHeaderNames.EXPECT);
+      chosen.editMirrored(copy, FieldEditor.INSTANCE);
+      copied = Optional.of(copy);
+    }
     chosen.editRequest(headers, FieldEditor.INSTANCE, turn);
     RequestTarget out = chosen.target(target, matched);
     sent = out;
@@ -437,6 +455,78 @@ final class Exchange implements UpstreamListener, RequestView {
     if (!text.equals(request.uri())) {
       request.setUri(text);
     }
+    return copied;
+  }
+
+  /** Sends copies to the mirrors whose turn it is. */
+  private void mirror(Action chosen, HttpHeaders copied) {
+    for (Action.Mirror mirror : chosen.mirrors()) {
+      if (mirror.share().next() == 0) {
+        HttpRequest copy =
+            new DefaultHttpRequest(
+                request.protocolVersion(), request.method(), request.uri(), copied.copy());
+        Optional<Target> to = mayReach(mirror.cluster().pick(loop), copy);
+        if (to.isPresent()) {
+          MirroredRequest sending =
+              MirroredRequest.send(
+                  client.worker(), to.get().endpoint(), copy, bodyless, client.allocator());
+          if (sending != null && !bodyless) {
+            if (mirrors.isEmpty()) {
+              mirrors = new ArrayList<>(1);
+            }
+            mirrors.add(sending);
+          }
+        }
+      }
+    }
+  }
+
+  /** A mirror, if the client might have sent the copy itself. */
+  private Optional<Target> mayReach(Target mirror, HttpRequest copy) {
+    Source asks = source;
+    Generation within = generation;
+    if (asks == null || within == null) {
+      return Optional.empty();
+    }
+    Optional<Target> known =
+        client.leaving() ? within.target(mirror.endpoint()) : Optional.of(mirror);
+    if (known.isEmpty()) {
+      return known;
+    }
+    Target to = known.get();
+    VerdictIndex.Answer answer = asks.verdict(to);
+    int rule = answer.rule();
+    boolean may = Source.lets(answer);
+    if (answer.decision() == Verdict.Decision.INSPECT && !to.rules().isEmpty()) {
+      AccessDecision decision =
+          to.rules()
+              .decide(
+                  new AskedOfBackend(
+                      copy,
+                      sent,
+                      asks,
+                      client.origin().peer(),
+                      to.address(),
+                      to.port(),
+                      client.serverName()));
+      may = decision.verdict() != AccessDecision.Verdict.REFUSE || within.audit();
+      rule = decision.rule();
+    }
+    if (!may) {
+      client.worker().metrics().count(Counter.MIRROR_LOST);
+      client
+          .worker()
+          .log()
+          .refused(
+              "not mirrored: "
+                  + asks.description()
+                  + " may not reach "
+                  + reached(to)
+                  + ": "
+                  + within.describeRule(rule));
+      return Optional.empty();
+    }
+    return known;
   }
 
   /** Headers that tell the backend about the client. */
@@ -600,8 +690,7 @@ final class Exchange implements UpstreamListener, RequestView {
       return false;
     }
     long delay = policy.delayMillis(retries + 1, loop.random());
-    if (deadline != 0
-        && loop.nanos() + TimeUnit.MILLISECONDS.toNanos(delay) - deadline >= 0) {
+    if (deadline != 0 && loop.nanos() + TimeUnit.MILLISECONDS.toNanos(delay) - deadline >= 0) {
       // The request's own time would be over by then: what is known now is the better answer.
       return false;
     }
@@ -761,6 +850,9 @@ final class Exchange implements UpstreamListener, RequestView {
       if (replay != null) {
         replay.keep(content);
       }
+      if (!mirrors.isEmpty()) {
+        mirrors.forEach(mirror -> mirror.requestContent(content));
+      }
       to.write(content);
     }
   }
@@ -769,6 +861,9 @@ final class Exchange implements UpstreamListener, RequestView {
     UpstreamConnection to = upstream;
     if (to != null) {
       to.flush();
+    }
+    if (!mirrors.isEmpty()) {
+      mirrors.forEach(MirroredRequest::flush);
     }
   }
 
@@ -818,8 +913,7 @@ final class Exchange implements UpstreamListener, RequestView {
     Target answered = backend;
     RouteMatch met = match;
     if (sessions != null && answered != null && met != null) {
-      sessions.write(
-          headers, FieldEditor.INSTANCE, held, answered.endpoint(), met, client.tls());
+      sessions.write(headers, FieldEditor.INSTANCE, held, answered.endpoint(), met, client.tls());
     }
     response.setProtocolVersion(HttpVersion.HTTP_1_1);
     keepAlive = clientKeepAlive && !client.lastResponse();
@@ -1093,6 +1187,10 @@ final class Exchange implements UpstreamListener, RequestView {
     cancel(retryTimer);
     attempt = null;
     noMoreTries();
+    if (!mirrors.isEmpty()) {
+      mirrors.forEach(MirroredRequest::requestEnded);
+      mirrors = List.of();
+    }
     Cluster asked = counted;
     counted = null;
     if (asked != null) {

@@ -33,6 +33,12 @@ public enum Counter {
   RETRY_OVERFLOW(
       "weir_proxy_upstream_retries_refused_total",
       "Requests not sent again because too many others were."),
+  /** Copies of requests begun to be sent. */
+  MIRRORED("weir_proxy_mirrored_requests_total", "Copies of requests sent to mirrors."),
+  /** Copies that were not sent, or not whole, or not answered. */
+  MIRROR_LOST(
+      "weir_proxy_mirrored_requests_lost_total",
+      "Copies of requests that a mirror did not get whole, or did not answer."),
   /** Connections opened to backends. */
   UPSTREAM_OPENED("weir_proxy_upstream_connections_opened_total", "Connections to backends."),
   /** Connections to backends that failed. */

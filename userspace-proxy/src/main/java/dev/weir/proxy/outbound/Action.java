@@ -5,6 +5,7 @@ import dev.weir.policy.plan.ProxyPlan.Route;
 import dev.weir.policy.plan.ProxyPlan.RouteRule;
 import dev.weir.policy.plan.ProxyPlan.WeightedBackend;
 import dev.weir.policy.route.RouteAction;
+import dev.weir.policy.route.Schedule;
 import dev.weir.policy.route.SessionKey;
 import dev.weir.policy.route.SessionRule;
 import java.util.List;
@@ -16,10 +17,22 @@ import java.util.Optional;
  * @param route what is done to requests and responses
  * @param clusters one per backend reference, in the order of the rule's schedule; empty when the
  *     reference is invalid
+ * @param mirrors who gets copies of requests; those without an endpoint are left out
  * @param sessions when its requests stay with a backend
  */
 public record Action(
-    RouteAction route, List<Optional<Cluster>> clusters, Optional<Sessions> sessions) {
+    RouteAction route,
+    List<Optional<Cluster>> clusters,
+    List<Mirror> mirrors,
+    Optional<Sessions> sessions) {
+
+  /**
+   * Who gets copies of some requests.
+   *
+   * @param cluster of which one endpoint gets one; it has at least one
+   * @param share in which backend 0 is getting one, and backend 1 is not
+   */
+  public record Mirror(Cluster cluster, Schedule share) {}
 
   /**
    * Of a rule.
@@ -42,6 +55,14 @@ public record Action(
     return new Action(
         route,
         found,
+        route.mirrors().stream()
+            .filter(m -> m.cluster() >= 0 && clusters.get(m.cluster()).size() > 0)
+            .map(
+                m ->
+                    new Mirror(
+                        clusters.get(m.cluster()),
+                        Schedule.of(List.of(m.numerator(), m.denominator() - m.numerator()))))
+            .toList(),
         rule.session()
             .map(
                 persistence ->

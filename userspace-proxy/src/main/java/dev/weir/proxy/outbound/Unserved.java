@@ -2,12 +2,10 @@
 package dev.weir.proxy.outbound;
 
 import dev.weir.policy.plan.ProxyPlan;
-import dev.weir.policy.plan.ProxyPlan.Filter;
 import dev.weir.policy.plan.ProxyPlan.Listener;
 import dev.weir.policy.plan.ProxyPlan.ListenerProtocol;
 import dev.weir.policy.plan.ProxyPlan.Route;
 import dev.weir.policy.plan.ProxyPlan.RouteKind;
-import dev.weir.policy.plan.ProxyPlan.RouteRule;
 import dev.weir.policy.plan.ProxyPlan.VirtualService;
 import java.util.stream.Stream;
 
@@ -54,19 +52,10 @@ final class Unserved {
             plan.listeners().stream().flatMap(listener -> listener.routes().stream()),
             plan.virtualServices().stream().flatMap(VirtualService::everyRoute));
     for (Route route : routes.toList()) {
-      if (route.kind() != RouteKind.HTTP || !route.rules().stream().allMatch(Unserved::served)) {
+      if (route.kind() != RouteKind.HTTP) {
         throw new UpdateRefusedException(
-            "route "
-                + route.name()
-                + ": this proxy serves no GRPCRoutes, mirrors; remove what asks for them");
+            "route " + route.name() + ": this proxy serves no GRPCRoutes; remove it");
       }
     }
-  }
-
-  private static boolean served(RouteRule rule) {
-    Stream<Filter> filters =
-        Stream.concat(
-            rule.filters().stream(), rule.backends().stream().flatMap(b -> b.filters().stream()));
-    return filters.noneMatch(Filter.Mirror.class::isInstance);
   }
 }
