@@ -54,6 +54,8 @@ static const char HELP[] =
 	"  adopt PATH           as listen, but the sockets come in at this Unix socket (SCM_RIGHTS); prints\n"
 	"                       {\"adopted\":PORT,\"v6\"} for each\n"
 	"      --backlog N        (default 4096)\n"
+	"  hand-over PATH ADDR PORT  TCP. Makes a listener, passes it to who adopts at PATH (SCM_RIGHTS)\n"
+	"                       and keeps it, as who starts services by their sockets does\n"
 	"  udp-echo ADDR PORT   UDP. Answers each datagram (recvfrom, sendto) with --reply, or as it came,\n"
 	"                       and prints {\"from\",\"reply\"}.\n"
 	"      --third ADDR PORT  after each also sends one there and prints that result as \"third\"\n"
@@ -708,6 +710,42 @@ static int command_adopt(void)
 		if (pthread_create(&thread, NULL, accept_loop, s))
 			failed("pthread_create");
 	}
+}
+
+static int command_hand_over(void)
+{
+	struct sockaddr_un to = {.sun_family = AF_UNIX};
+	union {
+		struct cmsghdr header;
+		char room[CMSG_SPACE(sizeof(int))];
+	} control = {};
+	char byte = 0;
+	struct iovec vector = {.iov_base = &byte, .iov_len = 1};
+	struct msghdr message = {.msg_iov = &vector,
+				 .msg_iovlen = 1,
+				 .msg_control = &control,
+				 .msg_controllen = sizeof(control)};
+	union address a;
+	int listener, fd;
+
+	if (o.positionals != 3 || strlen(o.positional[0]) >= sizeof(to.sun_path))
+		usage("hand-over wants PATH ADDR PORT");
+	memcpy(to.sun_path, o.positional[0], strlen(o.positional[0]));
+	listener =
+		listen_on(&a, parse_address(&a, o.positional[1], number("PORT", o.positional[2])));
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0 || connect(fd, (struct sockaddr *)&to, sizeof(to)))
+		failed("connect");
+	control.header.cmsg_level = SOL_SOCKET;
+	control.header.cmsg_type = SCM_RIGHTS;
+	control.header.cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(&control.header), &listener, sizeof(listener));
+	if (sendmsg(fd, &message, 0) != 1)
+		failed("sendmsg");
+	close(fd);
+	printf("{\"listening\":%u,\"pid\":%d}\n", ntohs(a.in.sin_port), getpid());
+	for (;;)
+		pause();
 }
 
 static void join_group(int fd)
@@ -1483,27 +1521,17 @@ int main(int argc, char **argv)
 		const char *name;
 		int (*run)(void);
 	} commands[] = {
-		{"listen", command_listen},
-		{"udp-echo", command_udp_echo},
-		{"connect", command_connect},
-		{"sendto", command_sendto},
-		{"race", command_race},
-		{"bench", command_bench},
-		{"bind", command_bind},
-		{"raw", command_raw},
-		{"mptcp", command_mptcp},
-		{"sctp", command_sctp},
-		{"udplite", command_udplite},
-		{"ping", command_ping},
-		{"sleep", command_sleep},
-		{"adopt", command_adopt},
-		{"way", command_way},
-		{"packet", command_packet},
-		{"listen-unbound", command_listen_unbound},
-		{"unix", command_unix},
-		{"echo", command_echo},
-		{"dccp", command_dccp},
-		{"ping-echo", command_ping_echo},
+		{"listen", command_listen},       {"udp-echo", command_udp_echo},
+		{"connect", command_connect},     {"sendto", command_sendto},
+		{"race", command_race},           {"bench", command_bench},
+		{"bind", command_bind},           {"raw", command_raw},
+		{"mptcp", command_mptcp},         {"sctp", command_sctp},
+		{"udplite", command_udplite},     {"ping", command_ping},
+		{"sleep", command_sleep},         {"adopt", command_adopt},
+		{"hand-over", command_hand_over}, {"way", command_way},
+		{"packet", command_packet},       {"listen-unbound", command_listen_unbound},
+		{"unix", command_unix},           {"echo", command_echo},
+		{"dccp", command_dccp},           {"ping-echo", command_ping_echo},
 	};
 
 	parse(argc, argv);

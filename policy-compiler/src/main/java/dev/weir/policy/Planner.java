@@ -399,7 +399,7 @@ final class Planner {
         workload.meta().name(),
         workload.kind(),
         authorization.workloads().get(w),
-        workload.cgroup().map(Located::value).stream().toList(),
+        workload.cgroups().stream().map(Located::value).toList(),
         workload.handsOutSockets(),
         workload.serviceAccount(),
         label(workload.meta().labels(), "app"),

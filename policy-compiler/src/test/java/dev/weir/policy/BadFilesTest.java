@@ -133,6 +133,25 @@ class BadFilesTest {
             WORKLOAD.replace("cgroup: /t/w", "address: 10.0.0.1\n  handsOutSockets: true"),
             "f:6:20: spec.handsOutSockets: means nothing for a workload that runs elsewhere"),
         bad(
+            WORKLOAD.replace("cgroup: /t/w", "address: 10.0.0.1\n  systemdSockets: [w.socket]"),
+            "f:6:19: spec.systemdSockets: means nothing without systemdUnit or cgroup (remove it)"),
+        bad(
+            WORKLOAD + "  systemdSockets: [w.service]\n",
+            "f:6:19: spec.systemdSockets: \"w.service\" is no socket unit (as name.socket or"),
+        bad(
+            WORKLOAD + "  socketSlice: w.slice\n",
+            "f:6:16: spec.socketSlice: means nothing without systemdSockets (remove it)"),
+        bad(
+            WORKLOAD + "  systemdSockets: [w.socket]\n  socketSlice: w\n",
+            "f:7:16: spec.socketSlice: \"w\" is no slice (as name.slice)"),
+        bad(
+            WORKLOAD
+                + "  systemdSockets: [w.socket]\n---\n"
+                + WORKLOAD.replace("name: w", "name: v").replace("/t/w", "/t/v")
+                + "  systemdSockets: [v.socket, w.socket]\n",
+            "f:6:20: spec.systemdSockets[0]: /system.slice/w.socket is also the cgroup declared at"
+                + " f:13:30"),
+        bad(
             MESH + "  trustDomain: Cluster.Local\n",
             "f:5:16: spec.trustDomain: \"Cluster.Local\" is no trust domain (lower-case"),
         bad(

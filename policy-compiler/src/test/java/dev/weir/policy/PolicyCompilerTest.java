@@ -179,13 +179,23 @@ class PolicyCompilerTest {
                  spec: {systemdUnit: my-app@1.service}}
               - {apiVersion: weir.dev/v1alpha1, kind: Workload, metadata: {name: c},
                  spec: {systemdUnit: x.service, slice: edge-apps.slice}}
+              - {apiVersion: weir.dev/v1alpha1, kind: Workload, metadata: {name: d},
+                 spec: {systemdUnit: y.service, slice: edge.slice,
+                        systemdSockets: [y.socket, my-app@2.socket]}}
+              - {apiVersion: weir.dev/v1alpha1, kind: Workload, metadata: {name: e},
+                 spec: {cgroup: /z, systemdSockets: [z.socket], socketSlice: edge-in.slice}}
             """);
     assertThat(plan.workloads().stream().filter(w -> w.kind().equals("Workload")))
         .extracting(Workload::cgroups)
         .containsExactly(
             List.of("/system.slice/nginx.service"),
             List.of("/system.slice/system-my\\x2dapp.slice/my-app@1.service"),
-            List.of("/edge.slice/edge-apps.slice/x.service"));
+            List.of("/edge.slice/edge-apps.slice/x.service"),
+            List.of(
+                "/edge.slice/y.service",
+                "/system.slice/y.socket",
+                "/system.slice/system-my\\x2dapp.slice/my-app@2.socket"),
+            List.of("/z", "/edge.slice/edge-in.slice/z.socket"));
   }
 
   @Test

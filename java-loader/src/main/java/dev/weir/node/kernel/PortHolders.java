@@ -37,6 +37,8 @@ final class PortHolders {
   private static final int INODE = 9;
   private static final int HEXADECIMAL = 16;
   private static final String SOCKET = "socket:[";
+  private static final String SOCKET_UNIT = ".socket";
+  private static final String SYSTEMD = "1";
   private static final String UNIFIED = "0::";
 
   private PortHolders() {}
@@ -95,6 +97,9 @@ final class PortHolders {
         continue;
       }
       for (Owned one : held(process, sockets)) {
+        if (pid.equals(SYSTEMD) && namesSocketUnit(plan, one.owner())) {
+          continue; // it keeps what was made in the unit's cgroup; whether it was, the walk knows
+        }
         String cgroup = cgroup(process);
         if (!livesAt(cgroup, declared).equals(Optional.of(numbers.get(one.owner())))) {
           found.add(
@@ -110,13 +115,28 @@ final class PortHolders {
                   + line(process.resolve("comm"))
                   + ") in cgroup "
                   + cgroup
-                  + (plan.settings().audit()
-                      ? "; audit mode: it answers in the owner's place until you end it"
-                      : "; nothing comes to it any more: end it, so that the owner can bind it"));
+                  + whatToDo(pid, cgroup, plan.settings().audit()));
         }
       }
     }
     return List.copyOf(found);
+  }
+
+  private static boolean namesSocketUnit(Plan plan, int workload) {
+    return plan.workloads().get(workload).cgroups().stream().anyMatch(c -> c.endsWith(SOCKET_UNIT));
+  }
+
+  /** Who makes sockets for others is not to be ended: their owner names his unit. */
+  static String whatToDo(String pid, String cgroup, boolean audit) {
+    boolean unit = pid.equals(SYSTEMD) || cgroup.endsWith(SOCKET_UNIT);
+    String end = unit ? "stop its socket unit" : "end it";
+    return (audit
+            ? "; audit mode: it answers in the owner's place until you " + end
+            : "; nothing comes to it any more: " + end + ", so that the owner can bind it")
+        + (unit
+            ? "; if it is the workload's own socket unit, name it in spec.systemdSockets and"
+                + " restart it"
+            : "");
   }
 
   private static Map<Port, Integer> owners(Plan plan, Predicate<PortOwner> which) {

@@ -25,6 +25,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.stream.Stream;
 
 /**
  * A plan written by hand, as the compiler would make it: a workload {@code NAME} lives in the
@@ -87,6 +88,13 @@ final class PlanBuilder {
   PlanBuilder workload(String name, boolean handsOutSockets) {
     identities.add(new Identity(name, false, false, 0, 0));
     return add(name, "Workload", List.of(root + "/" + name), handsOutSockets);
+  }
+
+  /** A workload that lives in several cgroups. */
+  PlanBuilder workloadAt(String name, String... cgroups) {
+    identities.add(new Identity(name, false, false, 0, 0));
+    return add(
+        name, "Workload", Stream.of(cgroups).map(cgroup -> root + "/" + cgroup).toList(), false);
   }
 
   /** A workload that lives where another one does. */

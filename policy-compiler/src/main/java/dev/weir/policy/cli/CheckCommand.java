@@ -1,10 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.weir.policy.cli;
 
+import dev.weir.policy.Analysis;
 import dev.weir.policy.Compilation;
 import dev.weir.policy.PolicyCompiler;
 import dev.weir.policy.json.Json;
+import dev.weir.policy.source.Diagnostic;
+import dev.weir.policy.source.Diagnostics;
+import dev.weir.policy.source.Purpose;
 import dev.weir.policy.source.SourceTree;
+import dev.weir.policy.systemd.SocketActivation;
+import dev.weir.policy.systemd.SocketUnitFiles;
+import java.nio.file.Path;
 import java.util.List;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
@@ -28,29 +35,40 @@ public final class CheckCommand implements Callable<Integer> {
   @Option(names = "--strict", description = "Let warnings count as errors.")
   private boolean strict;
 
+  @Option(
+      names = "--units",
+      paramLabel = "DIR",
+      split = ":",
+      description =
+          "Look for systemd's socket units there instead of where this machine has them: several"
+              + " with ':', the first wins.")
+  private List<Path> units = SocketUnitFiles.DIRECTORIES;
+
   /** For picocli. */
   public CheckCommand() {}
 
   @Override
   public Integer call() {
-    Compilation compilation = PolicyCompiler.check(SourceTree.read(input.directory()));
+    Analysis analysis = PolicyCompiler.checkAnalysis(SourceTree.read(input.directory()));
+    Compilation compilation = analysis.compilation();
     if (compilation instanceof Compilation.Refused refused) {
       return input.refuse(refused);
     }
+    Diagnostics found = new Diagnostics(Purpose.CHECK);
+    found.addAll(compilation.warnings());
+    SocketActivation.check(analysis.cluster().workloads(), SocketUnitFiles.read(units), found);
+    List<Diagnostic> warnings = found.warnings();
     if (input.json()) {
-      input.out().print(Json.pretty(Reports.diagnostics(List.of(), compilation.warnings())));
+      input.out().print(Json.pretty(Reports.diagnostics(List.of(), warnings)));
     } else {
-      compilation.warnings().forEach(w -> input.print("warning", w));
-      int warnings = compilation.warnings().size();
+      warnings.forEach(w -> input.print("warning", w));
+      int count = warnings.size();
       input
           .out()
           .println(
-              "ok"
-                  + (warnings == 0
-                      ? ""
-                      : ", " + warnings + (warnings == 1 ? " warning" : " warnings")));
+              "ok" + (count == 0 ? "" : ", " + count + (count == 1 ? " warning" : " warnings")));
     }
     input.out().flush();
-    return strict && !compilation.warnings().isEmpty() ? ExitCodes.FINDINGS : ExitCodes.OK;
+    return strict && !warnings.isEmpty() ? ExitCodes.FINDINGS : ExitCodes.OK;
   }
 }

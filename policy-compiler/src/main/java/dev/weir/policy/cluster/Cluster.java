@@ -269,7 +269,10 @@ public final class Cluster {
 
   /** Whether both live at the same place and have the same addresses. */
   public static boolean livesAs(Workload one, Workload other) {
-    return one.cgroup().map(Located::value).equals(other.cgroup().map(Located::value))
+    return one.cgroups().stream()
+            .map(Located::value)
+            .toList()
+            .equals(other.cgroups().stream().map(Located::value).toList())
         && one.hostNetwork() == other.hostNetwork()
         && one.addresses().stream()
             .map(Located::value)
@@ -284,8 +287,10 @@ public final class Cluster {
     Set<Object> homes = new HashSet<>();
     mesh.ifPresent(m -> homes.add(m.proxyCgroup().value()));
     for (Workload workload : moved) {
-      if (workload.cgroup().isPresent() && !homes.add(workload.cgroup().get().value())) {
-        return false;
+      for (Located<String> cgroup : workload.cgroups()) {
+        if (!homes.add(cgroup.value())) {
+          return false;
+        }
       }
       for (Located<Address> address : workload.addresses()) {
         if (!homes.add(address.value())) {
@@ -297,7 +302,7 @@ public final class Cluster {
     those.addAll(moved);
     for (Workload workload : all) {
       if (!those.contains(workload)
-          && (workload.cgroup().isPresent() && homes.contains(workload.cgroup().get().value())
+          && (workload.cgroups().stream().anyMatch(c -> homes.contains(c.value()))
               || workload.addresses().stream().anyMatch(a -> homes.contains(a.value())))) {
         return false;
       }
@@ -355,8 +360,7 @@ public final class Cluster {
     mesh.ifPresent(m -> homes.put(m.proxyCgroup().value(), m.proxyCgroup().at()));
     Map<Address, Position> addresses = new HashMap<>();
     for (Workload workload : workloads) {
-      if (workload.cgroup().isPresent()) {
-        Located<String> cgroup = workload.cgroup().get();
+      for (Located<String> cgroup : workload.cgroups()) {
         Position home = homes.putIfAbsent(cgroup.value(), cgroup.at());
         if (home != null) {
           diagnostics.error(

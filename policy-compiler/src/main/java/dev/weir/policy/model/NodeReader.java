@@ -22,6 +22,8 @@ final class NodeReader {
 
   private static final Pattern UNIT =
       Pattern.compile("[A-Za-z0-9:_.\\\\-]+(@[A-Za-z0-9:_.\\\\-]*)?\\.(service|scope|slice)");
+  private static final Pattern SOCKET =
+      Pattern.compile("[A-Za-z0-9:_.\\\\-]+(@[A-Za-z0-9:_.\\\\-]*)?\\.socket");
   private static final Pattern SLICE = Pattern.compile("[A-Za-z0-9:_.\\\\-]+\\.slice");
 
   /** SPIFFE ID, 2.1: the characters of a trust domain. */
@@ -47,6 +49,10 @@ final class NodeReader {
     if (remote && spec.has("slice")) {
       spec.error("slice", "means nothing without systemdUnit", "remove it");
     }
+    List<Located<String>> sockets = sockets(spec);
+    if (remote && spec.has("systemdSockets")) {
+      spec.error("systemdSockets", "means nothing without systemdUnit or cgroup", "remove it");
+    }
     spec.unsupported("node", "a workload without cgroup and systemdUnit runs elsewhere");
     List<Workload.Port> ports = ports(spec);
     String serviceAccount = spec.text("serviceAccountName", "");
@@ -66,6 +72,7 @@ final class NodeReader {
             Optional.empty(),
             serviceAccount,
             cgroup,
+            sockets,
             addresses,
             ports,
             handsOut,
@@ -123,32 +130,37 @@ final class NodeReader {
       spec.error("slice", "\"" + slice.get().value() + "\" is no slice", "as name.slice");
       return Optional.empty();
     }
-    String within =
-        slice.map(s -> slicePath(s.value())).orElseGet(() -> defaultSlice(name.value()));
-    String own =
-        name.value().endsWith(".slice") ? slicePath(name.value()) : within + "/" + name.value();
+    String own = UnitCgroups.path(name.value(), slice.map(Located::value));
     return Optional.of(new Located<>(own, name.at(), name.field()));
   }
 
-  /** systemd.unit(5): template units live in a slice of their prefix. */
-  private static String defaultSlice(String unit) {
-    int at = unit.indexOf('@');
-    if (at < 0) {
-      return "/system.slice";
+  /** The cgroups of the socket units that make a workload's sockets. */
+  private static List<Located<String>> sockets(Fields spec) {
+    List<Located<String>> units = spec.strings("systemdSockets");
+    Optional<Located<String>> slice = spec.string("socketSlice");
+    if (slice.isPresent() && units.isEmpty()) {
+      spec.error("socketSlice", "means nothing without systemdSockets", "remove it");
     }
-    // systemd-escape of the prefix, so that a dash in a name does not become a level of slices.
-    String prefix = unit.substring(0, at).replace("-", "\\x2d");
-    return "/system.slice/system-" + prefix + ".slice";
-  }
-
-  /** systemd.slice(5): a-b.slice lies in a.slice. */
-  private static String slicePath(String slice) {
-    String name = slice.substring(0, slice.length() - ".slice".length());
-    StringBuilder path = new StringBuilder();
-    for (int dash = name.indexOf('-'); dash > 0; dash = name.indexOf('-', dash + 1)) {
-      path.append('/').append(name, 0, dash).append(".slice");
+    if (slice.isPresent() && !SLICE.matcher(slice.get().value()).matches()) {
+      spec.error("socketSlice", "\"" + slice.get().value() + "\" is no slice", "as name.slice");
+      units = List.of();
     }
-    return path.append('/').append(slice).toString();
+    List<Located<String>> cgroups = new ArrayList<>();
+    for (Located<String> unit : units) {
+      if (SOCKET.matcher(unit.value()).matches()) {
+        cgroups.add(
+            new Located<>(
+                UnitCgroups.path(unit.value(), slice.map(Located::value)),
+                unit.at(),
+                unit.field()));
+      } else {
+        spec.error(
+            "systemdSockets",
+            "\"" + unit.value() + "\" is no socket unit",
+            "as name.socket or name@instance.socket");
+      }
+    }
+    return cgroups;
   }
 
   /** A path from the cgroup2 root. */

@@ -130,6 +130,7 @@ final class PodReader {
         controller,
         spec.text("serviceAccountName", spec.text("serviceAccount", "default")),
         Optional.empty(),
+        List.of(),
         // With hostNetwork it is the node's address, which says nothing about this pod.
         hostNetwork ? List.of() : addresses,
         ports,

@@ -6,6 +6,7 @@ import dev.weir.policy.plan.Protocol;
 import dev.weir.policy.source.Position;
 import java.util.List;
 import java.util.Optional;
+import java.util.stream.Stream;
 
 /**
  * Something that runs: a {@code weir.dev/v1alpha1 Workload} in a cgroup of its own on this node, or
@@ -17,6 +18,8 @@ import java.util.Optional;
  * @param controller who made it; empty when nobody did
  * @param serviceAccount empty when none
  * @param cgroup path from the cgroup2 root; empty when it has no place on this node
+ * @param socketCgroups of the systemd socket units that make its sockets: they are its own places
+ *     as well
  * @param addresses its own, of one or two families; empty when it lives on this node's loopback, or
  *     elsewhere and nothing says where. Addresses of what runs elsewhere are only believed when
  *     {@code Mesh.trustPodAddresses} says so
@@ -31,6 +34,7 @@ public record Workload(
     Optional<Controller> controller,
     String serviceAccount,
     Optional<Located<String>> cgroup,
+    List<Located<String>> socketCgroups,
     List<Located<Address>> addresses,
     List<Port> ports,
     boolean handsOutSockets,
@@ -38,6 +42,7 @@ public record Workload(
     implements Resource {
   /** Copies the lists. */
   public Workload {
+    socketCgroups = List.copyOf(socketCgroups);
     addresses = List.copyOf(addresses);
     ports = List.copyOf(ports);
   }
@@ -45,12 +50,28 @@ public record Workload(
   /** The same with another controller. */
   public Workload ownedBy(Optional<Controller> owner) {
     return new Workload(
-        meta, kind, owner, serviceAccount, cgroup, addresses, ports, handsOutSockets, hostNetwork);
+        meta,
+        kind,
+        owner,
+        serviceAccount,
+        cgroup,
+        socketCgroups,
+        addresses,
+        ports,
+        handsOutSockets,
+        hostNetwork);
   }
 
   /** The first of its own addresses. */
   public Optional<Located<Address>> address() {
     return addresses.stream().findFirst();
+  }
+
+  /** Every cgroup that is its own: where it runs, then where its sockets are made. */
+  public List<Located<String>> cgroups() {
+    return cgroup.isEmpty() || socketCgroups.isEmpty()
+        ? cgroup.stream().toList()
+        : Stream.concat(cgroup.stream(), socketCgroups.stream()).toList();
   }
 
   /** Whether anything says that it runs on this node. */

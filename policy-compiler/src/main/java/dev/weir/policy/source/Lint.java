@@ -41,7 +41,9 @@ public enum Lint {
   /** A route to a service or port that does not exist. */
   MISSING_BACKEND,
   /** A route that a parent does not take, or that has none. */
-  NOT_ATTACHED;
+  NOT_ATTACHED,
+  /** A socket unit of systemd that makes sockets for a workload which does not name it. */
+  UNNAMED_SOCKET;
 
   /** Annotation that silences lints. */
   public static final String IGNORE = "weir.dev/lint-ignore";

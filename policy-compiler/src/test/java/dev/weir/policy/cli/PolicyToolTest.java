@@ -44,6 +44,25 @@ class PolicyToolTest {
   }
 
   @Test
+  void checkWarnsOfASocketUnitThatAWorkloadDoesNotName(@TempDir Path directory) throws Exception {
+    Path files = Files.createDirectories(directory.resolve("policy"));
+    Path units = Files.createDirectories(directory.resolve("units"));
+    Files.writeString(
+        files.resolve("w.yaml"),
+        "{apiVersion: weir.dev/v1alpha1, kind: Workload, metadata: {name: a}, spec: {systemdUnit:"
+            + " a.service, ports: [{port: 80}]}}");
+    Files.writeString(units.resolve("a.socket"), "[Socket]\nListenStream=80\n");
+    String where = directory.resolve("none") + ":" + units;
+    assertThat(run("check", files.toString(), "--units", where, "--strict"))
+        .isEqualTo(ExitCodes.FINDINGS);
+    assertThat(out.toString())
+        .contains("warning: ", "w.yaml:1:90: spec.systemdUnit: ", "a.socket listens on 80")
+        .endsWith("ok, 1 warning" + System.lineSeparator());
+    assertThat(run("check", files.toString(), "--units", directory.toString(), "--strict"))
+        .isEqualTo(ExitCodes.OK);
+  }
+
+  @Test
   void explainSaysWhichRulesDecide() {
     assertThat(run("explain", EXAMPLE, "--from", "web", "--to", "db", "--port", "5432"))
         .isEqualTo(ExitCodes.FINDINGS);

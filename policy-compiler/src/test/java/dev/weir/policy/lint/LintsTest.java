@@ -12,6 +12,7 @@ import dev.weir.policy.source.SourceTree;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.EnumSet;
 import java.util.List;
 import java.util.Objects;
 import java.util.stream.Stream;
@@ -382,7 +383,8 @@ class LintsTest {
             lints()
                 .map(Arguments::get)
                 .map(a -> finding((String) a[0], (String) a[1]).lint().orElseThrow()))
-        .contains(Lint.values());
+        // Of the machine and not of the files alone: SocketActivationTest.
+        .containsAll(EnumSet.complementOf(EnumSet.of(Lint.UNNAMED_SOCKET)));
   }
 
   @Test

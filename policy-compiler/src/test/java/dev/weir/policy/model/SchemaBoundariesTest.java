@@ -46,7 +46,8 @@ class SchemaBoundariesTest {
               {cgroup: /a/b, address: 10.0.0.1, serviceAccountName: a, handsOutSockets: true,
                ports: [{name: http, port: 80, protocol: TCP}]}
               """,
-              "{systemdUnit: a.service, slice: b.slice}",
+              "{systemdUnit: a.service, slice: b.slice, systemdSockets: [a.socket, b.socket],"
+                  + " socketSlice: c.slice}",
               "{addresses: [10.0.0.1, 'fd00::1']}"),
           "Mesh",
           List.of(
@@ -97,6 +98,7 @@ class SchemaBoundariesTest {
           Map.entry("spec.cgroup", "bytes of UTF-8; a workload elsewhere hands out no sockets"),
           Map.entry("spec.governedCgroups[]", "bytes of UTF-8"),
           Map.entry("spec.proxy.cgroup", "bytes of UTF-8"),
+          Map.entry("spec.systemdSockets", "socketSlice goes with them"),
           Map.entry("spec.ports", "each name and number once"),
           Map.entry("spec.targetRefs[].group", "the group goes with the kind"),
           Map.entry("spec.targetRefs[].kind", "the group goes with the kind"),
@@ -152,6 +154,11 @@ class SchemaBoundariesTest {
                 "a@b.slice",
                 "@a.service",
                 "a.mount",
+                "a.socket",
+                "a@b.socket",
+                "a@.socket",
+                "a b.socket",
+                ".socket",
                 "a b.slice",
                 ".slice",
                 "\\x2d.slice",
