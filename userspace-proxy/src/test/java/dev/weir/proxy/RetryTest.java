@@ -263,6 +263,28 @@ final class RetryTest {
   }
 
   @Test
+  void aResponseThatIsNotHttpIsNotAskedForTwice() throws Exception {
+    AtomicInteger asked = new AtomicInteger();
+    try (RawBackend bad =
+            new RawBackend(
+                connection -> {
+                  if (!connection.head().isEmpty()) {
+                    asked.incrementAndGet();
+                    connection.send("SSH-2.0-OpenSSH\r\n\r\n");
+                    connection.in.readAllBytes();
+                  }
+                });
+        Mesh mesh = new Mesh()) {
+      mesh.serveTogether(rule(3, 500, 502), bad.port());
+      try (Client client = mesh.client()) {
+        assertThat(client.get("/").status()).isEqualTo(502);
+      }
+      assertThat(asked).hasValue(1);
+      assertThat(mesh.proxy.metrics()).contains("response_flags=\"UPE\"");
+    }
+  }
+
+  @Test
   void withoutBudgetNothingIsTriedAgain() throws Exception {
     AtomicInteger asked = new AtomicInteger();
     int clients = 12;

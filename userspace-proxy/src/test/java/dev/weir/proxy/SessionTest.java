@@ -9,6 +9,7 @@ import dev.weir.policy.plan.ProxyPlan.SessionPersistence;
 import dev.weir.policy.plan.ProxyPlan.WeightedBackend;
 import dev.weir.proxy.outbound.SessionKeyFile;
 import java.io.IOException;
+import java.net.ConnectException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.attribute.PosixFilePermissions;
@@ -123,12 +124,26 @@ final class SessionTest {
         }
         assertThat(first.header("x-version")).isEqualTo("a");
         a.close();
+        awaitRefusal(a.port());
         Client.Response next = client.get("/shop", "Cookie: " + cookie(first) + "\r\n");
         assertThat(next.header("x-version")).isEqualTo("b");
         assertThat(client.get("/shop", "Cookie: " + cookie(next) + "\r\n").header("set-cookie"))
             .isEmpty();
       }
     }
+  }
+
+  /** A thread that is just accepting may take one more connection from a listener that closes. */
+  private static void awaitRefusal(int port) throws Exception {
+    for (int i = 0; i < 500; i++) {
+      try {
+        new Client(port).close();
+        Thread.sleep(10);
+      } catch (ConnectException refused) {
+        return;
+      }
+    }
+    throw new AssertionError("port " + port + " still takes connections");
   }
 
   @Test

@@ -670,6 +670,13 @@ final class Exchange implements UpstreamListener, RequestView {
         Exchange.this.closed(cause);
       }
     }
+
+    @Override
+    public void malformed(Throwable cause) {
+      if (current()) {
+        Exchange.this.malformed(cause);
+      }
+    }
   }
 
   /**
