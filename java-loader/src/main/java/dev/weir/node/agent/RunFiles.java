@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.weir.node.agent;
 
+import dev.weir.node.identity.IdentityDirectory;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.DirectoryNotEmptyException;
@@ -22,6 +23,9 @@ final class RunFiles {
     }
     removeTree(ProxySupervisor.directory(runDir));
     removeTree(runDir.resolve(ProxyCommand.HOME_COPY));
+    // Keys: nobody is there any more who would need them, and the next `weir ca issue` makes
+    // others.
+    removeTree(IdentityDirectory.of(runDir));
     for (Path file :
         List.of(
             Agent.socket(runDir),

@@ -44,7 +44,8 @@ import picocli.CommandLine.Spec;
       StatusCommand.class,
       MetricsCommand.class,
       FlowsCommand.class,
-      TopCommand.class
+      TopCommand.class,
+      CaCommand.class
     })
 public final class Weir implements Runnable {
 
@@ -113,6 +114,11 @@ public final class Weir implements Runnable {
             || e instanceof NodeException
             || e instanceof AccessDeniedException;
     CommandSpec mixin = line.getCommandSpec().mixins().get("options");
+    if (mixin != null
+        && mixin.userObject() instanceof CaOptions
+        && e.getCause() instanceof AccessDeniedException) {
+      return List.of(message(e));
+    }
     return suspicious && mixin != null && mixin.userObject() instanceof NodeOptions options
         ? options.missing()
         : List.of();

@@ -2,7 +2,7 @@
 
 /**
  * The command line: {@code weir up}, {@code apply}, {@code confirm}, {@code down}, {@code status},
- * {@code metrics}, and the compiler's offline commands.
+ * {@code metrics}, {@code ca}, and the compiler's offline commands.
  *
  * <p>Starting point: {@link Weir}.
  */

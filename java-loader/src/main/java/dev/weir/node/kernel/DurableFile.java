@@ -15,14 +15,17 @@ import java.nio.file.attribute.PosixFilePermissions;
 import java.util.EnumSet;
 import java.util.List;
 import java.util.Optional;
+import java.util.OptionalInt;
 import java.util.Set;
 import java.util.stream.Stream;
 
 /** Files that are whole or not there, whenever the process or the machine stops. */
-final class DurableFile {
+public final class DurableFile {
 
   private static final Set<PosixFilePermission> OWNER_FILE =
       PosixFilePermissions.fromString("rw-------");
+  private static final Set<PosixFilePermission> GROUP_FILE =
+      PosixFilePermissions.fromString("rw-r-----");
   private static final Set<PosixFilePermission> OWNER_DIRECTORY =
       PosixFilePermissions.fromString("rwx------");
   private static final Set<PosixFilePermission> PASSAGE =
@@ -30,8 +33,21 @@ final class DurableFile {
 
   private DurableFile() {}
 
-  /** Replaces a file: temporary name, fsync, rename, fsync of the directory. */
-  static void write(Path file, byte[] bytes) {
+  /** Replaces a file: temporary name, fsync, rename, fsync of the directory. Mode 0600. */
+  public static void write(Path file, byte[] bytes) {
+    write(file, bytes, OptionalInt.empty());
+  }
+
+  /**
+   * The same, for others to read: mode 0640.
+   *
+   * @param group number of the group that may read it
+   */
+  public static void write(Path file, byte[] bytes, int group) {
+    write(file, bytes, OptionalInt.of(group));
+  }
+
+  private static void write(Path file, byte[] bytes, OptionalInt group) {
     Path temporary = file.resolveSibling(file.getFileName() + ".tmp");
     try {
       Files.deleteIfExists(temporary);
@@ -40,6 +56,10 @@ final class DurableFile {
               temporary,
               EnumSet.of(StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE),
               PosixFilePermissions.asFileAttribute(OWNER_FILE))) {
+        if (group.isPresent()) {
+          Files.setAttribute(temporary, "unix:gid", group.getAsInt());
+          Files.setPosixFilePermissions(temporary, GROUP_FILE);
+        }
         ByteBuffer buffer = ByteBuffer.wrap(bytes);
         while (buffer.hasRemaining()) {
           channel.write(buffer);
@@ -61,7 +81,7 @@ final class DurableFile {
   }
 
   /** The file's bytes; empty when there is no such file. */
-  static Optional<byte[]> read(Path file) {
+  public static Optional<byte[]> read(Path file) {
     try {
       return Optional.of(Files.readAllBytes(file));
     } catch (NoSuchFileException e) {
@@ -72,12 +92,12 @@ final class DurableFile {
   }
 
   /** Makes a directory for its owner alone, with those above it. */
-  static void makeDirectory(Path directory) {
+  public static void makeDirectory(Path directory) {
     makeDirectory(directory, OWNER_DIRECTORY);
   }
 
   /** Makes a directory through which others may pass to one of their own. */
-  static void makePassage(Path directory) {
+  public static void makePassage(Path directory) {
     makeDirectory(directory, PASSAGE);
   }
 
@@ -93,7 +113,7 @@ final class DurableFile {
   }
 
   /** What is in a directory; nothing when it is not there. */
-  static List<Path> list(Path directory) {
+  public static List<Path> list(Path directory) {
     try (Stream<Path> entries = Files.list(directory)) {
       return entries.sorted().toList();
     } catch (NoSuchFileException e) {
@@ -104,7 +124,7 @@ final class DurableFile {
   }
 
   /** Removes a file or an empty directory; false when it is not there, or not empty. */
-  static boolean remove(Path path) {
+  public static boolean remove(Path path) {
     try {
       return Files.deleteIfExists(path);
     } catch (DirectoryNotEmptyException e) {
@@ -115,14 +135,15 @@ final class DurableFile {
   }
 
   /** Removes a directory with all that is in it. */
-  static void removeTree(Path directory) {
+  public static void removeTree(Path directory) {
     if (Files.isDirectory(directory, java.nio.file.LinkOption.NOFOLLOW_LINKS)) {
       list(directory).forEach(DurableFile::removeTree);
     }
     remove(directory);
   }
 
-  static NodeException failed(String what, Path path, IOException e) {
+  /** What to tell the user of it. */
+  public static NodeException failed(String what, Path path, IOException e) {
     String why =
         e instanceof java.nio.file.AccessDeniedException
             ? "permission denied; needs root"
