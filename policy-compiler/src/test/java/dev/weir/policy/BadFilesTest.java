@@ -270,8 +270,8 @@ class BadFilesTest {
             ROUTE + "  rules: [{retry: {codes: [200]}}]\n",
             "spec.rules[0].retry.codes[0]: is 200, but must be from 400 to 599"),
         bad(
-            GATEWAY + "  listeners: [{name: a, port: 80, protocol: TCP}]\n",
-            "spec.listeners[0].protocol: TCP listeners are not served by the proxy yet"),
+            GATEWAY + "  listeners: [{name: a, port: 80, protocol: UDP}]\n",
+            "spec.listeners[0].protocol: listeners of protocol UDP are not served"),
         bad(
             GATEWAY + "  listeners: [{name: a, port: 443, protocol: HTTPS}]\n",
             "spec.listeners[0].tls: a listener that ends TLS needs certificateRefs"),

@@ -18,6 +18,7 @@ import dev.weir.proxy.outbound.Generation;
 import dev.weir.proxy.outbound.SessionKeyFile;
 import dev.weir.proxy.outbound.UpdateRefusedException;
 import dev.weir.proxy.tls.Certificates;
+import dev.weir.proxy.tls.Origination;
 import dev.weir.proxy.upstream.Endpoint;
 import io.netty.channel.MultiThreadIoEventLoopGroup;
 import io.netty.channel.epoll.EpollIoHandler;
@@ -97,8 +98,11 @@ public final class Proxy implements Commands, AutoCloseable {
     if (draining.get()) {
       throw new UpdateRefusedException("the proxy is draining; start another one");
     }
-    // Not asked before there is a key pair: a proxy without TLS need not load the library.
-    if (!update.keyPairs().isEmpty() && !Certificates.boringSsl()) {
+    // Not asked before there is TLS: a proxy without TLS need not load the library.
+    boolean tls =
+        !update.keyPairs().isEmpty()
+            || update.plan().proxy().clusters().stream().anyMatch(c -> c.tls().isPresent());
+    if (tls && !Certificates.boringSsl()) {
       log.warn("BoringSSL is not available; TLS is the JDK's, at about twice the processor time");
     }
     Optional<Generation> previous = current.find();
@@ -131,10 +135,14 @@ public final class Proxy implements Commands, AutoCloseable {
     }
     // Only these wait, not the generation: the heap has no room for a third large one.
     List<Certificates> replaced = old.certificatesNotIn(next);
-    if (!replaced.isEmpty()) {
+    List<Origination> notDialled = old.originationsNotIn(next);
+    if (!replaced.isEmpty() || !notDialled.isEmpty()) {
       var _ =
           group.schedule(
-              () -> replaced.forEach(Certificates::release),
+              () -> {
+                replaced.forEach(Certificates::release);
+                notDialled.forEach(Origination::release);
+              },
               CERTIFICATE_GRACE_SECONDS,
               TimeUnit.SECONDS);
     }
@@ -175,9 +183,10 @@ public final class Proxy implements Commands, AutoCloseable {
         worker -> {
           Map<String, int[]> pools = new TreeMap<>();
           for (Endpoint endpoint : endpoints) {
-            pools.put(
+            pools.merge(
                 endpoint.toString(),
-                new int[] {endpoint.open(worker.loop()), endpoint.idle(worker.loop())});
+                new int[] {endpoint.open(worker.loop()), endpoint.idle(worker.loop())},
+                (a, b) -> new int[] {a[0] + b[0], a[1] + b[1]});
           }
           return new LoopState(worker.metrics().copy(), pools);
         });

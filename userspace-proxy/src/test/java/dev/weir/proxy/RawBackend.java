@@ -83,7 +83,11 @@ final class RawBackend implements AutoCloseable {
   }
 
   RawBackend(InetAddress address, int port, Behaviour behaviour) throws IOException {
-    listener = new ServerSocket(port, 500, address);
+    this(new ServerSocket(port, 500, address), behaviour);
+  }
+
+  RawBackend(ServerSocket listener, Behaviour behaviour) {
+    this.listener = listener;
     Thread.ofVirtual()
         .start(
             () -> {

@@ -176,9 +176,6 @@ final class GatewayReader {
       if (protocol.get() == ListenerProtocol.TCP && host.isPresent()) {
         item.error("hostname", "means nothing on a listener of protocol TCP", "remove it");
       }
-      if (protocol.get() != ListenerProtocol.HTTP && protocol.get() != ListenerProtocol.HTTPS) {
-        limits.unserved(item, "protocol", text + " listeners are not served by the proxy yet");
-      }
       Set<String> possible = KINDS.getOrDefault(protocol.get(), Set.of());
       Optional<Fields> routes = item.mapping("allowedRoutes");
       allowed = routes.map(GatewayReader::allowed).orElse(allowed);

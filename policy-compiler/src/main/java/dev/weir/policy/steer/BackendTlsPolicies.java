@@ -22,9 +22,7 @@ final class BackendTlsPolicies {
   private final Diagnostics diagnostics;
 
   /** By service and port name; without one for all ports. */
-  private final Map<String, Placed> byTarget = new HashMap<>();
-
-  private record Placed(BackendTlsPolicy policy, Reference target) {}
+  private final Map<String, BackendTlsPolicy> byTarget = new HashMap<>();
 
   BackendTlsPolicies(Cluster cluster, Diagnostics diagnostics) {
     this.cluster = cluster;
@@ -58,11 +56,11 @@ final class BackendTlsPolicies {
         && service.get().ports().stream().noneMatch(p -> p.name().equals(section))) {
       warning(target, "Service " + name + " has no port " + section, "name one of its ports");
     } else {
-      Placed other = byTarget.putIfAbsent(name + " " + section, new Placed(policy, target));
+      BackendTlsPolicy other = byTarget.putIfAbsent(name + " " + section, policy);
       if (other != null) {
         warning(
             target,
-            "has no effect: the older " + other.policy().id() + " says how " + name + " is dialled",
+            "has no effect: the older " + other.id() + " says how " + name + " is dialled",
             "remove one of the two");
       }
     }
@@ -75,16 +73,11 @@ final class BackendTlsPolicies {
   /** How a port of a service is dialled; empty for plain text. A port's own policy goes first. */
   Optional<BackendTls> of(Service service, Service.Port port) {
     String name = service.meta().qualifiedName() + " ";
-    Placed own = byTarget.get(name + port.name());
-    Placed found = own != null ? own : byTarget.get(name);
-    if (found == null) {
+    BackendTlsPolicy own = byTarget.get(name + port.name());
+    BackendTlsPolicy policy = own != null ? own : byTarget.get(name);
+    if (policy == null) {
       return Optional.empty();
     }
-    diagnostics.unserved(
-        found.target().at(),
-        found.target().field(),
-        "backends are not dialled with TLS by the proxy yet");
-    BackendTlsPolicy policy = found.policy();
     List<String> authorities = new ArrayList<>();
     for (Reference reference : policy.authorities()) {
       authority(policy, reference).ifPresent(authorities::add);

@@ -452,14 +452,6 @@ public final class Steerer {
                       new ConsumerRoutes(
                           namespace, requestRoutes(attached), connectionRoutes(attached))));
     }
-    if (!l4Routes.isEmpty()) {
-      diagnostics.unserved(
-          backends.port(backing).at(),
-          backends.port(backing).field(),
-          "connections to "
-              + backends.service(backing).id()
-              + " are routed by server name, which the proxy does not do yet");
-    }
     TreeSet<Integer> clusters = new TreeSet<>();
     Stream.concat(routes.stream(), consumers.stream().flatMap(c -> c.routes().stream()))
         .flatMap(route -> route.rules().stream())

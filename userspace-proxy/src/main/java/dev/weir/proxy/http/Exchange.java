@@ -787,6 +787,9 @@ final class Exchange implements UpstreamListener, RequestView {
       return;
     }
     client.worker().metrics().count(Counter.UPSTREAM_FAILED);
+    if (cause instanceof Endpoint.TlsFailed) {
+      client.worker().metrics().count(Counter.UPSTREAM_TLS_FAILED);
+    }
     cancel(backendTimer);
     Cluster from = cluster;
     if (cause instanceof Endpoint.Overloaded) {

@@ -25,7 +25,7 @@ public sealed interface Origin {
    *
    * @param peer other end of the socket
    * @param bind the port
-   * @param tls whether TLS ends here
+   * @param tls whether clients speak TLS there
    * @param source stable number of a workload the kernel named; empty for somebody outside
    */
   record Gateway(Address peer, BindAddress bind, boolean tls, OptionalInt source)

@@ -101,16 +101,8 @@ public final class ServerConnection extends ChannelInboundHandlerAdapter {
       Worker worker, Origin origin, Generation generation, ChannelPipeline pipeline) {
     ServerConnection connection = new ServerConnection(worker, origin, pipeline.channel());
     connection.pin(generation);
-    worker.metrics().count(Counter.ACCEPTED);
     worker.loop().watch(connection.watch);
-    pipeline
-        .channel()
-        .closeFuture()
-        .addListener(
-            closed -> {
-              worker.metrics().count(Counter.CLOSED);
-              worker.loop().unwatch(connection.watch);
-            });
+    pipeline.channel().closeFuture().addListener(closed -> worker.loop().unwatch(connection.watch));
     pipeline.addLast(connection.decoder, connection.encoder, connection);
   }
 
@@ -170,11 +162,11 @@ public final class ServerConnection extends ChannelInboundHandlerAdapter {
     Optional<Gateway> door = Optional.empty();
     switch (origin) {
       case Origin.Workload(var peer, var destination, int number) -> {
-        planned = now.service(destination);
+        planned = now.service(destination).filter(Entrance::requests);
         source = now.source(number);
       }
       case Origin.Gateway(var peer, var bind, boolean tls, var number) -> {
-        door = now.gateway(bind).filter(g -> g.tls() == tls);
+        door = now.gateway(bind).filter(g -> g.tls() == tls && g.requests());
         planned = door.map(Gateway::any);
         source =
             number.isPresent() ? now.source(number.getAsInt()) : Optional.of(now.outside(peer));
@@ -204,9 +196,9 @@ public final class ServerConnection extends ChannelInboundHandlerAdapter {
         ? leaving
         : switch (origin) {
           case Origin.Workload(var peer, var destination, int number) ->
-              now.service(destination).isEmpty();
+              now.service(destination).filter(Entrance::requests).isEmpty();
           case Origin.Gateway(var peer, var bind, boolean tls, var number) ->
-              now.gateway(bind).filter(g -> g.tls() == tls).isEmpty();
+              now.gateway(bind).filter(g -> g.tls() == tls && g.requests()).isEmpty();
         };
   }
 

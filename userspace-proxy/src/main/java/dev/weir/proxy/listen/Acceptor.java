@@ -2,33 +2,27 @@
 package dev.weir.proxy.listen;
 
 import dev.weir.policy.plan.Address;
+import dev.weir.policy.plan.ProxyPlan.ListenerProtocol;
 import dev.weir.proxy.http.Origin;
 import dev.weir.proxy.http.ServerConnection;
 import dev.weir.proxy.http.Worker;
 import dev.weir.proxy.observe.Counter;
 import dev.weir.proxy.outbound.BindAddress;
+import dev.weir.proxy.outbound.Entrance;
 import dev.weir.proxy.outbound.Gateway;
 import dev.weir.proxy.outbound.Generation;
+import dev.weir.proxy.tcp.Relay;
 import io.netty.channel.Channel;
 import io.netty.channel.ChannelInitializer;
-import io.netty.handler.ssl.SniHandler;
-import io.netty.handler.ssl.SslContext;
-import io.netty.util.Mapping;
 import java.net.InetSocketAddress;
-import java.util.Locale;
 import java.util.Optional;
 import java.util.OptionalInt;
-import java.util.concurrent.TimeUnit;
-import org.jspecify.annotations.Nullable;
 
 /** What happens to each connection accepted at one address, on one event loop. */
 final class Acceptor extends ChannelInitializer<Channel> {
 
   /** Connections per event loop; beyond it new ones are refused, not old ones broken. */
   static final int MAX_CONNECTIONS = 10_000;
-
-  private static final int MAX_CLIENT_HELLO = 16 * 1024;
-  private static final long HANDSHAKE_MILLIS = TimeUnit.SECONDS.toMillis(10);
 
   private final Worker worker;
   private final OriginSource origins;
@@ -68,17 +62,28 @@ final class Acceptor extends ChannelInitializer<Channel> {
       return;
     }
     boolean tls = gateway.get().tls();
-    if (tls) {
-      channel
-          .pipeline()
-          .addLast(
-              new SniHandler(
-                  (Mapping<String, SslContext>) this::context, MAX_CLIENT_HELLO, HANDSHAKE_MILLIS));
-    }
     OptionalInt source =
         record.isPresent() ? OptionalInt.of(record.get().source()) : OptionalInt.empty();
-    ServerConnection.install(
-        worker, new Origin.Gateway(peer, bind, tls, source), generation, channel.pipeline());
+    Origin origin = new Origin.Gateway(peer, bind, tls, source);
+    admit(channel);
+    if (tls) {
+      ServerNames.install(worker, origin, channel);
+    } else if (gateway.get().requests()) {
+      ServerConnection.install(worker, origin, generation, channel.pipeline());
+    } else {
+      relay(channel, origin, gateway.get().any().protocol());
+    }
+  }
+
+  private void relay(Channel channel, Origin origin, ListenerProtocol protocol) {
+    Relay relay = new Relay(worker, origin, channel, protocol, "");
+    channel.pipeline().addLast(relay);
+    relay.begin();
+  }
+
+  private void admit(Channel channel) {
+    worker.metrics().count(Counter.ACCEPTED);
+    channel.closeFuture().addListener(closed -> worker.metrics().count(Counter.CLOSED));
   }
 
   private void outbound(
@@ -92,28 +97,23 @@ final class Acceptor extends ChannelInitializer<Channel> {
     }
     OriginSource.Handover origin = record.get();
     BindAddress destination = new BindAddress(Optional.of(origin.destination()), origin.port());
+    Optional<Entrance> entrance = generation.service(destination);
     if (generation.source(origin.source()).isEmpty()) {
       refuse(channel, Counter.UNKNOWN_SOURCE);
-    } else if (generation.service(destination).isEmpty()) {
+    } else if (entrance.isEmpty()) {
       refuse(channel, Counter.UNPLANNED);
     } else {
-      ServerConnection.install(
-          worker,
-          new Origin.Workload(peer, destination, origin.source()),
-          generation,
-          channel.pipeline());
+      Origin from = new Origin.Workload(peer, destination, origin.source());
+      admit(channel);
+      if (entrance.get().requests()) {
+        ServerConnection.install(worker, from, generation, channel.pipeline());
+      } else if (entrance.get().streams().byServerName()) {
+        ServerNames.install(worker, from, channel);
+      } else {
+        // Nobody waits for a client that waits for the server to speak first.
+        relay(channel, from, entrance.get().protocol());
+      }
     }
-  }
-
-  private SslContext context(@Nullable String serverName) {
-    String name = serverName == null ? "" : serverName.toLowerCase(Locale.ROOT);
-    return worker
-        .current()
-        .get()
-        .gateway(bind)
-        .flatMap(gateway -> gateway.certificate(name))
-        .orElseThrow(() -> new IllegalArgumentException("no listener serves this name"))
-        .context();
   }
 
   private void refuse(Channel channel, Counter why) {

@@ -17,6 +17,20 @@ public enum Counter {
   UNPLANNED("weir_proxy_connections_refused_total{reason=\"unplanned_destination\"}", ""),
   /** Closed at once: too many connections. */
   TOO_MANY("weir_proxy_connections_refused_total{reason=\"limit\"}", ""),
+  /** Closed: no listener or route of connections is for its server name, or for any. */
+  NO_ROUTE("weir_proxy_connections_refused_total{reason=\"no_route\"}", ""),
+  /** Closed: its route has no backend for it, or none that can be reached. */
+  NO_BACKEND("weir_proxy_connections_refused_total{reason=\"no_backend\"}", ""),
+  /** Closed: by a verdict on it, as a whole. */
+  DENIED("weir_proxy_connections_refused_total{reason=\"verdict\"}", ""),
+  /** Closed when a new plan came that does not allow it. */
+  REVOKED(
+      "weir_proxy_connections_revoked_total",
+      "Connections led on as they are that a later plan did not allow any more."),
+  /** Connections let pass that a policy in audit would have refused. */
+  CONNECTION_AUDITED(
+      "weir_proxy_connections_audited_total",
+      "Connections led on as they are that a policy in audit would have refused."),
   /** Requests that are not HTTP as it should be. */
   MALFORMED("weir_proxy_requests_malformed_total", "Requests refused for how they were written."),
   /** Requests answered 403. */
@@ -44,8 +58,12 @@ public enum Counter {
   /** Connections to backends that failed. */
   UPSTREAM_FAILED(
       "weir_proxy_upstream_connections_failed_total", "Connections to backends that failed."),
-  /** TLS handshakes that failed. */
-  TLS_FAILED("weir_proxy_tls_handshakes_failed_total", "TLS handshakes that failed."),
+  /** TLS handshakes with backends that failed. */
+  UPSTREAM_TLS_FAILED(
+      "weir_proxy_upstream_tls_handshakes_failed_total",
+      "TLS handshakes with backends that failed."),
+  /** TLS handshakes with clients that failed. */
+  TLS_FAILED("weir_proxy_tls_handshakes_failed_total", "TLS handshakes with clients that failed."),
   /** Requests counted in the overflow row. */
   SERIES_OVERFLOW(
       "weir_proxy_metric_overflow_total", "Requests counted in the overflow row of istio metrics.");

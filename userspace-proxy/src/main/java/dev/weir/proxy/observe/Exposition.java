@@ -6,6 +6,7 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.TreeMap;
 import java.util.function.Function;
+import java.util.function.ToLongFunction;
 import org.HdrHistogram.Histogram;
 
 /** Prometheus text (exposition format 0.0.4) of all loops' counts together. */
@@ -15,6 +16,7 @@ public final class Exposition {
 
   private final Map<String, Series> byLabels = new TreeMap<>();
   private final Map<String, Histogram> latencies = new TreeMap<>();
+  private final Map<String, StreamSeries> streams = new TreeMap<>();
   private final long[] counters = new long[Counter.values().length];
   private final StringBuilder text = new StringBuilder();
 
@@ -25,6 +27,11 @@ public final class Exposition {
         latencies
             .computeIfAbsent(latencyLabels(series.key()), l -> Series.latencyHistogram())
             .add(series.latencyMicros());
+      }
+      for (StreamSeries series : loop.streams()) {
+        streams
+            .computeIfAbsent(labels(series.key()), l -> new StreamSeries(series.key()))
+            .add(series);
       }
       for (Counter counter : Counter.values()) {
         counters[counter.ordinal()] += loop.counted(counter);
@@ -65,6 +72,16 @@ public final class Exposition {
           }
           sample("weir_proxy_request_duration_seconds_count", labels, latency.getTotalCount());
         });
+    stream("istio_tcp_connections_opened_total", "Connections opened.", StreamSeries::opened);
+    stream("istio_tcp_connections_closed_total", "Connections closed.", StreamSeries::closed);
+    stream(
+        "istio_tcp_sent_bytes_total",
+        "Bytes sent as response by the destination, open connections included.",
+        StreamSeries::sent);
+    stream(
+        "istio_tcp_received_bytes_total",
+        "Bytes received as request by the destination, open connections included.",
+        StreamSeries::received);
     String family = "";
     for (Counter counter : Counter.values()) {
       if (!counter.family().equals(family)) {
@@ -79,6 +96,11 @@ public final class Exposition {
           text.append(name).append(' ').append(number(value.doubleValue())).append('\n');
         });
     return text.toString();
+  }
+
+  private void stream(String name, String help, ToLongFunction<StreamSeries> count) {
+    head(name, "counter", help);
+    streams.forEach((labels, series) -> sample(name, labels, count.applyAsLong(series)));
   }
 
   private void histogram(String name, String help, Function<Series, Series.Buckets> part) {
@@ -130,6 +152,20 @@ public final class Exposition {
     label(labels, "grpc_response_status", "");
     label(labels, "response_flags", key.flags());
     label(labels, "connection_security_policy", key.policy());
+    return labels.toString();
+  }
+
+  private static String labels(StreamKey key) {
+    StringBuilder labels = new StringBuilder(900);
+    label(labels, "reporter", "source");
+    peer(labels, "source", key.source(), "unknown");
+    peer(labels, "destination", key.destination(), key.serviceName());
+    label(labels, "destination_service", key.service());
+    label(labels, "destination_service_name", key.serviceName());
+    label(labels, "destination_service_namespace", key.serviceNamespace());
+    label(labels, "request_protocol", "tcp");
+    label(labels, "response_flags", key.flags());
+    label(labels, "connection_security_policy", Peer.UNKNOWN);
     return labels.toString();
   }
 

@@ -12,6 +12,7 @@ public final class LoopMetrics {
   public static final int MAX_SERIES = 500;
 
   private final Map<SeriesKey, Series> series = new HashMap<>();
+  private final Map<StreamKey, StreamSeries> streams = new HashMap<>();
   private final long[] counters = new long[Counter.values().length];
 
   /** All zero. */
@@ -32,6 +33,21 @@ public final class LoopMetrics {
     return fresh;
   }
 
+  /** The counts of one kind of connection that is led on as it is. */
+  public StreamSeries streams(StreamKey key) {
+    StreamSeries found = streams.get(key);
+    if (found != null) {
+      return found;
+    }
+    if (streams.size() >= MAX_SERIES) {
+      count(Counter.SERIES_OVERFLOW);
+      return streams.computeIfAbsent(StreamKey.OVERFLOW, StreamSeries::new);
+    }
+    StreamSeries fresh = new StreamSeries(key);
+    streams.put(key, fresh);
+    return fresh;
+  }
+
   /** Counts an event. */
   public void count(Counter counter) {
     counters[counter.ordinal()]++;
@@ -44,21 +60,30 @@ public final class LoopMetrics {
 
   /** A copy to read elsewhere. */
   public Copy copy() {
-    return new Copy(series.values().stream().map(Series::copy).toList(), counters.clone());
+    return new Copy(
+        series.values().stream().map(Series::copy).toList(),
+        streams.values().stream().map(StreamSeries::copy).toList(),
+        counters.clone());
   }
 
   /** Counts at one moment. */
   public static final class Copy {
     private final List<Series> series;
+    private final List<StreamSeries> streams;
     private final long[] counters;
 
-    private Copy(List<Series> series, long[] counters) {
+    private Copy(List<Series> series, List<StreamSeries> streams, long[] counters) {
       this.series = series;
+      this.streams = streams;
       this.counters = counters;
     }
 
     List<Series> series() {
       return series;
+    }
+
+    List<StreamSeries> streams() {
+      return streams;
     }
 
     /** How often an event was counted. */

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.weir.proxy.outbound;
 
+import dev.weir.policy.plan.ProxyPlan.L4Route;
+import dev.weir.policy.plan.ProxyPlan.ListenerProtocol;
 import dev.weir.policy.plan.ProxyPlan.Route;
 import dev.weir.policy.plan.ProxyPlan.RouteRule;
 import dev.weir.policy.rbac.AccessRules;
+import dev.weir.policy.route.L4Table;
 import dev.weir.policy.route.RouteMatch;
 import dev.weir.policy.route.RouteTable;
 import dev.weir.policy.route.SessionKey;
@@ -18,17 +21,30 @@ public final class Entrance {
   private final Cluster.ServiceName service;
   private final Peer servicePeer;
   private final List<AccessRules> guards;
+  private final ListenerProtocol protocol;
   private final RouteTable table;
   private final IdentityHashMap<RouteRule, Action> actions = new IdentityHashMap<>();
+  private final L4Table streams;
+  private final IdentityHashMap<L4Route, List<Optional<Cluster>>> streamClusters =
+      new IdentityHashMap<>();
 
+  /**
+   * Compiles routes.
+   *
+   * @param protocol which kind of them counts
+   * @param clusters of the plan
+   */
   Entrance(
       Cluster.ServiceName service,
+      ListenerProtocol protocol,
       List<Route> routes,
+      List<L4Route> l4Routes,
       List<Cluster> clusters,
       List<AccessRules> guards,
       Optional<SessionKey> sessionKey,
       Optional<Entrance> previous) {
     this.service = service;
+    this.protocol = protocol;
     this.guards = List.copyOf(guards);
     this.servicePeer = service.peer();
     this.table = RouteTable.compile(routes, previous.map(entrance -> entrance.table));
@@ -36,6 +52,18 @@ public final class Entrance {
       for (int i = 0; i < route.rules().size(); i++) {
         actions.put(route.rules().get(i), Action.of(route, i, clusters, sessionKey));
       }
+    }
+    this.streams = L4Table.compile(l4Routes, previous.map(entrance -> entrance.streams));
+    for (L4Route route : l4Routes) {
+      streamClusters.put(
+          route,
+          route.backends().stream()
+              .map(
+                  backend ->
+                      backend.cluster() < 0
+                          ? Optional.<Cluster>empty()
+                          : Optional.of(clusters.get(backend.cluster())))
+              .toList());
     }
   }
 
@@ -54,7 +82,31 @@ public final class Entrance {
     return guards;
   }
 
-  /** Its routes. */
+  /** What is spoken with its clients; of a service, HTTP, TLS_PASSTHROUGH or TCP. */
+  public ListenerProtocol protocol() {
+    return protocol;
+  }
+
+  /** Whether requests are looked at, else only connections. */
+  public boolean requests() {
+    return protocol.requests();
+  }
+
+  /** Its routes of connections. */
+  public L4Table streams() {
+    return streams;
+  }
+
+  /** Where a route of connections leads, in the order of its schedule; empty when invalid. */
+  public List<Optional<Cluster>> clusters(L4Table.Match match) {
+    List<Optional<Cluster>> found = streamClusters.get(match.route());
+    if (found == null) {
+      throw new IllegalArgumentException("not a route of this entrance: " + match.route().name());
+    }
+    return found;
+  }
+
+  /** Its routes of requests. */
   public RouteTable table() {
     return table;
   }

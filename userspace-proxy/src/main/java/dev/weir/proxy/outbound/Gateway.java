@@ -12,7 +12,7 @@ import java.util.Optional;
  *
  * @param listeners the routes of each, by host
  * @param byName the same by {@code namespace/gateway/listener}
- * @param tls whether it terminates TLS
+ * @param tls whether clients speak TLS there, wherever it ends
  * @param certificates by listener, the most specific hostname first
  */
 public record Gateway(
@@ -21,9 +21,28 @@ public record Gateway(
     boolean tls,
     List<Named> certificates) {
 
-  /** One of them, for requests of which no host is known. */
+  /** One of them, for requests of which no host is known; one for requests if there is any. */
   public Entrance any() {
-    return listeners.all().getFirst();
+    List<Entrance> all = listeners.all();
+    return all.stream().filter(Entrance::requests).findFirst().orElse(all.getFirst());
+  }
+
+  /** Whether any of them is for requests. */
+  public boolean requests() {
+    return any().requests();
+  }
+
+  /**
+   * The listener that a TLS handshake is with.
+   *
+   * @param serverName as the client sent it, in lower case; empty when it sent none, which HTTPS
+   *     allows: a request says later which host it is for
+   */
+  public Optional<Entrance> door(String serverName) {
+    Optional<Entrance> named = listeners.of(serverName);
+    return named.isEmpty() && serverName.isEmpty()
+        ? Optional.of(any()).filter(Entrance::requests)
+        : named;
   }
 
   /**

@@ -6,6 +6,8 @@ import dev.weir.policy.plan.Backend;
 import dev.weir.policy.plan.Identity;
 import dev.weir.policy.plan.Plan;
 import dev.weir.policy.plan.ProxyPlan;
+import dev.weir.policy.plan.ProxyPlan.BackendTls;
+import dev.weir.policy.plan.ProxyPlan.ListenerProtocol;
 import dev.weir.policy.plan.ProxyPlan.VirtualService;
 import dev.weir.policy.plan.ProxyUpdate;
 import dev.weir.policy.plan.Reserved;
@@ -19,6 +21,7 @@ import dev.weir.policy.route.Listeners;
 import dev.weir.policy.route.SessionKey;
 import dev.weir.proxy.observe.Peer;
 import dev.weir.proxy.tls.Certificates;
+import dev.weir.proxy.tls.Origination;
 import dev.weir.proxy.upstream.Endpoint;
 import java.io.IOException;
 import java.util.ArrayList;
@@ -33,6 +36,7 @@ import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.regex.PatternSyntaxException;
+import java.util.stream.Collectors;
 import java.util.stream.Stream;
 
 /**
@@ -55,25 +59,36 @@ public final class Generation {
   private final Map<BindAddress, Entrance> services;
   private final Map<BindAddress, Gateway> gateways;
   private final Map<Integer, Integer> workloadsByNumber;
-  private final Map<BindAddress, Endpoint> endpoints;
+  private final Map<Dialled, Endpoint> endpoints;
   private final Map<Endpoint, Target> targetsByEndpoint;
   private final Map<String, Certificates> certificates;
   private final Map<String, RetryBudget> retryBudgets;
+  private final Map<BackendTls, Origination> originations;
   private final VerdictIndex verdicts;
   private final Set<BindAddress> outboundBinds;
   // Made when first seen: a node's plan names many workloads that never ask for anything here.
   private final Map<Integer, Source> sources = new ConcurrentHashMap<>();
   private final Map<Integer, Source> outside = new ConcurrentHashMap<>();
 
+  /**
+   * What endpoints are told apart by, and so connections: nobody is given one that was made to
+   * somebody else's satisfaction.
+   *
+   * @param at where
+   * @param tls how
+   */
+  private record Dialled(BindAddress at, Optional<BackendTls> tls) {}
+
   private Generation(
       ProxyUpdate update,
       Map<BindAddress, Entrance> services,
       Map<BindAddress, Gateway> gateways,
       Map<Integer, Integer> workloadsByNumber,
-      Map<BindAddress, Endpoint> endpoints,
+      Map<Dialled, Endpoint> endpoints,
       Map<Endpoint, Target> targetsByEndpoint,
       Map<String, Certificates> certificates,
       Map<String, RetryBudget> retryBudgets,
+      Map<BackendTls, Origination> originations,
       VerdictIndex verdicts,
       int targets,
       Set<BindAddress> outboundBinds) {
@@ -92,6 +107,7 @@ public final class Generation {
     this.targetsByEndpoint = targetsByEndpoint;
     this.certificates = certificates;
     this.retryBudgets = retryBudgets;
+    this.originations = originations;
     this.verdicts = verdicts;
     this.outboundBinds = outboundBinds;
   }
@@ -108,11 +124,14 @@ public final class Generation {
       ProxyUpdate update, Optional<Generation> previous, int loops, SessionKeyFile sessionKeys)
       throws UpdateRefusedException {
     Map<String, Certificates> certificates = certificates(update, previous);
+    Map<BackendTls, Origination> originations = originations(update, previous);
     try {
-      return new Compiler(update, previous, loops, certificates, sessionKey(update, sessionKeys))
+      return new Compiler(
+              update, previous, loops, certificates, originations, sessionKey(update, sessionKeys))
           .compile();
     } catch (UpdateRefusedException | RuntimeException e) {
       releaseFresh(certificates, previous);
+      releaseFreshOriginations(originations, previous);
       throw e;
     }
   }
@@ -131,6 +150,32 @@ public final class Generation {
     } catch (IOException e) {
       throw new UpdateRefusedException("the key of session cookies: " + e.getMessage());
     }
+  }
+
+  private static Map<BackendTls, Origination> originations(
+      ProxyUpdate update, Optional<Generation> previous) {
+    Map<BackendTls, Origination> originations = new HashMap<>();
+    for (ProxyPlan.Cluster cluster : update.plan().proxy().clusters()) {
+      cluster
+          .tls()
+          .ifPresent(
+              tls ->
+                  originations.computeIfAbsent(
+                      tls,
+                      t -> {
+                        Origination known =
+                            previous.map(generation -> generation.originations.get(t)).orElse(null);
+                        return known != null ? known : new Origination(t);
+                      }));
+    }
+    return Map.copyOf(originations);
+  }
+
+  private static void releaseFreshOriginations(
+      Map<BackendTls, Origination> originations, Optional<Generation> previous) {
+    originations.values().stream()
+        .filter(tls -> previous.map(g -> !g.originations.containsValue(tls)).orElse(true))
+        .forEach(Origination::release);
   }
 
   private static Map<String, Certificates> certificates(
@@ -278,6 +323,14 @@ public final class Generation {
   /** Frees what it does not share with the previous one: it is not put in force after all. */
   public void discard(Optional<Generation> previous) {
     releaseFresh(certificates, previous);
+    releaseFreshOriginations(originations, previous);
+  }
+
+  /** How backends were dialled that the next generation does not dial like that. */
+  public List<Origination> originationsNotIn(Generation next) {
+    return originations.values().stream()
+        .filter(tls -> !next.originations.containsValue(tls))
+        .toList();
   }
 
   /** The certificates that the next generation does not share. */
@@ -300,16 +353,20 @@ public final class Generation {
     private final int loops;
     private final Map<String, Certificates> certificates;
     private final Optional<SessionKey> sessionKey;
-    private final Map<BindAddress, Endpoint> endpoints = new HashMap<>();
-    private final Map<Integer, Target> targets = new HashMap<>();
+    private final Map<BackendTls, Origination> originations;
+    private final Map<Dialled, Endpoint> endpoints = new HashMap<>();
+    private final Map<TargetKey, Target> targets = new HashMap<>();
     private final Map<Long, AccessRules> rules = new HashMap<>();
     private final Map<String, RetryBudget> retryBudgets = new HashMap<>();
+
+    private record TargetKey(int backend, Optional<BackendTls> tls) {}
 
     Compiler(
         ProxyUpdate update,
         Optional<Generation> previous,
         int loops,
         Map<String, Certificates> certificates,
+        Map<BackendTls, Origination> originations,
         Optional<SessionKey> sessionKey) {
       this.update = update;
       this.plan = update.plan();
@@ -317,21 +374,12 @@ public final class Generation {
       this.loops = loops;
       this.certificates = certificates;
       this.sessionKey = sessionKey;
+      this.originations = originations;
     }
 
     Generation compile() throws UpdateRefusedException {
       Unserved.check(plan.proxy());
-      List<Cluster> clusters = new ArrayList<>();
-      for (ProxyPlan.Cluster cluster : plan.proxy().clusters()) {
-        Workload workload = plan.workloads().get(cluster.workload());
-        clusters.add(
-            new Cluster(
-                cluster.name(),
-                Cluster.ServiceName.of(workload.name(), workload.namespace()),
-                cluster.endpoints().stream().map(this::target).toList(),
-                loops,
-                retryBudgets.computeIfAbsent(cluster.name(), this::retryBudget)));
-      }
+      Clusters clusters = clusters();
       VerdictIndex verdicts = new VerdictIndex(plan);
       Map<Endpoint, Target> byEndpoint = targetsByEndpoint();
       Set<BindAddress> outbound = new LinkedHashSet<>();
@@ -350,6 +398,7 @@ public final class Generation {
             byEndpoint,
             certificates,
             retryBudgets,
+            originations,
             verdicts,
             byEndpoint.size() + targets.size(),
             outbound);
@@ -360,20 +409,79 @@ public final class Generation {
     }
 
     /**
+     * The clusters of the plan.
+     *
+     * @param dialled as their policies say
+     * @param asTheyAre for connections whose TLS, if any, is the client's own affair
+     */
+    private record Clusters(List<Cluster> dialled, List<Cluster> asTheyAre) {
+      List<Cluster> of(ListenerProtocol protocol) {
+        return protocol == ListenerProtocol.TLS_PASSTHROUGH ? asTheyAre : dialled;
+      }
+    }
+
+    private Clusters clusters() {
+      Set<Integer> untouched = untouched();
+      List<Cluster> dialled = new ArrayList<>();
+      List<Cluster> asTheyAre = new ArrayList<>();
+      for (int i = 0; i < plan.proxy().clusters().size(); i++) {
+        ProxyPlan.Cluster cluster = plan.proxy().clusters().get(i);
+        Cluster made = cluster(cluster, cluster.tls());
+        dialled.add(made);
+        asTheyAre.add(
+            cluster.tls().isPresent() && untouched.contains(i)
+                ? cluster(cluster, Optional.empty())
+                : made);
+      }
+      return new Clusters(List.copyOf(dialled), List.copyOf(asTheyAre));
+    }
+
+    /** Clusters that connections are led to without being looked into. */
+    private Set<Integer> untouched() {
+      Stream<ProxyPlan.L4Route> routes =
+          Stream.concat(
+              plan.proxy().listeners().stream()
+                  .filter(l -> l.protocol() == ListenerProtocol.TLS_PASSTHROUGH)
+                  .flatMap(l -> l.l4Routes().stream()),
+              plan.proxy().virtualServices().stream()
+                  .flatMap(ProxyPlan.VirtualService::everyL4Route));
+      return routes
+          .flatMap(route -> route.backends().stream())
+          .map(ProxyPlan.WeightedBackend::cluster)
+          .collect(Collectors.toSet());
+    }
+
+    private Cluster cluster(ProxyPlan.Cluster cluster, Optional<BackendTls> tls) {
+      Workload workload = plan.workloads().get(cluster.workload());
+      return new Cluster(
+          cluster.name(),
+          Cluster.ServiceName.of(workload.name(), workload.namespace()),
+          cluster.endpoints().stream().map(backend -> target(backend, tls)).toList(),
+          loops,
+          retryBudgets.computeIfAbsent(cluster.name(), this::retryBudget));
+    }
+
+    /**
      * Also the backends that only the generation before has routes to: a connection that this one
      * leads elsewhere may have asked for one of them.
      */
     private Map<Endpoint, Target> targetsByEndpoint() {
       Map<Endpoint, Target> byEndpoint = new HashMap<>();
       targets.values().forEach(target -> byEndpoint.put(target.endpoint(), target));
-      Map<BindAddress, Endpoint> before =
-          previous.map(generation -> generation.endpoints).orElse(Map.of());
+      Map<BindAddress, List<Endpoint>> before = new HashMap<>();
+      previous
+          .map(generation -> generation.endpoints)
+          .orElse(Map.of())
+          .forEach(
+              (key, endpoint) ->
+                  before.computeIfAbsent(key.at(), at -> new ArrayList<>()).add(endpoint));
       int next = targets.size();
       for (Backend backend : plan.backends()) {
-        Endpoint endpoint =
-            before.get(new BindAddress(Optional.of(backend.address()), backend.port()));
-        if (endpoint != null && !byEndpoint.containsKey(endpoint)) {
-          byEndpoint.put(endpoint, target(backend, endpoint, next++));
+        BindAddress at = new BindAddress(Optional.of(backend.address()), backend.port());
+        for (Endpoint endpoint : before.getOrDefault(at, List.of())) {
+          if (!byEndpoint.containsKey(endpoint)) {
+            byEndpoint.put(endpoint, target(backend, endpoint, next++));
+          }
         }
       }
       return Map.copyOf(byEndpoint);
@@ -385,13 +493,15 @@ public final class Generation {
       return known != null ? known : new RetryBudget(loops);
     }
 
-    private Target target(int backend) {
-      return targets.computeIfAbsent(backend, this::makeTarget);
+    private Target target(int backend, Optional<BackendTls> tls) {
+      return targets.computeIfAbsent(new TargetKey(backend, tls), this::makeTarget);
     }
 
-    private Target makeTarget(int index) {
-      Backend backend = plan.backends().get(index);
-      BindAddress key = new BindAddress(Optional.of(backend.address()), backend.port());
+    private Target makeTarget(TargetKey wanted) {
+      Backend backend = plan.backends().get(wanted.backend());
+      Dialled key =
+          new Dialled(
+              new BindAddress(Optional.of(backend.address()), backend.port()), wanted.tls());
       Endpoint endpoint =
           endpoints.computeIfAbsent(
               key,
@@ -400,7 +510,11 @@ public final class Generation {
                     previous.map(generation -> generation.endpoints.get(k)).orElse(null);
                 return known != null
                     ? known
-                    : new Endpoint(backend.address(), backend.port(), loops);
+                    : new Endpoint(
+                        backend.address(),
+                        backend.port(),
+                        k.tls().flatMap(tls -> Optional.ofNullable(originations.get(tls))),
+                        loops);
               });
       return target(backend, endpoint, targets.size());
     }
@@ -425,18 +539,22 @@ public final class Generation {
           key, k -> AccessRules.of(plan.proxy().access(), backend.workload(), backend.port()));
     }
 
-    private Map<BindAddress, Entrance> services(List<Cluster> clusters) {
+    private Map<BindAddress, Entrance> services(Clusters clusters) {
       Map<BindAddress, Entrance> services = new HashMap<>();
       for (ProxyPlan.VirtualService service : plan.proxy().virtualServices()) {
         Workload workload = plan.workloads().get(service.workload());
+        ListenerProtocol protocol =
+            service.l4Routes().isEmpty() ? ListenerProtocol.HTTP : ListenerProtocol.TLS_PASSTHROUGH;
         for (Address address : service.addresses()) {
           BindAddress key = new BindAddress(Optional.of(address), service.port());
           services.put(
               key,
               new Entrance(
                   Cluster.ServiceName.of(workload.name(), workload.namespace()),
+                  protocol,
                   service.routes(),
-                  clusters,
+                  service.l4Routes(),
+                  clusters.of(protocol),
                   List.of(),
                   sessionKey,
                   previous.flatMap(generation -> generation.service(key))));
@@ -445,8 +563,7 @@ public final class Generation {
       return Map.copyOf(services);
     }
 
-    private Map<BindAddress, Gateway> gateways(List<Cluster> clusters)
-        throws UpdateRefusedException {
+    private Map<BindAddress, Gateway> gateways(Clusters clusters) throws UpdateRefusedException {
       Map<BindAddress, List<ProxyPlan.Listener>> byBind = new LinkedHashMap<>();
       for (ProxyPlan.Listener listener : plan.proxy().listeners()) {
         byBind
@@ -461,16 +578,15 @@ public final class Generation {
       return Map.copyOf(gateways);
     }
 
-    private Gateway gateway(
-        BindAddress bind, List<ProxyPlan.Listener> listeners, List<Cluster> clusters)
+    private Gateway gateway(BindAddress bind, List<ProxyPlan.Listener> listeners, Clusters clusters)
         throws UpdateRefusedException {
-      boolean tls = listeners.getFirst().tls().isPresent();
+      Transport transport = Transport.of(listeners.getFirst().protocol());
       List<Gateway.Named> named = new ArrayList<>();
       Optional<Gateway> before = previous.flatMap(generation -> generation.gateway(bind));
       Listeners.Builder<Entrance> byHost = new Listeners.Builder<>();
       Map<String, Entrance> byName = new HashMap<>();
       for (ProxyPlan.Listener listener : listeners) {
-        if (listener.tls().isPresent() != tls) {
+        if (Transport.of(listener.protocol()) != transport) {
           throw new UpdateRefusedException(
               "port "
                   + bind.port()
@@ -480,20 +596,22 @@ public final class Generation {
                   + listener.name()
                   + " and listener "
                   + listeners.getFirst().name()
-                  + " differ in whether they terminate TLS; give one of them another port");
+                  + " differ in what clients speak; give one of them another port");
         }
         String name = listener.gateway() + "/" + listener.name();
         Entrance entrance =
             new Entrance(
                 serviceName(listener.gateway()),
+                listener.protocol(),
                 listener.routes(),
-                clusters,
+                listener.l4Routes(),
+                clusters.of(listener.protocol()),
                 guard(listener),
                 sessionKey,
                 before.map(gateway -> gateway.byName().get(name)));
         byHost.add(listener.hostname(), entrance);
         byName.put(name, entrance);
-        if (tls) {
+        if (listener.tls().isPresent()) {
           List<Certificates> pairs = new ArrayList<>();
           for (String keyPair : listener.tls().orElseThrow().certificates()) {
             Certificates pair = certificates.get(keyPair);
@@ -521,7 +639,23 @@ public final class Generation {
           Comparator.comparing((Gateway.Named n) -> n.hostname().isEmpty())
               .thenComparing(n -> n.hostname().startsWith("*."))
               .thenComparingInt(n -> -n.hostname().length()));
-      return new Gateway(byHost.build(), Map.copyOf(byName), tls, List.copyOf(named));
+      return new Gateway(
+          byHost.build(), Map.copyOf(byName), transport == Transport.TLS, List.copyOf(named));
+    }
+
+    /** What clients of a port speak first, by which its listeners are told apart. */
+    private enum Transport {
+      HTTP,
+      TLS,
+      TCP;
+
+      static Transport of(ListenerProtocol protocol) {
+        return switch (protocol) {
+          case HTTP -> HTTP;
+          case HTTPS, TLS_PASSTHROUGH, TLS_TERMINATE -> TLS;
+          case TCP -> TCP;
+        };
+      }
     }
 
     /** A Gateway as metrics name it. */

@@ -2,8 +2,6 @@
 package dev.weir.proxy.outbound;
 
 import dev.weir.policy.plan.ProxyPlan;
-import dev.weir.policy.plan.ProxyPlan.Listener;
-import dev.weir.policy.plan.ProxyPlan.ListenerProtocol;
 import dev.weir.policy.plan.ProxyPlan.Route;
 import dev.weir.policy.plan.ProxyPlan.RouteKind;
 import dev.weir.policy.plan.ProxyPlan.VirtualService;
@@ -18,34 +16,15 @@ final class Unserved {
   private Unserved() {}
 
   static void check(ProxyPlan plan) throws UpdateRefusedException {
-    for (Listener listener : plan.listeners()) {
-      boolean requests =
-          listener.protocol() == ListenerProtocol.HTTP
-              || listener.protocol() == ListenerProtocol.HTTPS;
-      if (!requests || !listener.l4Routes().isEmpty()) {
-        throw new UpdateRefusedException(
-            "listener "
-                + listener.gateway()
-                + "/"
-                + listener.name()
-                + ": this proxy serves no "
-                + listener.protocol()
-                + " listeners; remove it");
-      }
-    }
     for (VirtualService service : plan.virtualServices()) {
-      if (!service.l4Routes().isEmpty() || !service.consumers().isEmpty()) {
+      if (!service.consumers().isEmpty()) {
         throw new UpdateRefusedException(
             "port "
                 + service.port()
                 + " of "
                 + service.addresses()
-                + ": this proxy serves no TLSRoutes and no routes of consumers; remove them");
+                + ": this proxy serves no routes of consumers; remove them");
       }
-    }
-    if (plan.clusters().stream().anyMatch(cluster -> cluster.tls().isPresent())) {
-      throw new UpdateRefusedException(
-          "this proxy dials no backends with TLS; remove the BackendTLSPolicy");
     }
     Stream<Route> routes =
         Stream.concat(

@@ -3,23 +3,32 @@ package dev.weir.proxy.upstream;
 
 import dev.weir.policy.plan.Address;
 import dev.weir.proxy.loop.Loop;
+import dev.weir.proxy.tls.Origination;
 import io.netty.bootstrap.Bootstrap;
+import io.netty.buffer.ByteBufAllocator;
 import io.netty.channel.Channel;
 import io.netty.channel.ChannelFuture;
-import io.netty.channel.ChannelInitializer;
+import io.netty.channel.ChannelHandler;
+import io.netty.channel.ChannelHandlerContext;
+import io.netty.channel.ChannelInboundHandlerAdapter;
 import io.netty.channel.ChannelOption;
 import io.netty.channel.WriteBufferWaterMark;
 import io.netty.channel.epoll.EpollSocketChannel;
 import io.netty.channel.socket.SocketProtocolFamily;
 import io.netty.handler.codec.http.HttpRequestEncoder;
+import io.netty.handler.ssl.SslHandler;
+import io.netty.util.ReferenceCountUtil;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.net.UnknownHostException;
 import java.util.ArrayDeque;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Optional;
 import java.util.concurrent.TimeUnit;
+import java.util.function.Consumer;
 import java.util.stream.IntStream;
+import javax.net.ssl.SSLException;
 
 /**
  * One backend address with a pool of connections per event loop, so that no pool needs a lock. The
@@ -41,6 +50,7 @@ public final class Endpoint {
 
   private final Address address;
   private final int port;
+  private final Optional<Origination> tls;
   private final String text;
   private final InetSocketAddress socketAddress;
   private final List<Pool> pools;
@@ -66,14 +76,45 @@ public final class Endpoint {
     }
   }
 
+  /** TLS with the backend failed: nothing was sent but a handshake, or what came is cut short. */
+  public static final class TlsFailed extends RuntimeException {
+    TlsFailed(String message) {
+      super(message, null, false, false);
+    }
+
+    TlsFailed(Throwable cause) {
+      this("TLS failed: " + root(cause));
+    }
+
+    /** What engines say of a certificate is "general problem"; the reason is the last cause. */
+    private static String root(Throwable cause) {
+      Throwable last = cause;
+      for (int i = 0; i < 16 && last.getCause() != null; i++) {
+        last = last.getCause();
+      }
+      return String.valueOf(last.getMessage());
+    }
+  }
+
+  /** Who waits for a connection that is not of the pool. Called on the event loop. */
+  public interface Dialled {
+    /** It is there; handlers are added at the end of its pipeline before anything is read. */
+    void connected(Channel channel);
+
+    /** There will be none; nothing was sent. */
+    void connectFailed(Throwable cause);
+  }
+
   /**
    * An endpoint without connections.
    *
+   * @param tls how it is dialled; empty for plain text
    * @param loops number of event loops
    */
-  public Endpoint(Address address, int port, int loops) {
+  public Endpoint(Address address, int port, Optional<Origination> tls, int loops) {
     this.address = address;
     this.port = port;
+    this.tls = tls;
     try {
       this.socketAddress =
           new InetSocketAddress(
@@ -83,7 +124,11 @@ public final class Endpoint {
     } catch (UnknownHostException impossible) {
       throw new IllegalArgumentException("address: " + address, impossible);
     }
-    this.text = (address.isV4() ? address.toString() : "[" + address + "]") + ":" + port;
+    this.text =
+        (address.isV4() ? address.toString() : "[" + address + "]")
+            + ":"
+            + port
+            + tls.map(t -> " as " + t.policy().hostname()).orElse("");
     this.pools = IntStream.range(0, loops).mapToObj(i -> new Pool()).toList();
   }
 
@@ -92,7 +137,12 @@ public final class Endpoint {
     return port == otherPort && address.equals(otherAddress);
   }
 
-  /** The address with its port. */
+  /** Whether connections to it are encrypted. */
+  public boolean isTls() {
+    return tls.isPresent();
+  }
+
+  /** The address with its port, and the name that TLS asks for. */
   @Override
   public String toString() {
     return text;
@@ -117,18 +167,77 @@ public final class Endpoint {
         return;
       }
     }
-    if (pool.open >= MAX_CONNECTIONS) {
+    if (!reserve(loop, pool)) {
       listener.connectFailed(new Overloaded(text));
       return;
+    }
+    ResponseDecoder decoder = new ResponseDecoder();
+    open(
+        loop,
+        pool,
+        false,
+        channel -> {
+          UpstreamConnection connection = new UpstreamConnection(loop, this, channel, decoder);
+          channel.pipeline().addLast(new HttpRequestEncoder(), decoder, connection);
+          connection.attach(listener);
+          listener.connected(connection);
+        },
+        listener::connectFailed);
+  }
+
+  /**
+   * Opens a connection for its own use. It counts among those of the pool, and is none of them. It
+   * may be ended in one direction, unless it is encrypted.
+   */
+  public void dial(Loop loop, Dialled listener) {
+    Pool pool = pools.get(loop.index());
+    if (!reserve(loop, pool)) {
+      listener.connectFailed(new Overloaded(text));
+      return;
+    }
+    open(
+        loop,
+        pool,
+        true,
+        channel -> {
+          channel.closeFuture().addListener(closed -> closedOne(loop, pool));
+          listener.connected(channel);
+        },
+        listener::connectFailed);
+  }
+
+  private static boolean reserve(Loop loop, Pool pool) {
+    if (pool.open >= MAX_CONNECTIONS) {
+      return false;
     }
     if (pool.open++ == 0) {
       loop.watch(pool);
     }
-    connect(loop, pool, listener);
+    return true;
   }
 
-  private void connect(Loop loop, Pool pool, UpstreamListener listener) {
-    ResponseDecoder decoder = new ResponseDecoder();
+  private void open(
+      Loop loop,
+      Pool pool,
+      boolean halfClosure,
+      Consumer<Channel> ready,
+      Consumer<Throwable> failed) {
+    Consumer<Throwable> given =
+        cause -> {
+          closedOne(loop, pool);
+          failed.accept(cause);
+        };
+    Optional<SslHandler> handler = Optional.empty();
+    if (tls.isPresent()) {
+      try {
+        SslHandler made = tls.get().handler(ByteBufAllocator.DEFAULT, port);
+        made.setHandshakeTimeoutMillis(CONNECT_TIMEOUT_MILLIS);
+        handler = Optional.of(made);
+      } catch (SSLException e) {
+        given.accept(new TlsFailed(e));
+        return;
+      }
+    }
     ChannelFuture connecting =
         new Bootstrap()
             .group(loop.executor())
@@ -139,29 +248,37 @@ public final class Endpoint {
                         address.isV4() ? SocketProtocolFamily.INET : SocketProtocolFamily.INET6))
             .option(ChannelOption.TCP_NODELAY, true)
             .option(ChannelOption.SO_KEEPALIVE, true)
+            .option(ChannelOption.ALLOW_HALF_CLOSURE, halfClosure)
             .option(ChannelOption.CONNECT_TIMEOUT_MILLIS, CONNECT_TIMEOUT_MILLIS)
             .option(ChannelOption.WRITE_BUFFER_WATER_MARK, new WriteBufferWaterMark(16384, 65536))
-            .handler(
-                new ChannelInitializer<Channel>() {
-                  @Override
-                  protected void initChannel(Channel channel) {
-                    channel.pipeline().addLast(new HttpRequestEncoder(), decoder);
-                  }
-                })
+            .handler(new Nothing())
             .connect(socketAddress);
+    Optional<SslHandler> encrypting = handler;
     connecting.addListener(
         future -> {
-          if (future.isSuccess()) {
-            UpstreamConnection connection =
-                new UpstreamConnection(loop, this, connecting.channel(), decoder);
-            connecting.channel().pipeline().addLast(connection);
-            connection.attach(listener);
-            listener.connected(connection);
+          if (!future.isSuccess()) {
+            encrypting.ifPresent(e -> ReferenceCountUtil.safeRelease(e.engine()));
+            given.accept(future.cause());
+          } else if (encrypting.isEmpty()) {
+            ready.accept(connecting.channel());
           } else {
-            closedOne(loop, pool);
-            listener.connectFailed(future.cause());
+            connecting
+                .channel()
+                .pipeline()
+                .addLast(
+                    encrypting.get(),
+                    new TlsGuard(tls.orElseThrow(), encrypting.get(), ready, given));
           }
         });
+  }
+
+  /** A pipeline must begin with some handler. */
+  @ChannelHandler.Sharable
+  private static final class Nothing extends ChannelInboundHandlerAdapter {
+    @Override
+    public void handlerAdded(ChannelHandlerContext ctx) {
+      ctx.pipeline().remove(this);
+    }
   }
 
   void release(Loop loop, UpstreamConnection connection) {

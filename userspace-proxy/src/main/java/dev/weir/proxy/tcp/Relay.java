@@ -1,0 +1,673 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.weir.proxy.tcp;
+
+import dev.weir.policy.plan.ProxyPlan.ListenerProtocol;
+import dev.weir.policy.plan.Verdict;
+import dev.weir.policy.plan.VerdictIndex;
+import dev.weir.policy.rbac.AccessDecision;
+import dev.weir.policy.rbac.AccessRules;
+import dev.weir.policy.rbac.Attributes;
+import dev.weir.policy.route.L4Table;
+import dev.weir.proxy.http.Origin;
+import dev.weir.proxy.http.Worker;
+import dev.weir.proxy.loop.Loop;
+import dev.weir.proxy.observe.Counter;
+import dev.weir.proxy.observe.Peer;
+import dev.weir.proxy.observe.StreamKey;
+import dev.weir.proxy.observe.StreamSeries;
+import dev.weir.proxy.outbound.Cluster;
+import dev.weir.proxy.outbound.Entrance;
+import dev.weir.proxy.outbound.Gateway;
+import dev.weir.proxy.outbound.Generation;
+import dev.weir.proxy.outbound.Source;
+import dev.weir.proxy.outbound.Target;
+import dev.weir.proxy.upstream.Endpoint;
+import io.netty.buffer.ByteBuf;
+import io.netty.buffer.Unpooled;
+import io.netty.channel.Channel;
+import io.netty.channel.ChannelFutureListener;
+import io.netty.channel.ChannelHandlerContext;
+import io.netty.channel.ChannelInboundHandlerAdapter;
+import io.netty.channel.ChannelOption;
+import io.netty.channel.socket.ChannelInputShutdownEvent;
+import io.netty.channel.socket.DuplexChannel;
+import io.netty.handler.ssl.SslCloseCompletionEvent;
+import io.netty.handler.ssl.SslHandler;
+import io.netty.handler.ssl.SslHandshakeCompletionEvent;
+import io.netty.util.ReferenceCountUtil;
+import java.util.ArrayDeque;
+import java.util.List;
+import java.util.Optional;
+import java.util.concurrent.TimeUnit;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * One client connection whose bytes go to a backend as they are, and the backend's back. Each
+ * direction ends by itself; whoever is slow holds the other side up. All of it runs on one event
+ * loop.
+ *
+ * <p>Bytes wait in the kernel, not here, until there is a backend; what was read before that (a
+ * ClientHello) goes first.
+ */
+public final class Relay extends ChannelInboundHandlerAdapter implements Endpoint.Dialled {
+
+  /** How long a connection is kept without a byte either way; Envoy's TCP proxy has the same. */
+  static final long IDLE_NANOS = TimeUnit.HOURS.toNanos(1);
+
+  /** How long what is left is sent for after one side is gone. */
+  static final long LINGER_NANOS = TimeUnit.SECONDS.toNanos(60);
+
+  /** How many backends are tried when connecting fails; nothing was sent then. */
+  private static final int MAX_CONNECTS = 3;
+
+  private final Worker worker;
+  private final Loop loop;
+  private final Origin origin;
+  private final ListenerProtocol protocol;
+  private final String serverName;
+  private final Channel client;
+  private final Watch watch = new Watch();
+  private final ArrayDeque<ByteBuf> early = new ArrayDeque<>(2);
+
+  private @Nullable Generation generation;
+  private @Nullable Cluster cluster;
+  private @Nullable Target backend;
+  private @Nullable Channel upstream;
+  private @Nullable StreamSeries series;
+  private Peer source = Peer.NOBODY;
+  private Cluster.ServiceName service = Cluster.ServiceName.UNKNOWN;
+  private int connects;
+  private boolean begun;
+
+  // What came to an end: what the client sends, what the backend sends; what is sent to them; they.
+  private boolean clientEnded;
+  private boolean backendEnded;
+  private boolean clientShut;
+  private boolean upstreamShut;
+  private boolean clientGone;
+  private boolean upstreamGone;
+  private boolean over;
+  private long lastActivity;
+
+  /**
+   * The end of a new connection's pipeline. It begins with {@link #begin}, or with the end of a TLS
+   * handshake where TLS ends here.
+   *
+   * @param protocol of the listener: TCP, TLS_PASSTHROUGH or TLS_TERMINATE
+   * @param serverName that TLS asks for, in lower case; empty when it does not, or is not looked at
+   */
+  public Relay(
+      Worker worker, Origin origin, Channel client, ListenerProtocol protocol, String serverName) {
+    this.worker = worker;
+    this.loop = worker.loop();
+    this.origin = origin;
+    this.client = client;
+    this.protocol = protocol;
+    this.serverName = serverName;
+    this.lastActivity = loop.coarseNanos();
+  }
+
+  private final class Watch extends Loop.Watched {
+    @Override
+    protected void check(long nowNanos) {
+      look(nowNanos);
+    }
+  }
+
+  @Override
+  public void handlerAdded(ChannelHandlerContext ctx) {
+    loop.watch(watch);
+  }
+
+  // ---- which backend
+
+  /** Looks for a backend; bytes are read when there is one. */
+  public void begin() {
+    begun = true;
+    client.config().setAutoRead(false);
+    Generation now = worker.current().get();
+    Optional<Entrance> door = entrance(now);
+    if (door.isEmpty()) {
+      refuse(Counter.UNPLANNED, "NR", Ending.CLOSE);
+      return;
+    }
+    Entrance in = door.get();
+    service = in.service();
+    Optional<Source> asking = source(now);
+    if (asking.isEmpty()) {
+      refuse(Counter.UNKNOWN_SOURCE, "-", Ending.CLOSE);
+      return;
+    }
+    Source asks = asking.get();
+    source = asks.peer();
+    generation = now;
+    Optional<String> barred = barred(in, now, asks, true);
+    if (barred.isPresent()) {
+      denied(barred.get());
+      return;
+    }
+    Optional<L4Table.Match> match = in.streams().match(serverName);
+    if (match.isEmpty()) {
+      worker
+          .log()
+          .refused(
+              "closed " + asks.description() + ": no route of " + service.host() + " is for it");
+      refuse(
+          Counter.NO_ROUTE,
+          "NR",
+          protocol == ListenerProtocol.TLS_PASSTHROUGH && in.streams().byServerName()
+              ? Ending.ALERT
+              : Ending.CLOSE);
+      return;
+    }
+    List<Optional<Cluster>> clusters = in.clusters(match.get());
+    int index = match.get().schedule().next();
+    if (index < 0 || clusters.get(index).isEmpty()) {
+      refuse(Counter.NO_BACKEND, "-", Ending.RESET);
+      return;
+    }
+    Cluster picked = clusters.get(index).get();
+    cluster = picked;
+    service = picked.service();
+    if (picked.size() == 0) {
+      refuse(Counter.NO_BACKEND, "UH", Ending.RESET);
+      return;
+    }
+    pick(picked, now, asks);
+  }
+
+  /** What it came in by, as long as that is what it was. */
+  private Optional<Entrance> entrance(Generation within) {
+    Optional<Entrance> found =
+        switch (origin) {
+          case Origin.Workload workload -> within.service(workload.destination());
+          case Origin.Gateway gateway ->
+              within.gateway(gateway.bind()).flatMap(g -> door(g, serverName));
+        };
+    return found.filter(entrance -> entrance.protocol() == protocol);
+  }
+
+  private static Optional<Entrance> door(Gateway gateway, String serverName) {
+    return gateway.tls() ? gateway.door(serverName) : Optional.of(gateway.any());
+  }
+
+  private Optional<Source> source(Generation within) {
+    return switch (origin) {
+      case Origin.Workload workload -> within.source(workload.source());
+      case Origin.Gateway gateway ->
+          gateway.source().isPresent()
+              ? within.source(gateway.source().getAsInt())
+              : Optional.of(within.outside(gateway.peer()));
+    };
+  }
+
+  /** Takes the next backend, if this source may reach it. */
+  private void pick(Cluster from, Generation within, Source asks) {
+    Target picked = from.pick(loop);
+    backend = picked;
+    Optional<String> barred = barred(picked, within, asks, true);
+    if (barred.isPresent()) {
+      denied(barred.get());
+    } else {
+      connects++;
+      picked.endpoint().dial(loop, this);
+    }
+  }
+
+  // ---- verdicts
+
+  /** Why a source may not have a backend; empty when it may. */
+  private Optional<String> barred(Target to, Generation within, Source asks, boolean report) {
+    VerdictIndex.Answer answer = asks.verdict(to);
+    if (Source.lets(answer)) {
+      if (report && to.rules().mayReport()) {
+        report(to.rules().decide(asked(to, asks)), reached(to), within, asks);
+      }
+      return Optional.empty();
+    }
+    if (answer.decision() != Verdict.Decision.INSPECT || to.rules().isEmpty()) {
+      return Optional.of(
+          barred(asks, reached(to), answer.decision().name(), within.describeRule(answer.rule())));
+    }
+    AccessDecision decision = to.rules().decide(asked(to, asks));
+    if (decision.verdict() == AccessDecision.Verdict.REFUSE && !within.audit()) {
+      return Optional.of(barred(asks, reached(to), "REFUSE", within.describeRule(decision.rule())));
+    }
+    if (report) {
+      report(decision, reached(to), within, asks);
+    }
+    return Optional.empty();
+  }
+
+  /** Why the policies about a Gateway do not let a source in; empty when they do. */
+  private Optional<String> barred(Entrance in, Generation within, Source asks, boolean report) {
+    for (AccessRules guard : in.guards()) {
+      AccessDecision decision =
+          guard.decide(
+              new AskedOfStream(asks, origin.peer(), Attributes.NOWHERE, localPort(), serverName));
+      String gateway = "Gateway " + in.service().host();
+      if (decision.verdict() == AccessDecision.Verdict.REFUSE && !within.audit()) {
+        return Optional.of(barred(asks, gateway, "REFUSE", within.describeRule(decision.rule())));
+      }
+      if (report) {
+        report(decision, gateway, within, asks);
+      }
+    }
+    return Optional.empty();
+  }
+
+  private Attributes asked(Target to, Source asks) {
+    return new AskedOfStream(asks, origin.peer(), to.address(), to.port(), serverName);
+  }
+
+  private int localPort() {
+    return switch (origin) {
+      case Origin.Workload workload -> workload.destination().port();
+      case Origin.Gateway gateway -> gateway.bind().port();
+    };
+  }
+
+  private static String reached(Target to) {
+    return to.description() + " (" + to.endpoint() + ")";
+  }
+
+  private static String barred(Source asks, String what, String decision, String rule) {
+    return asks.description() + " may not connect to " + what + ": " + decision + " by " + rule;
+  }
+
+  private void report(AccessDecision decision, String what, Generation within, Source asks) {
+    if (decision.verdict() != AccessDecision.Verdict.ALLOW) {
+      worker.metrics().count(Counter.CONNECTION_AUDITED);
+      worker
+          .log()
+          .refused(
+              "audit: "
+                  + asks.description()
+                  + " may connect to "
+                  + what
+                  + " only until "
+                  + within.describeRule(decision.rule())
+                  + " is enforced");
+    }
+  }
+
+  private void denied(String why) {
+    worker.log().refused("closed " + why);
+    refuse(Counter.DENIED, "UAEX", Ending.CLOSE);
+  }
+
+  /** A new plan is in force: what it does not allow any more ends. */
+  private void judge(Generation now, Target to) {
+    generation = now;
+    Optional<Source> asks = source(now);
+    Optional<Target> known = now.target(to.endpoint());
+    Optional<String> barred;
+    if (asks.isEmpty() || known.isEmpty()) {
+      barred = Optional.of("connection to " + reached(to) + ": the plan does not know it any more");
+    } else {
+      backend = known.get();
+      barred =
+          entrance(now)
+              .flatMap(in -> barred(in, now, asks.get(), false))
+              .or(() -> barred(known.get(), now, asks.get(), false));
+    }
+    if (barred.isPresent()) {
+      worker.metrics().count(Counter.REVOKED);
+      worker.log().refused("ended " + barred.get());
+      abort();
+    }
+  }
+
+  // ---- the backend's connection
+
+  @Override
+  public void connected(Channel channel) {
+    Target to = backend;
+    if (over || to == null) {
+      var _ = channel.close();
+      return;
+    }
+    worker.metrics().count(Counter.UPSTREAM_OPENED);
+    upstream = channel;
+    channel.pipeline().addLast(new Backend());
+    StreamSeries counts = worker.metrics().streams(key("-"));
+    series = counts;
+    counts.open();
+    Generation now = worker.current().get();
+    if (now != generation) {
+      judge(now, to);
+      if (over) {
+        return;
+      }
+    }
+    lastActivity = loop.coarseNanos();
+    while (!early.isEmpty()) {
+      forward(early.poll(), channel, counts);
+    }
+    channel.flush();
+    if (clientEnded) {
+      endOutput(channel);
+    }
+    client.config().setAutoRead(channel.isWritable());
+  }
+
+  @Override
+  public void connectFailed(Throwable cause) {
+    worker.metrics().count(Counter.UPSTREAM_FAILED);
+    if (cause instanceof Endpoint.TlsFailed) {
+      worker.metrics().count(Counter.UPSTREAM_TLS_FAILED);
+    }
+    Cluster from = cluster;
+    Generation within = generation;
+    Target to = backend;
+    if (over || from == null || within == null || to == null) {
+      return;
+    }
+    Optional<Source> asks = source(within);
+    if (cause instanceof Endpoint.Overloaded) {
+      refuse(Counter.NO_BACKEND, "UO", Ending.RESET);
+    } else if (from.size() > 1 && connects < MAX_CONNECTS && asks.isPresent()) {
+      worker.metrics().count(Counter.RETRIED);
+      pick(from, within, asks.get());
+    } else {
+      worker.log().refused("reset " + reached(to) + ": " + cause.getMessage());
+      refuse(Counter.NO_BACKEND, "UF", Ending.RESET);
+    }
+  }
+
+  private void forward(ByteBuf bytes, Channel to, StreamSeries counts) {
+    counts.receive(bytes.readableBytes());
+    var _ = to.write(bytes, to.voidPromise());
+  }
+
+  private final class Backend extends ChannelInboundHandlerAdapter {
+    @Override
+    public void channelRead(ChannelHandlerContext ctx, Object message) {
+      StreamSeries counts = series;
+      if (clientGone || counts == null || !(message instanceof ByteBuf bytes)) {
+        ReferenceCountUtil.release(message);
+        return;
+      }
+      lastActivity = loop.coarseNanos();
+      counts.send(bytes.readableBytes());
+      var _ = client.write(bytes, client.voidPromise());
+      if (!client.isWritable()) {
+        ctx.channel().config().setAutoRead(false);
+      }
+    }
+
+    @Override
+    public void channelReadComplete(ChannelHandlerContext ctx) {
+      client.flush();
+    }
+
+    @Override
+    public void channelWritabilityChanged(ChannelHandlerContext ctx) {
+      client.config().setAutoRead(ctx.channel().isWritable());
+    }
+
+    @Override
+    public void userEventTriggered(ChannelHandlerContext ctx, Object event) {
+      if (event instanceof ChannelInputShutdownEvent && !encrypted()) {
+        backendEnded();
+      }
+    }
+
+    @Override
+    public void channelInactive(ChannelHandlerContext ctx) {
+      upstreamGone = true;
+      lastActivity = loop.coarseNanos();
+      if (!over && !(clientEnded && backendEnded)) {
+        if (backendEnded || encrypted()) {
+          // Of TLS a cut would have been an error before.
+          closeAfterFlush(client);
+        } else {
+          over = true;
+          reset(client);
+        }
+      }
+      finishIfGone();
+    }
+
+    @Override
+    public void exceptionCaught(ChannelHandlerContext ctx, Throwable cause) {
+      if (!over) {
+        abort();
+      }
+    }
+  }
+
+  /** Whether TLS with the backend begins here; it has no end of one direction alone. */
+  private boolean encrypted() {
+    Target to = backend;
+    return to != null && to.endpoint().isTls();
+  }
+
+  // ---- the client
+
+  @Override
+  public void channelRead(ChannelHandlerContext ctx, Object message) {
+    Channel to = upstream;
+    StreamSeries counts = series;
+    if (over || upstreamGone || !(message instanceof ByteBuf bytes)) {
+      ReferenceCountUtil.release(message);
+    } else if (to == null || counts == null) {
+      early.add(bytes);
+    } else {
+      lastActivity = loop.coarseNanos();
+      forward(bytes, to, counts);
+      if (!to.isWritable()) {
+        client.config().setAutoRead(false);
+      }
+    }
+  }
+
+  @Override
+  public void channelReadComplete(ChannelHandlerContext ctx) {
+    Channel to = upstream;
+    if (to != null) {
+      to.flush();
+    }
+  }
+
+  @Override
+  public void channelWritabilityChanged(ChannelHandlerContext ctx) {
+    Channel from = upstream;
+    if (from != null) {
+      from.config().setAutoRead(client.isWritable());
+    }
+  }
+
+  @Override
+  public void userEventTriggered(ChannelHandlerContext ctx, Object event) throws Exception {
+    switch (event) {
+      case ChannelInputShutdownEvent end -> {
+        if (protocol != ListenerProtocol.TLS_TERMINATE) {
+          clientEnded();
+        } else if (!clientEnded) {
+          // TLS was not ended before (RFC 8446 6.1): what came may be cut short.
+          abort();
+        }
+      }
+      case SslCloseCompletionEvent close -> {
+        if (close.isSuccess() && !over) {
+          clientEnded();
+        }
+      }
+      case SslHandshakeCompletionEvent handshake -> {
+        if (!handshake.isSuccess()) {
+          worker.metrics().count(Counter.TLS_FAILED);
+          over = true;
+          var _ = client.close();
+        } else if (!begun) {
+          begin();
+        }
+      }
+      default -> super.userEventTriggered(ctx, event);
+    }
+  }
+
+  @Override
+  public void channelInactive(ChannelHandlerContext ctx) {
+    clientGone = true;
+    lastActivity = loop.coarseNanos();
+    releaseEarly();
+    Channel to = upstream;
+    if (!over && !(clientEnded && backendEnded)) {
+      if (to == null) {
+        over = true;
+      } else if (clientEnded) {
+        closeAfterFlush(to);
+      } else {
+        over = true;
+        reset(to);
+      }
+    }
+    finishIfGone();
+  }
+
+  @Override
+  public void exceptionCaught(ChannelHandlerContext ctx, Throwable cause) {
+    if (!over) {
+      abort();
+    }
+  }
+
+  // ---- endings
+
+  private void clientEnded() {
+    if (!clientEnded) {
+      clientEnded = true;
+      Channel to = upstream;
+      if (to != null) {
+        endOutput(to);
+      }
+      if (backendEnded && clientShut) {
+        var _ = client.close();
+      }
+    }
+  }
+
+  private void backendEnded() {
+    if (!backendEnded) {
+      backendEnded = true;
+      endOutput(client);
+      Channel from = upstream;
+      if (clientEnded && upstreamShut && from != null) {
+        var _ = from.close();
+      }
+    }
+  }
+
+  /** Ends one direction once all of it is sent; the socket too, when it was the last one. */
+  private void endOutput(Channel to) {
+    to.writeAndFlush(Unpooled.EMPTY_BUFFER)
+        .addListener(
+            sent -> {
+              if (!sent.isSuccess()) {
+                return; // It is closed, which is seen to elsewhere.
+              }
+              SslHandler tls = to.pipeline().get(SslHandler.class);
+              if (clientEnded && backendEnded || tls != null && to == client) {
+                var _ = to.close();
+              } else if (tls != null) {
+                var _ = tls.closeOutbound();
+              } else if (to instanceof DuplexChannel duplex) {
+                var _ = duplex.shutdownOutput();
+                clientShut |= to == client;
+                upstreamShut |= to != client;
+              }
+            });
+  }
+
+  private static void closeAfterFlush(Channel channel) {
+    var _ = channel.writeAndFlush(Unpooled.EMPTY_BUFFER).addListener(ChannelFutureListener.CLOSE);
+  }
+
+  /** So that nobody takes what came for all there was: RST, not FIN. */
+  private static void reset(Channel channel) {
+    if (channel.isActive()) {
+      var _ = channel.config().setOption(ChannelOption.SO_LINGER, 0);
+    }
+    var _ = channel.close();
+  }
+
+  private void abort() {
+    over = true;
+    releaseEarly();
+    reset(client);
+    Channel to = upstream;
+    if (to != null) {
+      reset(to);
+    }
+  }
+
+  private enum Ending {
+    CLOSE,
+    RESET,
+    ALERT
+  }
+
+  private void refuse(Counter why, String flags, Ending how) {
+    over = true;
+    worker.metrics().count(why);
+    StreamSeries counts = worker.metrics().streams(key(flags));
+    counts.open();
+    counts.close();
+    releaseEarly();
+    switch (how) {
+      case CLOSE -> {
+        var _ = client.close();
+      }
+      case RESET -> reset(client);
+      case ALERT -> {
+        var _ =
+            client
+                .writeAndFlush(Alerts.unrecognizedName())
+                .addListener(ChannelFutureListener.CLOSE);
+      }
+    }
+  }
+
+  private StreamKey key(String flags) {
+    Target to = backend;
+    return new StreamKey(
+        source,
+        to != null ? to.peer() : service.peer(),
+        service.host(),
+        service.name(),
+        service.namespace(),
+        flags);
+  }
+
+  private void releaseEarly() {
+    while (!early.isEmpty()) {
+      early.poll().release();
+    }
+  }
+
+  private void finishIfGone() {
+    if (clientGone && (upstream == null || upstreamGone)) {
+      loop.unwatch(watch);
+      StreamSeries counts = series;
+      series = null;
+      if (counts != null) {
+        counts.close();
+      }
+    }
+  }
+
+  private void look(long now) {
+    Target to = backend;
+    if (!over && to != null && upstream != null) {
+      Generation inForce = worker.current().get();
+      if (inForce != generation) {
+        judge(inForce, to);
+      }
+    }
+    boolean halfGone = clientGone || upstreamGone || over;
+    if (now - lastActivity > (halfGone ? LINGER_NANOS : IDLE_NANOS)) {
+      abort();
+    }
+  }
+}
