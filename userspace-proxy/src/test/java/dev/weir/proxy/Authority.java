@@ -78,6 +78,14 @@ final class Authority {
     return this;
   }
 
+  private KeyStore issued(String alias) {
+    KeyStore found = issued.get(alias);
+    if (found == null) {
+      throw new IllegalArgumentException("nothing was issued to " + alias);
+    }
+    return found;
+  }
+
   private static String pem(String type, byte[] der) {
     return "-----BEGIN "
         + type
@@ -97,7 +105,7 @@ final class Authority {
 
   /** What was issued under this alias. */
   String pem(String alias) throws Exception {
-    return pem("CERTIFICATE", issued.get(alias).getCertificate(alias).getEncoded());
+    return pem("CERTIFICATE", issued(alias).getCertificate(alias).getEncoded());
   }
 
   /** What was issued under this alias, for a listener. */
@@ -105,12 +113,12 @@ final class Authority {
     return new TlsKeyPair(
         "shop/" + alias,
         pem(alias),
-        pem("PRIVATE KEY", issued.get(alias).getKey(alias, PASSWORD).getEncoded()));
+        pem("PRIVATE KEY", issued(alias).getKey(alias, PASSWORD).getEncoded()));
   }
 
   private SSLContext context(String alias) throws GeneralSecurityException {
     KeyManagerFactory keys = KeyManagerFactory.getInstance("PKIX");
-    keys.init(issued.get(alias), PASSWORD);
+    keys.init(issued(alias), PASSWORD);
     SSLContext context = SSLContext.getInstance("TLS");
     context.init(keys.getKeyManagers(), null, new SecureRandom());
     return context;

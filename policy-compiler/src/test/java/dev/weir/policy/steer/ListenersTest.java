@@ -53,6 +53,23 @@ class ListenersTest {
   }
 
   @Test
+  void listenersOfConnectionsCanBePutInForce() {
+    assertThat(
+            errors(
+                SHOP,
+                gateway(
+                    "g",
+                    "[{name: db, port: 81, protocol: TCP},"
+                        + " {name: tls, port: 443, protocol: TLS, tls: {mode: Passthrough}}]"),
+                route("TCPRoute", "t", "{parentRefs: [{name: g, sectionName: db}], " + BACKEND),
+                route(
+                    "TLSRoute",
+                    "s",
+                    "{parentRefs: [{name: g, sectionName: tls}], hostnames: [a.test], " + BACKEND)))
+        .isEmpty();
+  }
+
+  @Test
   void passthroughAndTerminationShareAPortByServerName() {
     Steered steered =
         asked(

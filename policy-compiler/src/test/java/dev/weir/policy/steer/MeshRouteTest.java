@@ -10,6 +10,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import dev.weir.policy.plan.ProxyPlan.Route;
 import dev.weir.policy.plan.ProxyPlan.VirtualService;
 import dev.weir.policy.plan.ProxyPlan.WeightedBackend;
+import dev.weir.policy.plan.Service;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 
@@ -53,6 +54,13 @@ class MeshRouteTest {
     Steered steered = asked(SHOP, route("HTTPRoute", "r", TO_B));
     assertThat(leadTo(steered, a(steered).routesFor("web"))).containsExactly("shop/b:80");
     assertThat(leadTo(steered, a(steered).routesFor(""))).containsExactly("shop/b:80");
+  }
+
+  @Test
+  void aTlsRouteOfTheServicesNamespaceCanBePutInForce() {
+    String files = route("TLSRoute", "t", TO_B.replace("rules", "hostnames: [x.example], rules"));
+    assertThat(errors(SHOP, files)).isEmpty();
+    assertThat(asked(SHOP, files).service("a").tier()).isEqualTo(Service.Tier.PROXY);
   }
 
   @Test

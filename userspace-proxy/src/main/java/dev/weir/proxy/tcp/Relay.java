@@ -346,7 +346,7 @@ public final class Relay extends ChannelInboundHandlerAdapter implements Endpoin
     }
     channel.flush();
     if (clientEnded) {
-      endOutput(channel);
+      endOutput(channel, false);
     }
     client.config().setAutoRead(channel.isWritable());
   }
@@ -540,7 +540,7 @@ public final class Relay extends ChannelInboundHandlerAdapter implements Endpoin
       clientEnded = true;
       Channel to = upstream;
       if (to != null) {
-        endOutput(to);
+        endOutput(to, false);
       }
       if (backendEnded && clientShut) {
         var _ = client.close();
@@ -551,7 +551,7 @@ public final class Relay extends ChannelInboundHandlerAdapter implements Endpoin
   private void backendEnded() {
     if (!backendEnded) {
       backendEnded = true;
-      endOutput(client);
+      endOutput(client, true);
       Channel from = upstream;
       if (clientEnded && upstreamShut && from != null) {
         var _ = from.close();
@@ -560,7 +560,7 @@ public final class Relay extends ChannelInboundHandlerAdapter implements Endpoin
   }
 
   /** Ends one direction once all of it is sent; the socket too, when it was the last one. */
-  private void endOutput(Channel to) {
+  private void endOutput(Channel to, boolean toClient) {
     to.writeAndFlush(Unpooled.EMPTY_BUFFER)
         .addListener(
             sent -> {
@@ -568,14 +568,14 @@ public final class Relay extends ChannelInboundHandlerAdapter implements Endpoin
                 return; // It is closed, which is seen to elsewhere.
               }
               SslHandler tls = to.pipeline().get(SslHandler.class);
-              if (clientEnded && backendEnded || tls != null && to == client) {
+              if (clientEnded && backendEnded || tls != null && toClient) {
                 var _ = to.close();
               } else if (tls != null) {
                 var _ = tls.closeOutbound();
               } else if (to instanceof DuplexChannel duplex) {
                 var _ = duplex.shutdownOutput();
-                clientShut |= to == client;
-                upstreamShut |= to != client;
+                clientShut |= toClient;
+                upstreamShut |= !toClient;
               }
             });
   }
