@@ -9,7 +9,10 @@ import dev.weir.policy.plan.ProxyPlan.WeightedBackend;
 import java.io.EOFException;
 import java.nio.charset.StandardCharsets;
 import java.util.List;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.locks.LockSupport;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 
@@ -95,6 +98,59 @@ final class FailingBackendTest {
       mesh.serve(backend.port());
       try (Client client = mesh.client()) {
         assertThat(client.get("/").status()).isEqualTo(502);
+      }
+      assertThat(mesh.proxy.metrics()).contains("response_flags=\"UPE\"");
+    }
+  }
+
+  @Test
+  void aResponseThatIsNotHttpIsNotAskedForAgain() throws Exception {
+    AtomicInteger asked = new AtomicInteger();
+    try (RawBackend backend =
+            new RawBackend(
+                connection -> {
+                  connection.head();
+                  connection.respond("", "first");
+                  while (!connection.head().isEmpty()) {
+                    asked.incrementAndGet();
+                    connection.send("HTTP/1.1 2000 OK\r\nContent-Length: 0\r\n\r\n");
+                  }
+                });
+        Mesh mesh = new Mesh()) {
+      mesh.serve(backend.port());
+      try (Client client = mesh.client()) {
+        assertThat(client.get("/").text()).isEqualTo("first");
+        assertThat(client.get("/").status()).isEqualTo(502);
+      }
+      assertThat(asked).hasValue(1);
+      assertThat(backend.accepted()).isEqualTo(1);
+    }
+  }
+
+  @Test
+  void aKeptConnectionThatSaysSomethingUnaskedIsClosed() throws Exception {
+    for (String unasked : List.of("\r\n", "HTTP/1.1 200", "HTTP/1.1 200 OK\r\n\r\n")) {
+      CountDownLatch ended = new CountDownLatch(1);
+      try (RawBackend backend =
+              new RawBackend(
+                  connection -> {
+                    connection.head();
+                    connection.respond("", "asked");
+                    // As late as to find the connection in the pool.
+                    LockSupport.parkNanos(TimeUnit.MILLISECONDS.toNanos(100));
+                    connection.send(unasked);
+                    if (connection.head().isEmpty()) {
+                      ended.countDown();
+                    }
+                  });
+          Mesh mesh = new Mesh()) {
+        mesh.serve(backend.port());
+        try (Client client = mesh.client()) {
+          assertThat(client.get("/").text()).isEqualTo("asked");
+          assertThat(ended.await(10, TimeUnit.SECONDS)).as(unasked).isTrue();
+          assertThat(client.get("/").text()).isEqualTo("asked");
+        }
+        assertThat(backend.accepted()).isEqualTo(2);
       }
     }
   }

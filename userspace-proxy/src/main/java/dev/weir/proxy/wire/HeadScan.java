@@ -45,7 +45,6 @@ public final class HeadScan {
   private enum State {
     START,
     LINE,
-    LINE_START,
     HEADER
   }
 
@@ -58,7 +57,8 @@ public final class HeadScan {
   private int spaces;
   private int length;
   private int previous;
-  private boolean tabs;
+  private boolean atLineStart;
+  private int lineStart;
 
   private HeadScan(boolean response) {
     this.response = response;
@@ -95,23 +95,15 @@ public final class HeadScan {
 
   /** Looks at the bytes from one index to before another. */
   public void look(ByteBuf in, int from, int to) {
-    // Whole lines come, and mostly whole heads: one question about tabs for all of them.
-    tabs = in.indexOf(from, to, (byte) '\t') >= 0;
+    lineStart = -1;
     int at = from;
     while (at < to) {
-      switch (state) {
-        case START -> at = start(in, at);
-        case LINE -> at = response ? statusLine(in, at, to) : requestLine(in, at, to);
-        case LINE_START -> {
-          int b = in.getByte(at);
-          if (b == ' ' || b == '\t') {
-            found(Defect.FOLDED);
-          }
-          previous = 0;
-          state = State.HEADER;
-        }
-        case HEADER -> at = header(in, at, to);
-      }
+      at =
+          switch (state) {
+            case START -> start(in, at);
+            case LINE -> response ? statusLine(in, at, to) : requestLine(in, at, to);
+            case HEADER -> header(in, at, to);
+          };
     }
   }
 
@@ -162,7 +154,9 @@ public final class HeadScan {
         } else if (length <= VERSION.length()) {
           found(Defect.VERSION);
         }
-        state = State.LINE_START;
+        state = State.HEADER;
+        atLineStart = true;
+        previous = 0;
         return at + 1;
       } else if (b != '\r' || previous == '\r') {
         found(Defect.REQUEST_LINE_BYTE);
@@ -191,7 +185,9 @@ public final class HeadScan {
         if (previous != '\r') {
           found(Defect.STATUS_LINE);
         }
-        state = State.LINE_START;
+        state = State.HEADER;
+        atLineStart = true;
+        previous = 0;
         return at + 1;
       }
       if (previous == '\r' || !inStatusLine(length++, b)) {
@@ -217,32 +213,54 @@ public final class HeadScan {
     };
   }
 
+  /**
+   * From one control byte of the header lines to the next: what is between them is the decoder's.
+   */
   private int header(ByteBuf in, int from, int to) {
-    int lf = in.indexOf(from, to, (byte) '\n');
-    int end = lf < 0 ? to : lf;
-    boolean endsInCr = previous == '\r';
-    if (end > from) {
-      int cr = in.indexOf(from, end, (byte) '\r');
-      if (endsInCr || cr >= 0 && cr < end - 1) {
-        found(Defect.LINE_END);
+    if (atLineStart) {
+      int b = in.getByte(from);
+      if (b == ' ' || b == '\t') {
+        found(Defect.FOLDED);
       }
-      endsInCr = cr >= 0;
+      atLineStart = false;
+      lineStart = from;
     }
-    if (lf < 0) {
-      previous = endsInCr ? '\r' : 0;
-      return to;
-    }
-    if (!endsInCr) {
+    int at = control(in, from, to);
+    int b = at < to ? in.getByte(at) : 0;
+    if (previous == '\r' ? at > from || b != '\n' : b == '\n') {
       found(Defect.LINE_END);
     }
-    if (tabs && in.indexOf(from, lf, (byte) '\t') >= 0 && framing(in, from, lf)) {
+    if (b == '\n') {
+      atLineStart = true;
+    } else if (b == '\t' && framing(in, lineStart, at)) {
       found(Defect.TAB);
     }
-    state = State.LINE_START;
-    return lf + 1;
+    previous = b;
+    return Math.min(at + 1, to);
   }
 
+  /** Where the next byte below 0x20 is; the end if nowhere. Eight bytes at a time. */
+  private static int control(ByteBuf in, int from, int to) {
+    int at = from;
+    for (; at + Long.BYTES <= to; at += Long.BYTES) {
+      long bytes = in.getLongLE(at);
+      // The lowest bit that is set is that of the first such byte.
+      long below = (bytes - 0x2020202020202020L) & ~bytes & 0x8080808080808080L;
+      if (below != 0) {
+        return at + Long.numberOfTrailingZeros(below) / Byte.SIZE;
+      }
+    }
+    while (at < to && (in.getByte(at) & 0xff) >= ' ') {
+      at++;
+    }
+    return at;
+  }
+
+  /** Whether a line's name is one of those; it is taken for one if it came in an earlier piece. */
   private static boolean framing(ByteBuf in, int from, int to) {
+    if (from < 0) {
+      return true;
+    }
     int colon = in.indexOf(from, to, (byte) ':');
     if (colon < 0) {
       return false;
