@@ -5,11 +5,14 @@ import static java.nio.charset.StandardCharsets.US_ASCII;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import dev.weir.policy.plan.AccessPlan;
 import dev.weir.policy.plan.Address;
+import dev.weir.policy.plan.Protocol;
 import dev.weir.policy.plan.ProxyPlan.L4Route;
 import dev.weir.policy.plan.ProxyPlan.Listener;
 import dev.weir.policy.plan.ProxyPlan.ListenerProtocol;
 import dev.weir.policy.plan.ProxyPlan.Tls;
+import dev.weir.policy.plan.Verdict;
 import dev.weir.proxy.listen.OriginSource;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
@@ -280,6 +283,51 @@ final class ServerNameTest {
           .isInstanceOf(IOException.class);
       assertThat(mesh.proxy.metrics())
           .contains("weir_proxy_connections_refused_total{reason=\"verdict\"} 1\n");
+    }
+  }
+
+  @Test
+  void anAuthorizationPolicyIsAskedAboutTheConnection() throws Exception {
+    try (RawBackend a = tls("a");
+        Mesh mesh = new Mesh()) {
+      AccessPlan access =
+          new AccessPlan(
+              "cluster.local",
+              List.of(
+                  new AccessPlan.Policy(
+                      3,
+                      AccessPlan.Action.ALLOW,
+                      false,
+                      List.of(
+                          new AccessPlan.Clause(
+                              4,
+                              List.of(),
+                              List.of(),
+                              new AccessPlan.Term(
+                                  List.of(
+                                      new AccessPlan.Condition(
+                                          AccessPlan.Attribute.CONNECTION_SNI,
+                                          List.of(),
+                                          List.of("a.test"),
+                                          List.of()))))))),
+              List.of(new AccessPlan.Guard(8, List.of(new AccessPlan.Bound(0, List.of(a.port()))))),
+              List.of());
+      mesh.proxy.update(
+          AuthorizationTest.with(
+              Streams.service(
+                  mesh,
+                  List.of(to(0, "*.test")),
+                  List.of(new Verdict(0, 10, Protocol.TCP, a.port(), Verdict.Decision.INSPECT, 2)),
+                  a.port()),
+              access,
+              false));
+      try (SSLSocket socket = Authority.connect(mesh.port, "a.test")) {
+        assertThat(Authority.subject(socket)).isEqualTo("a");
+      }
+      assertThatThrownBy(() -> Authority.connect(mesh.port, "b.test"))
+          .isInstanceOf(IOException.class);
+      assertThat(a.accepted()).isEqualTo(1);
+      assertThat(mesh.log()).contains("may not connect to shop/cart-v1", "(authz.yaml:3)");
     }
   }
 }
