@@ -51,6 +51,7 @@ final class ArrowsTest {
               "dev.weir.policy.route..",
               "dev.weir.policy.plan..",
               "java..",
+              "javax.crypto..", // of java.base
               "org.jspecify..",
               "com.google.re2j..");
 
@@ -74,6 +75,7 @@ final class ArrowsTest {
           .resideInAnyPackage(
               "dev.weir.policy..",
               "java..",
+              "javax.crypto..", // of java.base
               "org.jspecify..",
               "org.snakeyaml..",
               "com.fasterxml.jackson.core..",
