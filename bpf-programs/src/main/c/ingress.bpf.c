@@ -578,27 +578,24 @@ int weir_ingress(struct __sk_buff *ctx)
 		return 1;
 	}
 	a.port = sk->src_port;
+	socket = bpf_sk_storage_get(&sockets, sk, NULL, 0);
+	/* A connected socket hears its peer alone, and was allowed to go there: not even read. */
+	if (state == WEIR_STATE_ESTABLISHED && socket && (socket->flags & WEIR_SOCKET_JUDGED))
+		return 1;
 	weir_read_packet(ctx, &a);
 	/* The rest of a handshake; what has none to it is of no connection. */
 	if (a.protocol == WEIR_TCP && !a.syn)
 		return 1;
 	slot = weir_slot_now();
-	socket = bpf_sk_storage_get(&sockets, sk, NULL, 0);
 	a.usurps = socket && socket->usurps;
 	/* Asked before whose it is, which takes a look at each cgroup above it. */
-	if (a.protocol == WEIR_UDP) {
-		/* A connected socket hears its peer alone, and was allowed to go there. */
-		if (socket && state == WEIR_STATE_ESTABLISHED &&
-		    (socket->flags & WEIR_SOCKET_JUDGED))
+	if (a.protocol == WEIR_UDP && socket && !a.usurps &&
+	    (socket->flags & (WEIR_SOCKET_JUDGED | WEIR_SOCKET_HEARD))) {
+		if (weir_heard_again(socket, &a, slot))
 			return 1;
-		if (socket && !a.usurps &&
-		    (socket->flags & (WEIR_SOCKET_JUDGED | WEIR_SOCKET_HEARD))) {
-			if (weir_heard_again(socket, &a, slot))
-				return 1;
-			if (weir_is_usual(ctx, &a, slot)) {
-				weir_say_heard(socket, &a, slot);
-				return 1;
-			}
+		if (weir_is_usual(ctx, &a, slot)) {
+			weir_say_heard(socket, &a, slot);
+			return 1;
 		}
 	}
 	a.receiver = weir_workload_of_socket(sk, slot);
