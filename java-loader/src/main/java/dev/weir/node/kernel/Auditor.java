@@ -274,8 +274,7 @@ final class Auditor {
       }
     }
 
-    private void tables(Mesh mesh, Current current) {
-      Expected wanted = expected(current);
+    private void tables(Mesh mesh, Current current, Expected wanted) {
       for (Table table : Table.values()) {
         Sum should = wanted.tables().get(table);
         if (should != null && !holds(mesh, table, current.slot(), should)) {
@@ -316,8 +315,7 @@ final class Auditor {
           .forEach(wrong -> drifts.add(new Drift(Drift.Kind.CANARY, "canary: " + wrong, false)));
     }
 
-    private void enrolment(Mesh mesh, Current current) {
-      Expected wanted = expected(current);
+    private void enrolment(Mesh mesh, Current current, Expected wanted) {
       BpfMap paths = mesh.map(Mesh.PATHS);
       Enrollment enrollment = new Enrollment(layouts, Enrollment.Hierarchy.of(places.cgroupRoot()));
       if (!dwellers(paths, current.slot()).same(wanted.paths())) {
@@ -383,13 +381,15 @@ final class Auditor {
       } else {
         run.programs(mesh, known.get());
       }
+      OwnNamespace own = OwnNamespace.of(places.netns());
       if (repair) {
         // Addresses of the node come and go by themselves: nobody has changed anything behind us.
-        mesh.tellAddresses(OwnNamespace.of(places.netns()));
+        mesh.tellAddresses(own);
       }
       run.links(files.objects().orElseGet(() -> PinnedObjects.of(pins)), current);
-      run.tables(mesh, current);
-      run.enrolment(mesh, current);
+      Expected wanted = expected(current, own);
+      run.tables(mesh, current, wanted);
+      run.enrolment(mesh, current, wanted);
       run.canary(mesh, current);
       return new Audit(current.generation(), run.drifts, took(started));
     }
@@ -487,8 +487,7 @@ final class Auditor {
         .write(current.generation());
   }
 
-  private Expected expected(Current current) {
-    OwnNamespace own = OwnNamespace.of(places.netns());
+  private Expected expected(Current current, OwnNamespace own) {
     Expected known =
         expected
             .filter(

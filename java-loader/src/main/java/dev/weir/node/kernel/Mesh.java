@@ -798,11 +798,8 @@ final class Mesh implements AutoCloseable {
    * Sees to it that both slots know by which addresses pods reach the node. They are no policy, so
    * no new generation is made for them; the entry is written in place, all else in it as it was,
    * and of an IPv4 address only the last word differs, which is read whole.
-   *
-   * @return whether a slot knew others
    */
-  boolean tellAddresses(OwnNamespace own) {
-    boolean told = false;
+  void tellAddresses(OwnNamespace own) {
     for (int slot = 0; slot <= 1; slot++) {
       try (Closing<BpfMap> inner = new Closing<>(inner(Table.GENERATIONS, slot))) {
         if (inner.value().isPresent()) {
@@ -814,12 +811,10 @@ final class Mesh implements AutoCloseable {
           layouts.generation.node6().put(wanted, 0, own.sixBytes());
           if (!wanted.equals(value)) {
             map.update(map.newKey(), wanted);
-            told = true;
           }
         }
       }
     }
-    return told;
   }
 
   /** Which slot is in force, as the word says it. */
