@@ -2,10 +2,8 @@
 package dev.weir.proxy.http;
 
 import dev.weir.policy.plan.Address;
-import dev.weir.policy.rbac.Attributes;
-import dev.weir.policy.rbac.Principal;
-import dev.weir.policy.rbac.Token;
 import dev.weir.policy.route.RequestTarget;
+import dev.weir.proxy.outbound.AskedBySource;
 import dev.weir.proxy.outbound.Source;
 import io.netty.handler.codec.http.HttpHeaderNames;
 import io.netty.handler.codec.http.HttpRequest;
@@ -13,8 +11,7 @@ import java.util.List;
 import java.util.Optional;
 
 /**
- * A request as AuthorizationPolicies see it. No token is verified and no proxy before this one is
- * trusted to tell the client's address, so there is none of either.
+ * A request as AuthorizationPolicies see it.
  *
  * @param request as the destination gets it
  * @param normalised its target
@@ -32,26 +29,11 @@ record AskedOfBackend(
     Address destinationAddress,
     int destinationPort,
     String serverName)
-    implements Attributes {
+    implements AskedBySource {
 
   @Override
   public boolean isRequest() {
     return true;
-  }
-
-  @Override
-  public Principal principal() {
-    return source.principal();
-  }
-
-  @Override
-  public Address sourceAddress() {
-    return source.address().orElse(peer);
-  }
-
-  @Override
-  public Address remoteAddress() {
-    return sourceAddress();
   }
 
   @Override
@@ -83,10 +65,5 @@ record AskedOfBackend(
     }
     List<String> all = request.headers().getAll(name);
     return Optional.of(all.size() == 1 ? first : String.join(",", all));
-  }
-
-  @Override
-  public Token token() {
-    return Token.NONE;
   }
 }

@@ -2,9 +2,7 @@
 package dev.weir.proxy.tcp;
 
 import dev.weir.policy.plan.Address;
-import dev.weir.policy.rbac.Attributes;
-import dev.weir.policy.rbac.Principal;
-import dev.weir.policy.rbac.Token;
+import dev.weir.proxy.outbound.AskedBySource;
 import dev.weir.proxy.outbound.Source;
 import java.util.Optional;
 
@@ -19,26 +17,11 @@ import java.util.Optional;
  */
 record AskedOfStream(
     Source source, Address peer, Address destinationAddress, int destinationPort, String serverName)
-    implements Attributes {
+    implements AskedBySource {
 
   @Override
   public boolean isRequest() {
     return false;
-  }
-
-  @Override
-  public Principal principal() {
-    return source.principal();
-  }
-
-  @Override
-  public Address sourceAddress() {
-    return source.address().orElse(peer);
-  }
-
-  @Override
-  public Address remoteAddress() {
-    return sourceAddress();
   }
 
   @Override
@@ -64,10 +47,5 @@ record AskedOfStream(
   @Override
   public Optional<String> header(String name) {
     return Optional.empty();
-  }
-
-  @Override
-  public Token token() {
-    return Token.NONE;
   }
 }

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.weir.proxy.outbound;
+
+import dev.weir.policy.plan.Address;
+import dev.weir.policy.rbac.Attributes;
+import dev.weir.policy.rbac.Principal;
+import dev.weir.policy.rbac.Token;
+
+/**
+ * Who asks, as AuthorizationPolicies see it, whatever is asked. No token is verified and no proxy
+ * before this one is trusted to tell the client's address, so there is none of either.
+ */
+public interface AskedBySource extends Attributes {
+
+  /** Who asks. */
+  Source source();
+
+  /** Other end of the client's socket. */
+  Address peer();
+
+  @Override
+  default Principal principal() {
+    return source().principal();
+  }
+
+  @Override
+  default Address sourceAddress() {
+    return source().address().orElse(peer());
+  }
+
+  @Override
+  default Address remoteAddress() {
+    return sourceAddress();
+  }
+
+  @Override
+  default Token token() {
+    return Token.NONE;
+  }
+}
