@@ -263,7 +263,7 @@ class AuthorizationTest {
 
   @Test
   void aGatewaysPoliciesAreAskedBeforeItsRoutes() throws Exception {
-    int port = Mesh.freePort();
+    int port = FreePorts.next();
     try (RawBackend backend = new RawBackend(RawBackend.named("v1"));
         Mesh mesh = new Mesh()) {
       mesh.origin = Optional.empty();

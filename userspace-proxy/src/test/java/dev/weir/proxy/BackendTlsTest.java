@@ -257,7 +257,7 @@ final class BackendTlsTest {
   void aTcpListenersBytesAreEncryptedForTheBackend() throws Exception {
     try (RawBackend backend = backend(authority, "cart");
         Mesh mesh = new Mesh()) {
-      int port = Mesh.freePort();
+      int port = FreePorts.next();
       mesh.origin = Optional.empty();
       mesh.proxy.update(
           Streams.dialled(
@@ -288,7 +288,7 @@ final class BackendTlsTest {
   void whatIsLedOnByServerNameIsLeftAsItIs() throws Exception {
     try (RawBackend backend = backend(authority, "cart");
         Mesh mesh = new Mesh()) {
-      int port = Mesh.freePort();
+      int port = FreePorts.next();
       mesh.origin = Optional.empty();
       mesh.proxy.update(
           Streams.dialled(

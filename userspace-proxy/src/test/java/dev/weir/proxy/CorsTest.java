@@ -117,7 +117,7 @@ final class CorsTest {
               Optional.of("https"), Optional.empty(), Optional.empty(), Optional.empty(), 308);
       mesh.serve(
           Mesh.route(new RouteRule(Mesh.any(), List.of(SHOP, redirect), List.of(), 0, 0)),
-          Mesh.freePort());
+          FreePorts.next());
       try (Client client = mesh.client()) {
         Client.Response response = client.get("/", "Origin: https://shop.example\r\n");
         assertThat(response.status()).isEqualTo(308);

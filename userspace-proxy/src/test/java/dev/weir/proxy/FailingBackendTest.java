@@ -64,7 +64,7 @@ final class FailingBackendTest {
   @Test
   void aBackendThatRefusesIsABadGateway() throws Exception {
     try (Mesh mesh = new Mesh()) {
-      mesh.serve(Mesh.freePort());
+      mesh.serve(FreePorts.next());
       try (Client client = mesh.client()) {
         assertThat(client.get("/").status()).isEqualTo(502);
         assertThat(client.get("/").status()).isEqualTo(502);

@@ -204,7 +204,7 @@ final class GatewayConformanceTest {
   void isAnsweredByTheProxyItself(Case asked) throws Exception {
     JsonObject expect = asked.question().object("expect");
     JsonObject request = asked.question().object("request");
-    int gatewayPort = Mesh.freePort();
+    int gatewayPort = FreePorts.next();
     ByteArrayOutputStream log = new ByteArrayOutputStream();
     List<Queue<String>> heads =
         List.of(

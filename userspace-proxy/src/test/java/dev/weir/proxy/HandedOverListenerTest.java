@@ -131,7 +131,7 @@ final class HandedOverListenerTest {
   void isClosedAtOnceWhenItIsAtAnotherPort() throws Exception {
     try (RawBackend backend = new RawBackend(RawBackend.named("v1"))) {
       mesh.serve(backend.port());
-      int other = Mesh.freePort();
+      int other = FreePorts.next();
       handOver(other);
       while (!mesh.log().contains("none of ours")) {
         Thread.sleep(5);

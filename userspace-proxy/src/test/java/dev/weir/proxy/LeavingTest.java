@@ -3,7 +3,6 @@ package dev.weir.proxy;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
-import dev.weir.policy.plan.Plan;
 import dev.weir.policy.plan.ProxyPlan;
 import dev.weir.policy.plan.ProxyUpdate;
 import dev.weir.policy.plan.Verdict;
@@ -20,23 +19,7 @@ final class LeavingTest {
   private static void takeTheRouteAway(Mesh mesh, List<Verdict> verdicts, int backend)
       throws Exception {
     ProxyUpdate with = mesh.update(List.of(), List.of(), List.of(), verdicts, backend);
-    Plan plan = with.plan();
-    Plan without =
-        new Plan(
-            plan.settings(),
-            plan.workloads(),
-            plan.identities(),
-            plan.rules(),
-            plan.verdicts(),
-            plan.portClasses(),
-            plan.services(),
-            plan.backends(),
-            plan.endpoints(),
-            plan.cidrs(),
-            plan.ports(),
-            new ProxyPlan(List.of(), List.of(), List.of()));
-    mesh.proxy.update(
-        new ProxyUpdate(with.generation(), without, with.workloadNumbers(), with.keyPairs()));
+    mesh.proxy.update(Streams.with(with, proxy -> new ProxyPlan(List.of(), List.of(), List.of())));
   }
 
   @Test
@@ -148,7 +131,7 @@ final class LeavingTest {
       mesh.serve(backend.port());
       try (Client client = mesh.client()) {
         begin(client);
-        takeTheRouteAway(mesh, List.of(), Mesh.freePort());
+        takeTheRouteAway(mesh, List.of(), FreePorts.next());
         Client.Response response = client.send("Host: cart\r\n\r\n").read(false);
         assertThat(response.status()).isEqualTo(404);
         assertThat(client.closed()).isTrue();

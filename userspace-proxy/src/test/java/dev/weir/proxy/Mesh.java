@@ -28,8 +28,6 @@ import dev.weir.proxy.outbound.UpdateRefusedException;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.PrintStream;
-import java.net.InetAddress;
-import java.net.ServerSocket;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.List;
@@ -59,19 +57,13 @@ final class Mesh implements AutoCloseable {
   }
 
   Mesh(int threads, LongSupplier clock) throws IOException {
-    this.port = freePort();
+    this.port = FreePorts.next();
     this.proxy =
         new Proxy(
             threads,
             channel -> origin,
             clock,
             new Log(new PrintStream(log, true, StandardCharsets.UTF_8)));
-  }
-
-  static int freePort() throws IOException {
-    try (ServerSocket probe = new ServerSocket(0, 1, InetAddress.getLoopbackAddress())) {
-      return probe.getLocalPort();
-    }
   }
 
   String log() {
@@ -122,8 +114,7 @@ final class Mesh implements AutoCloseable {
   }
 
   private static ProxyUpdate together(ProxyUpdate update) {
-    Plan plan = update.plan();
-    List<Cluster> clusters = plan.proxy().clusters();
+    List<Cluster> clusters = update.plan().proxy().clusters();
     Cluster one =
         new Cluster(
             7,
@@ -133,24 +124,8 @@ final class Mesh implements AutoCloseable {
             clusters.stream().flatMap(c -> c.workloads().stream()).toList(),
             "",
             Optional.empty());
-    return new ProxyUpdate(
-        update.generation(),
-        new Plan(
-            plan.settings(),
-            plan.workloads(),
-            plan.identities(),
-            plan.rules(),
-            plan.verdicts(),
-            plan.portClasses(),
-            plan.services(),
-            plan.backends(),
-            plan.endpoints(),
-            plan.cidrs(),
-            plan.ports(),
-            new ProxyPlan(plan.proxy().listeners(), plan.proxy().virtualServices(), List.of(one)),
-            plan.traffic()),
-        update.workloadNumbers(),
-        update.keyPairs());
+    return Streams.with(
+        update, proxy -> new ProxyPlan(proxy.listeners(), proxy.virtualServices(), List.of(one)));
   }
 
   ProxyUpdate update(

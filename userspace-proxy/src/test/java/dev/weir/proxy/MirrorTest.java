@@ -202,7 +202,7 @@ final class MirrorTest {
   void aMirrorThatIsNotThereChangesNothing() throws Exception {
     try (RawBackend main = new RawBackend(RawBackend.named("main"));
         Mesh mesh = new Mesh()) {
-      mesh.serve(Mesh.route(rule(1, 1)), main.port(), Mesh.freePort());
+      mesh.serve(Mesh.route(rule(1, 1)), main.port(), FreePorts.next());
       try (Client client = mesh.client()) {
         for (int i = 0; i < 5; i++) {
           assertThat(client.get("/").status()).isEqualTo(200);

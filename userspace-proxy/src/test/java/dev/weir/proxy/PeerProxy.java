@@ -143,7 +143,7 @@ final class PeerProxy implements AutoCloseable {
   private static List<Integer> ports(int count) throws IOException {
     List<Integer> ports = new ArrayList<>();
     while (ports.size() < count) {
-      int port = Mesh.freePort();
+      int port = FreePorts.next();
       if (!ports.contains(port)) {
         ports.add(port);
       }

@@ -251,7 +251,7 @@ final class RelayTest {
         Mesh mesh = new Mesh()) {
       mesh.proxy.update(
           Streams.together(
-              Streams.service(mesh, List.of(all()), List.of(), Mesh.freePort(), backend.port())));
+              Streams.service(mesh, List.of(all()), List.of(), FreePorts.next(), backend.port())));
       for (int i = 0; i < 4; i++) {
         try (Client client = mesh.client()) {
           assertThat(client.in().readNBytes(4)).isEqualTo("here".getBytes(US_ASCII));
@@ -264,7 +264,7 @@ final class RelayTest {
   @Test
   void aBackendThatCannotBeReachedIsAResetAndNoEnd() throws Exception {
     try (Mesh mesh = new Mesh()) {
-      Streams.serve(mesh, all(), Mesh.freePort());
+      Streams.serve(mesh, all(), FreePorts.next());
       try (Client client = mesh.client()) {
         assertThatThrownBy(() -> client.in().read()).isInstanceOf(SocketException.class);
       }
@@ -407,7 +407,7 @@ final class RelayTest {
   void aGatewaysTcpListenerLeadsOn() throws Exception {
     try (RawBackend backend = new RawBackend(echo());
         Mesh mesh = new Mesh()) {
-      int port = Mesh.freePort();
+      int port = FreePorts.next();
       Streams.gateway(
           mesh,
           List.of(Streams.listener(port, "tcp", "", ListenerProtocol.TCP, List.of(), all())),

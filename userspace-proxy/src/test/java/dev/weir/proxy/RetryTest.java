@@ -203,7 +203,7 @@ final class RetryTest {
   void whereNobodyListensAnotherBackendIsTried() throws Exception {
     try (RawBackend good = new RawBackend(RawBackend.named("good"));
         Mesh mesh = new Mesh()) {
-      mesh.serveTogether(rule(2), Mesh.freePort(), good.port());
+      mesh.serveTogether(rule(2), FreePorts.next(), good.port());
       try (Client client = mesh.client()) {
         for (int i = 0; i < 10; i++) {
           assertThat(client.get("/").status()).isEqualTo(200);
@@ -316,7 +316,7 @@ final class RetryTest {
   void aConnectionThatWasKeptCarriesTheRequestAfterARefusedOne() throws Exception {
     // No rule for retries: where nobody listens, the next backend is asked, here over a connection
     // that is open already.
-    int nobody = Mesh.freePort();
+    int nobody = FreePorts.next();
     try (RawBackend good = new RawBackend(RawBackend.named("good"));
         Mesh mesh = new Mesh()) {
       mesh.serveTogether(Mesh.weighted(Mesh.any(), 1), good.port(), nobody);

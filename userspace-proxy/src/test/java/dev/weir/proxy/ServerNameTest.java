@@ -88,7 +88,7 @@ final class ServerNameTest {
     try (RawBackend a = tls("a");
         RawBackend b = tls("b");
         Mesh mesh = new Mesh()) {
-      int port = Mesh.freePort();
+      int port = FreePorts.next();
       Streams.gateway(
           mesh,
           List.of(passthrough(port, "tls", "", to(0, "a.test"), to(1, "*.b.test", "b.test"))),
@@ -115,7 +115,7 @@ final class ServerNameTest {
   void aNameThatNobodyHasGetsTheAlert() throws Exception {
     try (RawBackend a = tls("a");
         Mesh mesh = new Mesh()) {
-      int port = Mesh.freePort();
+      int port = FreePorts.next();
       for (Listener listener :
           List.of(
               passthrough(port, "tls", "", to(0, "a.test")),
@@ -141,7 +141,7 @@ final class ServerNameTest {
     try (RawBackend a = tls("a");
         RawBackend b = tls("b");
         Mesh mesh = new Mesh()) {
-      int port = Mesh.freePort();
+      int port = FreePorts.next();
       Streams.gateway(
           mesh,
           List.of(passthrough(port, "tls", "", to(0, "a.test"), to(1))),
@@ -158,7 +158,7 @@ final class ServerNameTest {
   void aHelloMayComeByteByByteAndInSeveralRecords() throws Exception {
     try (RawBackend a = tls("a");
         Mesh mesh = new Mesh()) {
-      int port = Mesh.freePort();
+      int port = FreePorts.next();
       Streams.gateway(
           mesh, List.of(passthrough(port, "tls", "", to(0, "a.test"))), List.of(), a.port());
       byte[] whole = hello("a.test");
@@ -185,7 +185,7 @@ final class ServerNameTest {
   void whatIsNoTlsIsClosed() throws Exception {
     try (RawBackend a = tls("a");
         Mesh mesh = new Mesh()) {
-      int port = Mesh.freePort();
+      int port = FreePorts.next();
       Streams.gateway(mesh, List.of(passthrough(port, "tls", "", to(0))), List.of(), a.port());
       try (Client client = new Client(port)) {
         client.send("GET / HTTP/1.1\r\nHost: a.test\r\n\r\n");
@@ -199,7 +199,7 @@ final class ServerNameTest {
   @Test
   void aHelloThatDoesNotComeIsNotWaitedForForever() throws Exception {
     try (Mesh mesh = new Mesh()) {
-      int port = Mesh.freePort();
+      int port = FreePorts.next();
       Streams.gateway(mesh, List.of(passthrough(port, "tls", "", to(0))), List.of(), 1);
       try (Client client = new Client(port)) {
         client.socket().getOutputStream().write(hello("a.test"), 0, 40);
@@ -216,7 +216,7 @@ final class ServerNameTest {
     try (RawBackend plain = new RawBackend(RawBackend.named("plain"));
         RawBackend b = tls("b");
         Mesh mesh = new Mesh()) {
-      int port = Mesh.freePort();
+      int port = FreePorts.next();
       Streams.gateway(
           mesh,
           List.of(
@@ -248,7 +248,7 @@ final class ServerNameTest {
   void tlsMayEndHereAndTheBackendGetsBytes() throws Exception {
     try (RawBackend plain = new RawBackend(RawBackend.named("plain"));
         Mesh mesh = new Mesh()) {
-      int port = Mesh.freePort();
+      int port = FreePorts.next();
       Streams.gateway(
           mesh,
           List.of(

@@ -29,7 +29,6 @@ import javax.net.ssl.SSLHandshakeException;
 import javax.net.ssl.SSLParameters;
 import javax.net.ssl.SSLSocket;
 import javax.net.ssl.TrustManager;
-import javax.net.ssl.X509TrustManager;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
@@ -100,24 +99,10 @@ final class TlsTest {
     mesh.proxy.update(mesh.update(List.of(), List.of(listeners), keys, List.of(), backend));
   }
 
-  /** Trusts anybody: which certificate comes is what the tests look at. */
-  private static final class TrustAll implements X509TrustManager {
-    @Override
-    public void checkClientTrusted(X509Certificate[] chain, String type) {}
-
-    @Override
-    public void checkServerTrusted(X509Certificate[] chain, String type) {}
-
-    @Override
-    public X509Certificate[] getAcceptedIssuers() {
-      return new X509Certificate[0];
-    }
-  }
-
   private static SSLSocket connect(int port, String serverName, String... protocols)
       throws Exception {
     SSLContext context = SSLContext.getInstance("TLS");
-    context.init(null, new TrustManager[] {new TrustAll()}, new SecureRandom());
+    context.init(null, new TrustManager[] {new Authority.TrustAll()}, new SecureRandom());
     SSLSocket socket =
         (SSLSocket) context.getSocketFactory().createSocket(InetAddress.getLoopbackAddress(), port);
     SSLParameters parameters = socket.getSSLParameters();
@@ -147,7 +132,7 @@ final class TlsTest {
                 });
         Mesh mesh = new Mesh()) {
       mesh.origin = Optional.empty();
-      int port = Mesh.freePort();
+      int port = FreePorts.next();
       serve(
           mesh,
           backend.port(),
@@ -168,7 +153,7 @@ final class TlsTest {
     try (RawBackend backend = new RawBackend(RawBackend.named("v1"));
         Mesh mesh = new Mesh()) {
       mesh.origin = Optional.empty();
-      int port = Mesh.freePort();
+      int port = FreePorts.next();
       serve(
           mesh,
           backend.port(),
@@ -192,7 +177,7 @@ final class TlsTest {
     try (RawBackend backend = new RawBackend(RawBackend.named("v1"));
         Mesh mesh = new Mesh()) {
       mesh.origin = Optional.empty();
-      int port = Mesh.freePort();
+      int port = FreePorts.next();
       serve(
           mesh,
           backend.port(),
@@ -215,7 +200,7 @@ final class TlsTest {
     try (RawBackend backend = new RawBackend(RawBackend.named("v1"));
         Mesh mesh = new Mesh()) {
       mesh.origin = Optional.empty();
-      int port = Mesh.freePort();
+      int port = FreePorts.next();
       AccessPlan access =
           new AccessPlan(
               "cluster.local",
@@ -268,7 +253,7 @@ final class TlsTest {
     try (RawBackend backend = new RawBackend(RawBackend.named("v1"));
         Mesh mesh = new Mesh()) {
       mesh.origin = Optional.empty();
-      int port = Mesh.freePort();
+      int port = FreePorts.next();
       Listener listener = https(port, "https", "", "shop/tls");
       serve(mesh, backend.port(), List.of(keyPair("shop/tls", "old.test")), listener);
       try (Client before = new Client(connect(port, "old.test", "TLSv1.3"))) {
@@ -286,7 +271,7 @@ final class TlsTest {
   void oldVersionsAreRefused() throws Exception {
     try (Mesh mesh = new Mesh()) {
       mesh.origin = Optional.empty();
-      int port = Mesh.freePort();
+      int port = FreePorts.next();
       serve(
           mesh, 1, List.of(keyPair("shop/tls", "shop.test")), https(port, "https", "", "shop/tls"));
       try (Client client = new Client(port)) {

@@ -55,7 +55,7 @@ final class UpdateTest {
     try (RawBackend backend = new RawBackend(RawBackend.named("v1"));
         Mesh mesh = new Mesh()) {
       mesh.origin = Optional.empty();
-      int port = Mesh.freePort();
+      int port = FreePorts.next();
       mesh.proxy.update(update(mesh, List.of(http(port)), backend.port()));
       try (Client client = new Client(port)) {
         assertThat(client.get("/").header("x-version")).isEqualTo("v1");
@@ -86,7 +86,7 @@ final class UpdateTest {
         RawBackend v2 = new RawBackend(RawBackend.named("v2"));
         Mesh mesh = new Mesh()) {
       mesh.serve(v1.port());
-      int free = Mesh.freePort();
+      int free = FreePorts.next();
       // The second listener's port is held by the first backend.
       ProxyUpdate bad = update(mesh, List.of(http(free), http(v1.port())), v2.port());
       assertThatThrownBy(() -> mesh.proxy.update(bad))
@@ -112,7 +112,7 @@ final class UpdateTest {
                       "shop/edge",
                       "https",
                       Optional.of(Address.LOOPBACK4),
-                      Mesh.freePort(),
+                      FreePorts.next(),
                       "",
                       Optional.of(new Tls(List.of("shop/tls"))),
                       List.of())),

@@ -4,6 +4,7 @@ package dev.weir.node.agent;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import dev.weir.node.FreePorts;
 import dev.weir.node.bpf.BpfLink;
 import dev.weir.node.kernel.Current;
 import dev.weir.node.kernel.KernelTest;
@@ -14,7 +15,6 @@ import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.PrintStream;
 import java.net.InetAddress;
-import java.net.ServerSocket;
 import java.net.URI;
 import java.net.http.HttpClient;
 import java.net.http.HttpRequest;
@@ -76,8 +76,8 @@ final class AgentTest {
     // The proxy's user passes through to its socket, as it does to /run/weir.
     Path parent = kernel.places().runDir().getParent();
     Files.setPosixFilePermissions(parent, PosixFilePermissions.fromString("rwx--x--x"));
-    metricsPort = freePort();
-    healthPort = freePort();
+    metricsPort = FreePorts.next();
+    healthPort = FreePorts.next();
     write("mesh.yaml", MESH);
     write("workloads.yaml", WORKLOADS);
     write("policy.yaml", policyFor("web"));
@@ -89,12 +89,6 @@ final class AgentTest {
     processes.forEach(Process::destroyForcibly);
     ProxySupervisor.left(kernel.places().runDir()).ifPresent(ProcessId::kill);
     Operations.downWithoutAgent(kernel.node());
-  }
-
-  private static int freePort() throws IOException {
-    try (ServerSocket socket = new ServerSocket(0, 1, InetAddress.getLoopbackAddress())) {
-      return socket.getLocalPort();
-    }
   }
 
   private static final String MESH =

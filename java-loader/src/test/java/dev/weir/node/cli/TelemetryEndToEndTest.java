@@ -3,6 +3,7 @@ package dev.weir.node.cli;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.weir.node.FreePorts;
 import dev.weir.node.agent.Agent;
 import dev.weir.node.agent.AgentSettings;
 import dev.weir.node.agent.Log;
@@ -16,7 +17,6 @@ import java.io.PrintStream;
 import java.io.PrintWriter;
 import java.io.StringWriter;
 import java.net.InetAddress;
-import java.net.ServerSocket;
 import java.net.URI;
 import java.net.http.HttpClient;
 import java.net.http.HttpRequest;
@@ -59,7 +59,7 @@ final class TelemetryEndToEndTest {
   @BeforeEach
   void layOut() throws IOException {
     policy = Files.createDirectory(directory.resolve("policy"));
-    metricsPort = freePort();
+    metricsPort = FreePorts.next();
     write(policy, "web");
   }
 
@@ -67,12 +67,6 @@ final class TelemetryEndToEndTest {
   void end() {
     agents.forEach(Agent::close);
     kernel.node().down();
-  }
-
-  private static int freePort() throws IOException {
-    try (ServerSocket socket = new ServerSocket(0, 1, InetAddress.getLoopbackAddress())) {
-      return socket.getLocalPort();
-    }
   }
 
   private void write(Path to, String mayReachDb) throws IOException {
@@ -110,7 +104,7 @@ final class TelemetryEndToEndTest {
         """
             .replace("ROOT", kernel.root())
             .replace("METRICS", Integer.toString(metricsPort))
-            .replace("HEALTH", Integer.toString(freePort()))
+            .replace("HEALTH", Integer.toString(FreePorts.next()))
             .replace("WHO", mayReachDb));
   }
 

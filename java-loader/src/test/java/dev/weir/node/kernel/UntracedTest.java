@@ -3,12 +3,11 @@ package dev.weir.node.kernel;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.weir.node.FreePorts;
 import dev.weir.policy.plan.Plan;
 import dev.weir.policy.plan.Protocol;
 import java.io.IOException;
 import java.io.UncheckedIOException;
-import java.net.InetAddress;
-import java.net.ServerSocket;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -204,12 +203,6 @@ final class UntracedTest {
     return Files.readString(directory.resolve("weir.log"));
   }
 
-  private static int freePort() throws IOException {
-    try (ServerSocket socket = new ServerSocket(0, 1, InetAddress.getLoopbackAddress())) {
-      return socket.getLocalPort();
-    }
-  }
-
   private Path policy() throws IOException {
     Path policy = Files.createDirectory(directory.resolve("policy"));
     Files.writeString(
@@ -238,8 +231,8 @@ final class UntracedTest {
         spec: {podSelector: {matchLabels: {app: db}}, ingress: []}
         """
             .replace("ROOT", kernel.root())
-            .replace("METRICS", Integer.toString(freePort()))
-            .replace("HEALTH", Integer.toString(freePort())));
+            .replace("METRICS", Integer.toString(FreePorts.next()))
+            .replace("HEALTH", Integer.toString(FreePorts.next())));
     return policy;
   }
 
