@@ -60,6 +60,7 @@ final class HopTest {
                 "te",
                 "x-forwarded-for",
                 "x-forwarded-proto",
+                "traceparent",
                 "");
         assertThat(response.text()).contains("te: trailers\r\n", "x-request-id: kept\r\n");
         assertThat(response.headers())

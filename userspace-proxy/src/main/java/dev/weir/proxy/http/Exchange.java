@@ -64,7 +64,6 @@ final class Exchange implements UpstreamListener, RequestView {
   private static final AsciiString X_FORWARDED_PROTO = AsciiString.cached("x-forwarded-proto");
   private static final AsciiString X_FORWARDED_CLIENT_CERT =
       AsciiString.cached("x-forwarded-client-cert");
-  private static final AsciiString X_REQUEST_ID = AsciiString.cached("x-request-id");
   private static final AsciiString HTTP = AsciiString.cached("http");
   private static final AsciiString HTTPS = AsciiString.cached("https");
   private static final AsciiString TEXT_PLAIN = AsciiString.cached("text/plain; charset=utf-8");
@@ -535,14 +534,10 @@ final class Exchange implements UpstreamListener, RequestView {
     AsciiString peer = client.peerText();
     String before = trusted ? header("x-forwarded-for") : null;
     headers.set(X_FORWARDED_FOR, before == null ? peer : before + ", " + peer);
-    if (!trusted || !headers.contains(X_FORWARDED_PROTO)) {
-      headers.set(X_FORWARDED_PROTO, client.tls() ? HTTPS : HTTP);
-    }
+    headers.set(X_FORWARDED_PROTO, client.tls() ? HTTPS : HTTP);
     headers.remove(X_FORWARDED_CLIENT_CERT);
-    String id = headers.get(X_REQUEST_ID);
-    if (id == null || !RequestIds.wellFormed(id)) {
-      headers.set(X_REQUEST_ID, RequestIds.next(loop.random()));
-    }
+    RequestIds.pass(headers, loop.random());
+    TraceContext.pass(headers, loop.random());
   }
 
   /** Answers a browser that asks what a page may send. */

@@ -27,6 +27,8 @@ final class Hops {
           "x-forwarded-proto",
           "x-forwarded-client-cert",
           "x-request-id",
+          "traceparent",
+          "tracestate",
           "");
 
   /**

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.weir.proxy.http;
 
+import io.netty.handler.codec.http.HttpHeaders;
 import io.netty.util.AsciiString;
 import java.nio.charset.StandardCharsets;
+import java.util.Iterator;
 import java.util.SplittableRandom;
 
 /** Values of {@code x-request-id}: kept when well-formed, else a new UUID (RFC 9562 5.4). */
@@ -10,11 +12,21 @@ final class RequestIds {
 
   private static final byte[] HEX = "0123456789abcdef".getBytes(StandardCharsets.US_ASCII);
 
+  static final AsciiString X_REQUEST_ID = AsciiString.cached("x-request-id");
+
   private RequestIds() {}
 
+  /** Sees to it that a request has one, and only one. */
+  static void pass(HttpHeaders headers, SplittableRandom random) {
+    Iterator<? extends CharSequence> sent = headers.valueCharSequenceIterator(X_REQUEST_ID);
+    if (!sent.hasNext() || !wellFormed(sent.next()) || sent.hasNext()) {
+      headers.set(X_REQUEST_ID, next(random));
+    }
+  }
+
   /** 1 to 128 letters, digits, {@code - _ . : = + /}. */
-  static boolean wellFormed(String id) {
-    if (id.isEmpty() || id.length() > 128) {
+  static boolean wellFormed(CharSequence id) {
+    if (id.length() == 0 || id.length() > 128) {
       return false;
     }
     for (int i = 0; i < id.length(); i++) {
