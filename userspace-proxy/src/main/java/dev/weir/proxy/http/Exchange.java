@@ -2,9 +2,6 @@
 package dev.weir.proxy.http;
 
 import dev.weir.policy.plan.ProxyPlan.Filter;
-import dev.weir.policy.plan.Verdict;
-import dev.weir.policy.plan.VerdictIndex;
-import dev.weir.policy.rbac.AccessDecision;
 import dev.weir.policy.rbac.AccessRules;
 import dev.weir.policy.rbac.Attributes;
 import dev.weir.policy.route.Cors;
@@ -21,6 +18,7 @@ import dev.weir.proxy.observe.Peer;
 import dev.weir.proxy.observe.Series;
 import dev.weir.proxy.observe.SeriesKey;
 import dev.weir.proxy.outbound.Action;
+import dev.weir.proxy.outbound.Admission;
 import dev.weir.proxy.outbound.Cluster;
 import dev.weir.proxy.outbound.Entrance;
 import dev.weir.proxy.outbound.Generation;
@@ -28,8 +26,8 @@ import dev.weir.proxy.outbound.Sessions;
 import dev.weir.proxy.outbound.Source;
 import dev.weir.proxy.outbound.Target;
 import dev.weir.proxy.upstream.Endpoint;
-import dev.weir.proxy.upstream.UpstreamConnection;
 import dev.weir.proxy.upstream.UpstreamListener;
+import dev.weir.proxy.upstream.UpstreamStream;
 import io.netty.buffer.ByteBuf;
 import io.netty.buffer.Unpooled;
 import io.netty.channel.ConnectTimeoutException;
@@ -53,12 +51,13 @@ import io.netty.util.concurrent.Future;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Objects;
 import java.util.Optional;
 import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 
 /** One request and its response. */
-final class Exchange implements UpstreamListener, RequestView {
+final class Exchange implements UpstreamListener, RequestView, Admission.Question {
 
   private static final AsciiString X_FORWARDED_FOR = AsciiString.cached("x-forwarded-for");
   private static final AsciiString X_FORWARDED_PROTO = AsciiString.cached("x-forwarded-proto");
@@ -71,7 +70,8 @@ final class Exchange implements UpstreamListener, RequestView {
   /** How many backends are tried when connecting fails; nothing was sent then. */
   private static final int MAX_CONNECTS = 3;
 
-  private final ServerConnection client;
+  private final ClientStream stream;
+  private final Client client;
   private final Loop loop;
   private final HttpRequest request;
   private final long started;
@@ -83,6 +83,7 @@ final class Exchange implements UpstreamListener, RequestView {
   private @Nullable Entrance entrance;
   private @Nullable Source source;
   private @Nullable Generation generation;
+  private boolean leaving;
   private @Nullable RouteMatch match;
   private @Nullable Action action;
   private RouteAction.@Nullable Choice choice;
@@ -95,7 +96,7 @@ final class Exchange implements UpstreamListener, RequestView {
   private @Nullable Cluster cluster;
   private @Nullable Target backend;
 
-  private @Nullable UpstreamConnection upstream;
+  private @Nullable UpstreamStream upstream;
   private boolean connecting;
   private boolean acquiring;
   private int connects;
@@ -112,15 +113,12 @@ final class Exchange implements UpstreamListener, RequestView {
   private @Nullable Cluster counted;
 
   private boolean bodyless;
-  private boolean clientKeepAlive = true;
-  private boolean client10;
 
   private boolean requestComplete;
   private boolean responseStarted;
   private boolean interim;
   private boolean interimSent;
   private boolean upstreamKeepAlive;
-  private boolean keepAlive;
   private boolean over;
   private List<String> responseTrailers = List.of();
 
@@ -132,8 +130,9 @@ final class Exchange implements UpstreamListener, RequestView {
   private @Nullable Future<?> backendTimer;
   private @Nullable Future<?> retryTimer;
 
-  Exchange(ServerConnection client, HttpRequest request) {
-    this.client = client;
+  Exchange(ClientStream stream, HttpRequest request) {
+    this.stream = stream;
+    this.client = stream.client();
     this.loop = client.worker().loop();
     this.request = request;
     this.started = loop.nanos();
@@ -175,8 +174,6 @@ final class Exchange implements UpstreamListener, RequestView {
   // ---- the way in
 
   void begin() {
-    boolean isHead = request.method().equals(HttpMethod.HEAD);
-    client.expectHead(isHead);
     Optional<RequestChecks.Refusal> refusal = RequestChecks.refusal(request);
     if (refusal.isPresent()) {
       malformed(refusal.get());
@@ -194,17 +191,16 @@ final class Exchange implements UpstreamListener, RequestView {
     host = good.get().host();
     HttpHeaders headers = request.headers();
     RequestChecks.writePlainly(headers);
-    clientKeepAlive = HttpUtil.isKeepAlive(request);
-    client10 = request.protocolVersion().equals(HttpVersion.HTTP_1_0);
     bodyless =
         !headers.contains(HttpHeaderNames.TRANSFER_ENCODING)
             && (!headers.contains(HttpHeaderNames.CONTENT_LENGTH)
                 || "0".equals(headers.get(HttpHeaderNames.CONTENT_LENGTH)));
     generation = client.pinGeneration();
+    leaving = client.leaving();
     if (client.source().isEmpty()) {
       // The plan no longer knows who this is: nothing can be decided for it.
       client.worker().metrics().count(Counter.UNKNOWN_SOURCE);
-      client.abort();
+      stream.abort();
       return;
     }
     source = client.source().get();
@@ -303,7 +299,7 @@ final class Exchange implements UpstreamListener, RequestView {
     if (asks == null || within == null) {
       return false;
     }
-    if (client.leaving()) {
+    if (leaving) {
       // The route is an older generation's, and so are its numbers; the verdict is not.
       Optional<Target> known = within.target(picked.endpoint());
       if (known.isEmpty()) {
@@ -313,42 +309,32 @@ final class Exchange implements UpstreamListener, RequestView {
       picked = known.get();
     }
     backend = picked;
-    VerdictIndex.Answer answer = asks.verdict(picked);
-    if (Source.lets(answer)) {
-      if (picked.rules().mayReport()) {
-        report(picked.rules().decide(asked(picked, asks)), picked, within, asks);
+    return switch (Admission.to(picked, asks, within, this)) {
+      case Admission.Allowed allowed -> true;
+      case Admission.Audited(String rule) -> {
+        audited(asks, reached(picked), rule);
+        yield true;
       }
-      return true;
-    }
-    if (answer.decision() != Verdict.Decision.INSPECT || picked.rules().isEmpty()) {
-      forbidden(
-          asks,
-          "reach " + reached(picked),
-          answer.decision().name(),
-          within.describeRule(answer.rule()));
-      return false;
-    }
-    AccessDecision decision = picked.rules().decide(asked(picked, asks));
-    if (decision.verdict() == AccessDecision.Verdict.REFUSE && !within.audit()) {
-      forbidden(
-          asks,
-          asking() + " of " + reached(picked),
-          "REFUSE",
-          within.describeRule(decision.rule()));
-      return false;
-    }
-    report(decision, picked, within, asks);
-    return true;
+      case Admission.Refused(boolean asked, String decision, String rule) -> {
+        forbidden(asks, (asked ? asking() + " of " : "reach ") + reached(picked), decision, rule);
+        yield false;
+      }
+    };
   }
 
-  private AskedOfBackend asked(Target picked, Source asks) {
+  @Override
+  public Attributes asked(Target to) {
+    return asked(request, to);
+  }
+
+  private Attributes asked(HttpRequest copy, Target to) {
     return new AskedOfBackend(
-        request,
+        copy,
         sent,
-        asks,
+        Objects.requireNonNull(source),
         client.origin().peer(),
-        picked.address(),
-        picked.port(),
+        to.address(),
+        to.port(),
         client.serverName());
   }
 
@@ -371,25 +357,17 @@ final class Exchange implements UpstreamListener, RequestView {
             client.localPort(),
             client.serverName());
     for (AccessRules guard : in.guards()) {
-      AccessDecision decision = guard.decide(asked);
-      if (decision.verdict() != AccessDecision.Verdict.ALLOW) {
-        String gateway = "Gateway " + in.service().host();
-        String rule = within.describeRule(decision.rule());
-        if (decision.verdict() == AccessDecision.Verdict.REFUSE && !within.audit()) {
-          forbidden(asks, asking() + " of " + gateway, "REFUSE", rule);
+      String gateway = "Gateway " + in.service().host();
+      switch (Admission.by(guard, within, asked)) {
+        case Admission.Allowed allowed -> {}
+        case Admission.Audited(String rule) -> audited(asks, gateway, rule);
+        case Admission.Refused(boolean asking, String decision, String rule) -> {
+          forbidden(asks, asking() + " of " + gateway, decision, rule);
           return false;
         }
-        audited(asks, gateway, rule);
       }
     }
     return true;
-  }
-
-  /** Tells of a request that passes and would not, if all that is in audit were enforced. */
-  private void report(AccessDecision decision, Target picked, Generation within, Source asks) {
-    if (decision.verdict() != AccessDecision.Verdict.ALLOW) {
-      audited(asks, reached(picked), within.describeRule(decision.rule()));
-    }
   }
 
   private void audited(Source asks, String what, String rule) {
@@ -432,7 +410,7 @@ final class Exchange implements UpstreamListener, RequestView {
     RouteAction chosen = asked.route();
     HttpHeaders headers = request.headers();
     Hops.stripRequest(headers);
-    if (client10) {
+    if (request.protocolVersion().equals(HttpVersion.HTTP_1_0)) {
       request.setProtocolVersion(HttpVersion.HTTP_1_1);
       if (!headers.contains(HttpHeaderNames.HOST) && cluster != null) {
         headers.set(HttpHeaderNames.HOST, cluster.service().host());
@@ -487,31 +465,10 @@ final class Exchange implements UpstreamListener, RequestView {
     if (asks == null || within == null) {
       return Optional.empty();
     }
-    Optional<Target> known =
-        client.leaving() ? within.target(mirror.endpoint()) : Optional.of(mirror);
-    if (known.isEmpty()) {
-      return known;
-    }
-    Target to = known.get();
-    VerdictIndex.Answer answer = asks.verdict(to);
-    int rule = answer.rule();
-    boolean may = Source.lets(answer);
-    if (answer.decision() == Verdict.Decision.INSPECT && !to.rules().isEmpty()) {
-      AccessDecision decision =
-          to.rules()
-              .decide(
-                  new AskedOfBackend(
-                      copy,
-                      sent,
-                      asks,
-                      client.origin().peer(),
-                      to.address(),
-                      to.port(),
-                      client.serverName()));
-      may = decision.verdict() != AccessDecision.Verdict.REFUSE || within.audit();
-      rule = decision.rule();
-    }
-    if (!may) {
+    Optional<Target> known = leaving ? within.target(mirror.endpoint()) : Optional.of(mirror);
+    if (known.isPresent()
+        && Admission.to(known.get(), asks, within, to -> asked(copy, to))
+            instanceof Admission.Refused(boolean asked, String decision, String rule)) {
       client.worker().metrics().count(Counter.MIRROR_LOST);
       client
           .worker()
@@ -520,9 +477,9 @@ final class Exchange implements UpstreamListener, RequestView {
               "not mirrored: "
                   + asks.description()
                   + " may not reach "
-                  + reached(to)
+                  + reached(known.get())
                   + ": "
-                  + within.describeRule(rule));
+                  + rule);
       return Optional.empty();
     }
     return known;
@@ -614,7 +571,7 @@ final class Exchange implements UpstreamListener, RequestView {
     }
 
     @Override
-    public void connected(UpstreamConnection connection) {
+    public void connected(UpstreamStream connection) {
       if (current()) {
         Exchange.this.connected(connection);
       } else {
@@ -709,7 +666,7 @@ final class Exchange implements UpstreamListener, RequestView {
     tried.add(failed.endpoint());
     cancel(backendTimer);
     attempt = null;
-    UpstreamConnection left = upstream;
+    UpstreamStream left = upstream;
     upstream = null;
     if (left != null) {
       left.close();
@@ -727,7 +684,7 @@ final class Exchange implements UpstreamListener, RequestView {
     lastActivity = loop.coarseNanos();
     connect(false);
     // Over a connection that was there the request lies written: nobody else sends it.
-    client.drain();
+    stream.drain();
   }
 
   /** A single try took too long. */
@@ -749,7 +706,7 @@ final class Exchange implements UpstreamListener, RequestView {
   }
 
   @Override
-  public void connected(UpstreamConnection connection) {
+  public void connected(UpstreamStream connection) {
     connecting = false;
     if (over) {
       // Whoever wanted it is gone; nothing was sent on it, so it is as good as new.
@@ -761,7 +718,7 @@ final class Exchange implements UpstreamListener, RequestView {
       client.worker().metrics().count(Counter.UPSTREAM_OPENED);
     }
     connection.expectHead(request.method().equals(HttpMethod.HEAD));
-    if (!client.isWritable()) {
+    if (!stream.isWritable()) {
       connection.reading(false);
     }
     connection.write(request);
@@ -771,7 +728,7 @@ final class Exchange implements UpstreamListener, RequestView {
       replay.writeTo(connection);
     }
     if (!acquiring) {
-      client.drain();
+      stream.drain();
     }
   }
 
@@ -793,7 +750,7 @@ final class Exchange implements UpstreamListener, RequestView {
       client.worker().metrics().count(Counter.RETRIED);
       if (pick(from)) {
         connect(false);
-        client.drain();
+        stream.drain();
       }
     } else if (!tryAgain()) {
       client.worker().log().refused("502 " + describeBackend() + ": " + cause.getMessage());
@@ -828,10 +785,10 @@ final class Exchange implements UpstreamListener, RequestView {
     if (content.decoderResult().isFailure()) {
       content.release();
       client.worker().metrics().count(Counter.MALFORMED);
-      clientKeepAlive = false;
+      stream.distrust();
       if (responseStarted) {
         end("DPE");
-        client.abort();
+        stream.abort();
       } else {
         reply(HttpResponseStatus.BAD_REQUEST, "DPE", "the request's body is malformed");
       }
@@ -843,7 +800,7 @@ final class Exchange implements UpstreamListener, RequestView {
     if (last) {
       requestComplete = true;
     }
-    UpstreamConnection to = upstream;
+    UpstreamStream to = upstream;
     if (to == null || bodyless) {
       content.release();
     } else {
@@ -863,7 +820,7 @@ final class Exchange implements UpstreamListener, RequestView {
   }
 
   void flushRequest() {
-    UpstreamConnection to = upstream;
+    UpstreamStream to = upstream;
     if (to != null) {
       to.flush();
     }
@@ -874,14 +831,14 @@ final class Exchange implements UpstreamListener, RequestView {
 
   /** Whether more of the request's body has a place to go. */
   boolean takesMore() {
-    UpstreamConnection to = upstream;
+    UpstreamStream to = upstream;
     return requestComplete || bodyless || (to == null ? !connecting : to.isWritable());
   }
 
   void clientWritabilityChanged() {
-    UpstreamConnection from = upstream;
+    UpstreamStream from = upstream;
     if (from != null) {
-      from.reading(client.isWritable());
+      from.reading(stream.isWritable());
     }
   }
 
@@ -920,11 +877,7 @@ final class Exchange implements UpstreamListener, RequestView {
     if (sessions != null && answered != null && met != null) {
       sessions.write(headers, FieldEditor.INSTANCE, held, answered.endpoint(), met, client.tls());
     }
-    response.setProtocolVersion(HttpVersion.HTTP_1_1);
-    keepAlive = clientKeepAlive && !client.lastResponse();
-    frame(response, headers);
-    persistence(headers);
-    client.write(response);
+    stream.respond(response);
   }
 
   /** Whether the response is one that the rule wants another one for, and there will be one. */
@@ -933,7 +886,7 @@ final class Exchange implements UpstreamListener, RequestView {
     if (policy == null || !policy.covers(response.status().code())) {
       return false;
     }
-    UpstreamConnection from = upstream;
+    UpstreamStream from = upstream;
     boolean sentAll = requestComplete || bodyless;
     if (sentAll) {
       upstream = null;
@@ -963,31 +916,6 @@ final class Exchange implements UpstreamListener, RequestView {
         && HttpHeaderValues.CHUNKED.contentEqualsIgnoreCase(codings.getFirst());
   }
 
-  /** Sees to it that the client can tell where the response ends. */
-  private void frame(HttpResponse response, HttpHeaders headers) {
-    boolean empty =
-        request.method().equals(HttpMethod.HEAD) || status == 204 || status == 304 || status == 205;
-    if (empty || headers.contains(HttpHeaderNames.CONTENT_LENGTH)) {
-      return;
-    }
-    if (client10) {
-      // HTTP/1.0 has no chunks: the end of the connection is the end of the response.
-      headers.remove(HttpHeaderNames.TRANSFER_ENCODING);
-      headers.remove(HttpHeaderNames.TRAILER);
-      keepAlive = false;
-    } else if (!HttpUtil.isTransferEncodingChunked(response)) {
-      headers.set(HttpHeaderNames.TRANSFER_ENCODING, HttpHeaderValues.CHUNKED);
-    }
-  }
-
-  private void persistence(HttpHeaders headers) {
-    if (!keepAlive) {
-      headers.set(HttpHeaderNames.CONNECTION, HttpHeaderValues.CLOSE);
-    } else if (client10) {
-      headers.set(HttpHeaderNames.CONNECTION, HttpHeaderValues.KEEP_ALIVE);
-    }
-  }
-
   private void interim(HttpResponse response) {
     if (response.status().equals(HttpResponseStatus.SWITCHING_PROTOCOLS)) {
       // Upgrade is not passed on, so nobody asked for this.
@@ -995,35 +923,27 @@ final class Exchange implements UpstreamListener, RequestView {
       return;
     }
     interim = true;
-    if (!client10) {
-      interimSent = true;
-      Hops.strip(response.headers());
-      response.setProtocolVersion(HttpVersion.HTTP_1_1);
-      client.write(response);
-    }
+    Hops.strip(response.headers());
+    interimSent |= stream.interim(response);
   }
 
   @Override
   public void content(HttpContent content) {
     if (interim) {
       interim = !(content instanceof LastHttpContent);
-      if (client10) {
-        content.release();
-      } else {
-        client.write(content);
-      }
+      content.release();
       return;
     }
     lastActivity = loop.coarseNanos();
     responseBytes += content.content().readableBytes();
     if (!(content instanceof LastHttpContent last)) {
-      client.write(content);
+      stream.write(content);
       return;
     }
     Hops.sieveTrailers(last.trailingHeaders(), responseTrailers);
-    client.write(content);
+    stream.write(content);
     boolean sentAll = requestComplete || bodyless;
-    UpstreamConnection from = upstream;
+    UpstreamStream from = upstream;
     upstream = null;
     if (from != null) {
       if (upstreamKeepAlive && sentAll) {
@@ -1033,27 +953,22 @@ final class Exchange implements UpstreamListener, RequestView {
       }
     }
     end(flags);
-    client.exchangeDone(requestComplete, keepAlive && mayGoOn());
-  }
-
-  /** A client that waits for 100 Continue may send its body late, or not at all: no telling. */
-  private boolean mayGoOn() {
-    return requestComplete || !request.headers().contains(HttpHeaderNames.EXPECT);
+    stream.exchangeDone();
   }
 
   @Override
   public void readComplete() {
-    client.flush();
+    stream.flush();
   }
 
   @Override
   public void writabilityChanged() {
-    client.updateReading();
+    stream.updateReading();
   }
 
   @Override
   public void closed(Throwable cause) {
-    UpstreamConnection from = upstream;
+    UpstreamStream from = upstream;
     upstream = null;
     if (over) {
       return;
@@ -1079,7 +994,7 @@ final class Exchange implements UpstreamListener, RequestView {
     if (responseStarted) {
       client.worker().log().refused("aborted: " + describeBackend() + ": " + cause.getMessage());
       end("UC");
-      client.abort();
+      stream.abort();
     } else {
       client.worker().log().refused("502 " + describeBackend() + ": " + cause.getMessage());
       reply(HttpResponseStatus.BAD_GATEWAY, "UC", "the backend closed the connection");
@@ -1108,7 +1023,7 @@ final class Exchange implements UpstreamListener, RequestView {
     client.worker().log().refused("502 " + describeBackend() + ": " + why);
     if (responseStarted) {
       end("UPE");
-      client.abort();
+      stream.abort();
     } else {
       reply(HttpResponseStatus.BAD_GATEWAY, "UPE", why);
     }
@@ -1123,7 +1038,7 @@ final class Exchange implements UpstreamListener, RequestView {
     }
     if (responseStarted) {
       end("UT");
-      client.abort();
+      stream.abort();
     } else {
       reply(HttpResponseStatus.GATEWAY_TIMEOUT, "UT", "the backend did not answer in time");
     }
@@ -1131,7 +1046,7 @@ final class Exchange implements UpstreamListener, RequestView {
 
   /** The rest of the head did not come. */
   void headTimedOut() {
-    clientKeepAlive = false;
+    stream.distrust();
     var _ = client.pinGeneration();
     source = client.source().orElse(null);
     entrance = client.entrance().orElse(null);
@@ -1148,7 +1063,7 @@ final class Exchange implements UpstreamListener, RequestView {
 
   private void malformed(RequestChecks.Refusal refusal) {
     client.worker().metrics().count(Counter.MALFORMED);
-    clientKeepAlive = false;
+    stream.distrust();
     var _ = client.pinGeneration();
     source = client.source().orElse(null);
     entrance = client.entrance().orElse(null);
@@ -1176,12 +1091,10 @@ final class Exchange implements UpstreamListener, RequestView {
       // RFC 9110 8.6: that one has no body to tell the length of.
       response.headers().set(HttpHeaderNames.CONTENT_LENGTH, responseBytes);
     }
-    keepAlive = clientKeepAlive && !client.lastResponse() && mayGoOn();
-    persistence(response.headers());
-    client.write(response);
+    stream.answer(response);
     end(flags);
-    client.exchangeDone(requestComplete, keepAlive);
-    client.flush();
+    stream.exchangeDone();
+    stream.flush();
   }
 
   /** Counts the request and lets go of the backend, unless that was done already. */
@@ -1201,7 +1114,7 @@ final class Exchange implements UpstreamListener, RequestView {
     if (asked != null) {
       asked.retryBudget().ended(loop);
     }
-    UpstreamConnection from = upstream;
+    UpstreamStream from = upstream;
     upstream = null;
     if (from != null) {
       from.close();

@@ -4,8 +4,8 @@ package dev.weir.proxy.http;
 import dev.weir.proxy.loop.Loop;
 import dev.weir.proxy.observe.Counter;
 import dev.weir.proxy.upstream.Endpoint;
-import dev.weir.proxy.upstream.UpstreamConnection;
 import dev.weir.proxy.upstream.UpstreamListener;
+import dev.weir.proxy.upstream.UpstreamStream;
 import io.netty.buffer.ByteBufAllocator;
 import io.netty.handler.codec.http.HttpContent;
 import io.netty.handler.codec.http.HttpMethod;
@@ -33,7 +33,7 @@ final class MirroredRequest extends Loop.Watched implements UpstreamListener {
   private final ReplayBody early;
   private final int reserved;
 
-  private @Nullable UpstreamConnection connection;
+  private @Nullable UpstreamStream connection;
   private boolean complete;
   private boolean over;
   private boolean interim;
@@ -93,7 +93,7 @@ final class MirroredRequest extends Loop.Watched implements UpstreamListener {
       return;
     }
     boolean last = part instanceof LastHttpContent;
-    UpstreamConnection to = connection;
+    UpstreamStream to = connection;
     if (to == null) {
       early.keep(part);
       if (!early.whole()) {
@@ -115,7 +115,7 @@ final class MirroredRequest extends Loop.Watched implements UpstreamListener {
 
   /** Sends what was written. */
   void flush() {
-    UpstreamConnection to = connection;
+    UpstreamStream to = connection;
     if (to != null) {
       to.flush();
     }
@@ -145,7 +145,7 @@ final class MirroredRequest extends Loop.Watched implements UpstreamListener {
     loop.unwatch(this);
     early.release();
     worker.bodies().give(reserved);
-    UpstreamConnection from = connection;
+    UpstreamStream from = connection;
     connection = null;
     if (from != null) {
       if (reuse) {
@@ -157,7 +157,7 @@ final class MirroredRequest extends Loop.Watched implements UpstreamListener {
   }
 
   @Override
-  public void connected(UpstreamConnection made) {
+  public void connected(UpstreamStream made) {
     if (over) {
       made.release();
       return;

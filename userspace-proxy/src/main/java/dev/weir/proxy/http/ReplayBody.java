@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.weir.proxy.http;
 
-import dev.weir.proxy.upstream.UpstreamConnection;
+import dev.weir.proxy.upstream.UpstreamStream;
 import io.netty.buffer.ByteBuf;
 import io.netty.buffer.ByteBufAllocator;
 import io.netty.buffer.Unpooled;
@@ -59,7 +59,7 @@ final class ReplayBody {
   }
 
   /** Queues all that came. */
-  void writeTo(UpstreamConnection connection) {
+  void writeTo(UpstreamStream connection) {
     if (bytes.isReadable()) {
       // Not a duplicate: this one may move in memory as it grows, before that one is sent.
       connection.write(new DefaultHttpContent(bytes.copy()));

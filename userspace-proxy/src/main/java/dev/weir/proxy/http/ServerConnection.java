@@ -3,13 +3,7 @@ package dev.weir.proxy.http;
 
 import dev.weir.proxy.loop.Loop;
 import dev.weir.proxy.observe.Counter;
-import dev.weir.proxy.observe.Series;
-import dev.weir.proxy.observe.SeriesKey;
-import dev.weir.proxy.outbound.Entrance;
-import dev.weir.proxy.outbound.Gateway;
 import dev.weir.proxy.outbound.Generation;
-import dev.weir.proxy.outbound.Source;
-import io.netty.buffer.ByteBufAllocator;
 import io.netty.buffer.Unpooled;
 import io.netty.channel.Channel;
 import io.netty.channel.ChannelFutureListener;
@@ -19,28 +13,32 @@ import io.netty.channel.ChannelPipeline;
 import io.netty.channel.socket.ChannelInputShutdownEvent;
 import io.netty.handler.codec.DecoderException;
 import io.netty.handler.codec.http.DefaultHttpRequest;
+import io.netty.handler.codec.http.FullHttpResponse;
 import io.netty.handler.codec.http.HttpContent;
+import io.netty.handler.codec.http.HttpHeaderNames;
+import io.netty.handler.codec.http.HttpHeaderValues;
+import io.netty.handler.codec.http.HttpHeaders;
 import io.netty.handler.codec.http.HttpMethod;
 import io.netty.handler.codec.http.HttpObject;
 import io.netty.handler.codec.http.HttpRequest;
+import io.netty.handler.codec.http.HttpResponse;
+import io.netty.handler.codec.http.HttpUtil;
 import io.netty.handler.codec.http.HttpVersion;
 import io.netty.handler.codec.http.LastHttpContent;
 import io.netty.handler.ssl.SniCompletionEvent;
 import io.netty.handler.ssl.SslHandshakeCompletionEvent;
-import io.netty.util.AsciiString;
 import io.netty.util.ReferenceCountUtil;
 import java.io.IOException;
 import java.util.ArrayDeque;
 import java.util.Locale;
-import java.util.Optional;
 import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 
 /**
- * One client connection. Requests are served one after the other; those that come early wait here,
- * and reading stops while any wait. All of it runs on one event loop.
+ * One client connection of HTTP/1.1. Requests are served one after the other; those that come early
+ * wait here, and reading stops while any wait. All of it runs on one event loop.
  */
-public final class ServerConnection extends ChannelInboundHandlerAdapter {
+public final class ServerConnection extends ChannelInboundHandlerAdapter implements ClientStream {
 
   /** A request's head must be complete this long after its first byte. */
   static final long HEAD_NANOS = TimeUnit.SECONDS.toNanos(10);
@@ -55,11 +53,10 @@ public final class ServerConnection extends ChannelInboundHandlerAdapter {
   private static final long MAX_DISCARD = 1 << 20;
 
   private final Worker worker;
-  private final Origin origin;
+  private final Client client;
   private final Channel channel;
   private final RequestDecoder decoder = new RequestDecoder();
   private final ResponseEncoder encoder = new ResponseEncoder();
-  private final AsciiString peerText;
   private final Watch watch = new Watch();
 
   private final ArrayDeque<Object> waiting = new ArrayDeque<>(0);
@@ -72,23 +69,17 @@ public final class ServerConnection extends ChannelInboundHandlerAdapter {
   private long headSince;
   private long idleSince;
 
-  // What the last request found, kept as long as the generation is the same. The entrance is an
-  // older generation's when the one in force has none for this connection any more.
-  private @Nullable Generation generation;
-  private boolean leaving;
-  private Optional<Entrance> entrance = Optional.empty();
-  private Optional<Gateway> gateway = Optional.empty();
-  private String serverName = "";
-  private Optional<Source> source = Optional.empty();
+  // Of the request in hand.
+  private boolean http10;
+  private boolean head;
+  private boolean expects;
+  private boolean mayKeepAlive = true;
+  private boolean keepAlive;
 
-  // The kind of the last request: most are of the same kind.
-  private @Nullable Series series;
-
-  private ServerConnection(Worker worker, Origin origin, Channel channel) {
+  private ServerConnection(Worker worker, Client client, Channel channel) {
     this.worker = worker;
-    this.origin = origin;
+    this.client = client;
     this.channel = channel;
-    this.peerText = AsciiString.of(origin.peer().toString());
     this.idleSince = worker.loop().coarseNanos();
   }
 
@@ -99,8 +90,10 @@ public final class ServerConnection extends ChannelInboundHandlerAdapter {
    */
   public static void install(
       Worker worker, Origin origin, Generation generation, ChannelPipeline pipeline) {
-    ServerConnection connection = new ServerConnection(worker, origin, pipeline.channel());
-    connection.pin(generation);
+    Channel channel = pipeline.channel();
+    ServerConnection connection =
+        new ServerConnection(
+            worker, new Client(worker, origin, generation, channel.alloc()), channel);
     worker.loop().watch(connection.watch);
     pipeline.channel().closeFuture().addListener(closed -> worker.loop().unwatch(connection.watch));
     pipeline.addLast(connection.decoder, connection.encoder, connection);
@@ -113,146 +106,19 @@ public final class ServerConnection extends ChannelInboundHandlerAdapter {
     }
   }
 
-  Worker worker() {
-    return worker;
+  @Override
+  public Client client() {
+    return client;
   }
 
-  Origin origin() {
-    return origin;
-  }
-
-  AsciiString peerText() {
-    return peerText;
-  }
-
-  boolean tls() {
-    return origin instanceof Origin.Gateway gateway && gateway.tls();
-  }
-
-  int localPort() {
-    return switch (origin) {
-      case Origin.Workload workload -> workload.destination().port();
-      case Origin.Gateway gateway -> gateway.bind().port();
-    };
-  }
-
-  ByteBufAllocator allocator() {
-    return channel.alloc();
-  }
-
-  boolean isWritable() {
+  @Override
+  public boolean isWritable() {
     return channel.isWritable();
-  }
-
-  // ---- what a request finds
-
-  /** Reads the generation in force, once per request. */
-  Generation pinGeneration() {
-    Generation now = worker.current().get();
-    pin(now);
-    return now;
-  }
-
-  private void pin(Generation now) {
-    if (now == generation) {
-      return;
-    }
-    generation = now;
-    Optional<Entrance> planned;
-    Optional<Gateway> door = Optional.empty();
-    switch (origin) {
-      case Origin.Workload(var peer, var destination, int number) -> {
-        planned = now.service(destination).filter(Entrance::requests);
-        source = now.source(number);
-      }
-      case Origin.Gateway(var peer, var bind, boolean tls, var number) -> {
-        door = now.gateway(bind).filter(g -> g.tls() == tls && g.requests());
-        planned = door.map(Gateway::any);
-        source =
-            number.isPresent() ? now.source(number.getAsInt()) : Optional.of(now.outside(peer));
-      }
-    }
-    leaving = planned.isEmpty();
-    if (!leaving) {
-      entrance = planned;
-      gateway = door;
-    }
-  }
-
-  /**
-   * Whether the generation of the last {@link #pinGeneration} leads nobody here any more: what is
-   * still asked goes by the routes it had, with that generation's verdicts.
-   */
-  boolean leaving() {
-    return leaving;
-  }
-
-  /**
-   * Whether the generation in force, which the request in hand need not know, has no use for it.
-   */
-  private boolean unplanned() {
-    Generation now = worker.current().get();
-    return now == generation
-        ? leaving
-        : switch (origin) {
-          case Origin.Workload(var peer, var destination, int number) ->
-              now.service(destination).filter(Entrance::requests).isEmpty();
-          case Origin.Gateway(var peer, var bind, boolean tls, var number) ->
-              now.gateway(bind).filter(g -> g.tls() == tls && g.requests()).isEmpty();
-        };
   }
 
   /** Whether the client cannot, or ought not to, ask for more than it has asked for already. */
   private boolean ending() {
-    return waiting.isEmpty() && !decoder.midHead() && (inputEnded || unplanned());
-  }
-
-  /** One that requests may come in by, whatever their host. */
-  Optional<Entrance> entrance() {
-    return entrance;
-  }
-
-  /**
-   * The one that a request for a host comes in by.
-   *
-   * @param host in lower case without port; empty when none is named
-   */
-  Optional<Entrance> entrance(String host) {
-    return gateway.isPresent() ? gateway.get().listeners().of(host) : entrance;
-  }
-
-  /**
-   * Whether the handshake was with another listener than the one that a request comes in by (RFC
-   * 9110 7.4): the client believes in a certificate that is not for it, and may have shown one that
-   * it does not ask for.
-   */
-  boolean misdirected(Entrance in) {
-    return gateway.isPresent()
-        && !serverName.isEmpty()
-        && gateway.get().listeners().of(serverName).filter(e -> e == in).isEmpty();
-  }
-
-  Optional<Source> source() {
-    return source;
-  }
-
-  /** The server name of the TLS handshake (RFC 6066 3), in lower case; empty without one. */
-  String serverName() {
-    return serverName;
-  }
-
-  /** Counts a finished request. */
-  void count(SeriesKey key, long nanos, long sent, long received) {
-    Series to = series;
-    if (to == null || !to.key().equals(key)) {
-      to = worker.metrics().series(key);
-      series = to;
-    }
-    to.record(nanos, sent, received);
-  }
-
-  @Nullable Series lastSeries() {
-    return series;
+    return waiting.isEmpty() && !decoder.midHead() && (inputEnded || client.unplanned());
   }
 
   // ---- from the client
@@ -281,8 +147,7 @@ public final class ServerConnection extends ChannelInboundHandlerAdapter {
 
   private void take(HttpObject message) {
     if (message instanceof HttpRequest request) {
-      exchange = new Exchange(this, request);
-      exchange.begin();
+      accept(request);
     }
     if (message instanceof HttpContent content) {
       if (closing) {
@@ -293,6 +158,18 @@ public final class ServerConnection extends ChannelInboundHandlerAdapter {
         discard(content);
       }
     }
+  }
+
+  private void accept(HttpRequest request) {
+    http10 = request.protocolVersion().equals(HttpVersion.HTTP_1_0);
+    head = request.method().equals(HttpMethod.HEAD);
+    expects = request.headers().contains(HttpHeaderNames.EXPECT);
+    mayKeepAlive = HttpUtil.isKeepAlive(request);
+    keepAlive = false;
+    encoder.expectHead(head);
+    Exchange next = new Exchange(this, request);
+    exchange = next;
+    next.begin();
   }
 
   private void discard(HttpContent content) {
@@ -309,7 +186,8 @@ public final class ServerConnection extends ChannelInboundHandlerAdapter {
   }
 
   /** Takes up what waited, as far as it goes. */
-  void drain() {
+  @Override
+  public void drain() {
     if (draining) {
       return;
     }
@@ -328,7 +206,8 @@ public final class ServerConnection extends ChannelInboundHandlerAdapter {
   }
 
   /** Reads on only when what is read has a place to go. */
-  void updateReading() {
+  @Override
+  public void updateReading() {
     boolean read = closing || waiting.isEmpty() && (exchange == null || exchange.takesMore());
     if (channel.config().isAutoRead() != read) {
       channel.config().setAutoRead(read);
@@ -370,7 +249,7 @@ public final class ServerConnection extends ChannelInboundHandlerAdapter {
       }
     }
     if (event instanceof SniCompletionEvent sni && sni.hostname() != null) {
-      serverName = sni.hostname().toLowerCase(Locale.ROOT);
+      client.serverName(sni.hostname().toLowerCase(Locale.ROOT));
     }
     if (event instanceof SslHandshakeCompletionEvent handshake && !handshake.isSuccess()) {
       worker.metrics().count(Counter.TLS_FAILED);
@@ -394,7 +273,7 @@ public final class ServerConnection extends ChannelInboundHandlerAdapter {
   public void exceptionCaught(ChannelHandlerContext ctx, Throwable cause) {
     // A client that resets its connection is its own business, as is one that cannot speak TLS.
     if (!(cause instanceof IOException || cause instanceof DecoderException)) {
-      worker.log().warn("connection from " + peerText + " closed: " + cause);
+      worker.log().warn("connection from " + client.peerText() + " closed: " + cause);
     }
     var _ = channel.close();
   }
@@ -407,40 +286,102 @@ public final class ServerConnection extends ChannelInboundHandlerAdapter {
 
   // ---- to the client
 
-  void expectHead(boolean head) {
-    encoder.expectHead(head);
+  @Override
+  public boolean interim(HttpResponse response) {
+    if (http10) {
+      return false;
+    }
+    response.setProtocolVersion(HttpVersion.HTTP_1_1);
+    queue(response);
+    queue(LastHttpContent.EMPTY_LAST_CONTENT);
+    return true;
   }
 
-  void write(HttpObject object) {
+  @Override
+  public void respond(HttpResponse response) {
+    response.setProtocolVersion(HttpVersion.HTTP_1_1);
+    keepAlive = mayKeepAlive && !lastResponse();
+    frame(response);
+    persistence(response.headers());
+    queue(response);
+  }
+
+  @Override
+  public void answer(FullHttpResponse response) {
+    keepAlive = mayKeepAlive && !lastResponse() && mayGoOn();
+    persistence(response.headers());
+    queue(response);
+  }
+
+  /** Sees to it that the client can tell where the response ends. */
+  private void frame(HttpResponse response) {
+    HttpHeaders headers = response.headers();
+    int status = response.status().code();
+    boolean empty = head || status == 204 || status == 304 || status == 205;
+    if (empty || headers.contains(HttpHeaderNames.CONTENT_LENGTH)) {
+      return;
+    }
+    if (http10) {
+      // HTTP/1.0 has no chunks: the end of the connection is the end of the response.
+      headers.remove(HttpHeaderNames.TRANSFER_ENCODING);
+      headers.remove(HttpHeaderNames.TRAILER);
+      keepAlive = false;
+    } else if (!HttpUtil.isTransferEncodingChunked(response)) {
+      headers.set(HttpHeaderNames.TRANSFER_ENCODING, HttpHeaderValues.CHUNKED);
+    }
+  }
+
+  private void persistence(HttpHeaders headers) {
+    if (!keepAlive) {
+      headers.set(HttpHeaderNames.CONNECTION, HttpHeaderValues.CLOSE);
+    } else if (http10) {
+      headers.set(HttpHeaderNames.CONNECTION, HttpHeaderValues.KEEP_ALIVE);
+    }
+  }
+
+  /** A client that waits for 100 Continue may send its body late, or not at all: no telling. */
+  private boolean mayGoOn() {
+    return !expects || exchange != null && exchange.requestComplete();
+  }
+
+  @Override
+  public void write(HttpContent content) {
+    queue(content);
+  }
+
+  private void queue(HttpObject object) {
     dirty = true;
     var _ = channel.write(object, channel.voidPromise());
   }
 
-  void flush() {
+  @Override
+  public void flush() {
     if (dirty) {
       dirty = false;
       channel.flush();
     }
   }
 
+  @Override
+  public void distrust() {
+    mayKeepAlive = false;
+  }
+
   /** Whether this is to be the last response of the connection. */
-  boolean lastResponse() {
+  private boolean lastResponse() {
     return worker.draining().get() || ending();
   }
 
-  /**
-   * The exchange is over and its response written.
-   *
-   * @param requestComplete whether all of the request was read
-   * @param keepAlive whether the connection goes on
-   */
-  void exchangeDone(boolean requestComplete, boolean keepAlive) {
+  @Override
+  public void exchangeDone() {
+    boolean complete = exchange != null && exchange.requestComplete();
+    boolean goesOn = keepAlive && mayGoOn();
     exchange = null;
-    if (!keepAlive) {
+    if (!goesOn) {
       closeAfterFlush();
       return;
     }
-    if (requestComplete) {
+    if (complete) {
       becomeIdle();
     } else {
       discarding = 0;
@@ -457,7 +398,7 @@ public final class ServerConnection extends ChannelInboundHandlerAdapter {
   }
 
   /** Ends the connection once what is written is sent. */
-  void closeAfterFlush() {
+  private void closeAfterFlush() {
     if (!closing) {
       closing = true;
       exchange = null;
@@ -467,8 +408,8 @@ public final class ServerConnection extends ChannelInboundHandlerAdapter {
     }
   }
 
-  /** Ends the connection in the middle of a response, so that the client sees it is not whole. */
-  void abort() {
+  @Override
+  public void abort() {
     closing = true;
     exchange = null;
     releaseWaiting();
@@ -477,7 +418,7 @@ public final class ServerConnection extends ChannelInboundHandlerAdapter {
   }
 
   /** Ends the connection if nothing is in flight on it; else it ends with the response in hand. */
-  void drainNow() {
+  private void drainNow() {
     if (exchange == null && waiting.isEmpty()) {
       closeAfterFlush();
     }

@@ -2,9 +2,6 @@
 package dev.weir.proxy.tcp;
 
 import dev.weir.policy.plan.ProxyPlan.ListenerProtocol;
-import dev.weir.policy.plan.Verdict;
-import dev.weir.policy.plan.VerdictIndex;
-import dev.weir.policy.rbac.AccessDecision;
 import dev.weir.policy.rbac.AccessRules;
 import dev.weir.policy.rbac.Attributes;
 import dev.weir.policy.route.L4Table;
@@ -15,6 +12,7 @@ import dev.weir.proxy.observe.Counter;
 import dev.weir.proxy.observe.Peer;
 import dev.weir.proxy.observe.StreamKey;
 import dev.weir.proxy.observe.StreamSeries;
+import dev.weir.proxy.outbound.Admission;
 import dev.weir.proxy.outbound.Cluster;
 import dev.weir.proxy.outbound.Entrance;
 import dev.weir.proxy.outbound.Gateway;
@@ -218,42 +216,37 @@ public final class Relay extends ChannelInboundHandlerAdapter implements Endpoin
 
   /** Why a source may not have a backend; empty when it may. */
   private Optional<String> barred(Target to, Generation within, Source asks, boolean report) {
-    VerdictIndex.Answer answer = asks.verdict(to);
-    if (Source.lets(answer)) {
-      if (report && to.rules().mayReport()) {
-        report(to.rules().decide(asked(to, asks)), reached(to), within, asks);
-      }
-      return Optional.empty();
-    }
-    if (answer.decision() != Verdict.Decision.INSPECT || to.rules().isEmpty()) {
-      return Optional.of(
-          barred(asks, reached(to), answer.decision().name(), within.describeRule(answer.rule())));
-    }
-    AccessDecision decision = to.rules().decide(asked(to, asks));
-    if (decision.verdict() == AccessDecision.Verdict.REFUSE && !within.audit()) {
-      return Optional.of(barred(asks, reached(to), "REFUSE", within.describeRule(decision.rule())));
-    }
-    if (report) {
-      report(decision, reached(to), within, asks);
-    }
-    return Optional.empty();
+    return barred(Admission.to(to, asks, within, t -> asked(t, asks)), reached(to), asks, report);
   }
 
   /** Why the policies about a Gateway do not let a source in; empty when they do. */
   private Optional<String> barred(Entrance in, Generation within, Source asks, boolean report) {
     for (AccessRules guard : in.guards()) {
-      AccessDecision decision =
-          guard.decide(
-              new AskedOfStream(asks, origin.peer(), Attributes.NOWHERE, localPort(), serverName));
-      String gateway = "Gateway " + in.service().host();
-      if (decision.verdict() == AccessDecision.Verdict.REFUSE && !within.audit()) {
-        return Optional.of(barred(asks, gateway, "REFUSE", within.describeRule(decision.rule())));
-      }
-      if (report) {
-        report(decision, gateway, within, asks);
+      Attributes asked =
+          new AskedOfStream(asks, origin.peer(), Attributes.NOWHERE, localPort(), serverName);
+      Optional<String> barred =
+          barred(
+              Admission.by(guard, within, asked), "Gateway " + in.service().host(), asks, report);
+      if (barred.isPresent()) {
+        return barred;
       }
     }
     return Optional.empty();
+  }
+
+  private Optional<String> barred(Admission admission, String what, Source asks, boolean report) {
+    return switch (admission) {
+      case Admission.Allowed allowed -> Optional.empty();
+      case Admission.Audited(String rule) -> {
+        if (report) {
+          report(what, rule, asks);
+        }
+        yield Optional.empty();
+      }
+      case Admission.Refused(boolean asked, String decision, String rule) ->
+          Optional.of(
+              asks.description() + " may not connect to " + what + ": " + decision + " by " + rule);
+    };
   }
 
   private Attributes asked(Target to, Source asks) {
@@ -271,24 +264,18 @@ public final class Relay extends ChannelInboundHandlerAdapter implements Endpoin
     return to.description() + " (" + to.endpoint() + ")";
   }
 
-  private static String barred(Source asks, String what, String decision, String rule) {
-    return asks.description() + " may not connect to " + what + ": " + decision + " by " + rule;
-  }
-
-  private void report(AccessDecision decision, String what, Generation within, Source asks) {
-    if (decision.verdict() != AccessDecision.Verdict.ALLOW) {
-      worker.metrics().count(Counter.CONNECTION_AUDITED);
-      worker
-          .log()
-          .refused(
-              "audit: "
-                  + asks.description()
-                  + " may connect to "
-                  + what
-                  + " only until "
-                  + within.describeRule(decision.rule())
-                  + " is enforced");
-    }
+  private void report(String what, String rule, Source asks) {
+    worker.metrics().count(Counter.CONNECTION_AUDITED);
+    worker
+        .log()
+        .refused(
+            "audit: "
+                + asks.description()
+                + " may connect to "
+                + what
+                + " only until "
+                + rule
+                + " is enforced");
   }
 
   private void denied(String why) {

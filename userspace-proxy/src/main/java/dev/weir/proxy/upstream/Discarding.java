@@ -19,13 +19,13 @@ final class Discarding extends Loop.Watched implements UpstreamListener {
   static final long MAX_NANOS = TimeUnit.SECONDS.toNanos(15);
 
   private final Loop loop;
-  private final UpstreamConnection connection;
+  private final UpstreamStream connection;
   private final long since;
   private boolean keepAlive;
   private boolean interim;
   private int bytes;
 
-  Discarding(Loop loop, UpstreamConnection connection, boolean keepAlive) {
+  Discarding(Loop loop, UpstreamStream connection, boolean keepAlive) {
     this.loop = loop;
     this.connection = connection;
     this.keepAlive = keepAlive;
@@ -78,7 +78,7 @@ final class Discarding extends Loop.Watched implements UpstreamListener {
   }
 
   @Override
-  public void connected(UpstreamConnection made) {
+  public void connected(UpstreamStream made) {
     throw new IllegalStateException("it has its connection");
   }
 

@@ -13,10 +13,10 @@ import java.io.IOException;
 import org.jspecify.annotations.Nullable;
 
 /**
- * One connection to a backend, carrying one request at a time. Belongs to the event loop of the
- * client connection it serves, and to that loop's pool between requests.
+ * One HTTP/1.1 connection to a backend, carrying one request at a time. Belongs to the event loop
+ * of the client connection it serves, and to that loop's pool between requests.
  */
-public final class UpstreamConnection extends ChannelInboundHandlerAdapter {
+final class UpstreamConnection extends ChannelInboundHandlerAdapter implements UpstreamStream {
 
   private final Loop loop;
   private final Endpoint endpoint;
@@ -48,12 +48,12 @@ public final class UpstreamConnection extends ChannelInboundHandlerAdapter {
     this.decoder = decoder;
   }
 
-  /** Where it leads. */
+  @Override
   public Endpoint endpoint() {
     return endpoint;
   }
 
-  /** Whether it carried a request before the present one, so that it may turn out to be stale. */
+  @Override
   public boolean reused() {
     return used;
   }
@@ -62,18 +62,18 @@ public final class UpstreamConnection extends ChannelInboundHandlerAdapter {
     listener = newListener;
   }
 
-  /** Says whether the next request is a HEAD, whose response has no body. */
+  @Override
   public void expectHead(boolean head) {
     decoder.expectHead(head);
   }
 
-  /** Queues a part of a request; takes its reference. */
+  @Override
   public void write(HttpObject object) {
     dirty = true;
     var _ = channel.write(object, channel.voidPromise());
   }
 
-  /** Sends what is queued. */
+  @Override
   public void flush() {
     if (dirty) {
       dirty = false;
@@ -81,19 +81,20 @@ public final class UpstreamConnection extends ChannelInboundHandlerAdapter {
     }
   }
 
-  /** Whether more may be queued. */
+  @Override
   public boolean isWritable() {
     return channel.isWritable();
   }
 
-  /** Reads on or pauses: backpressure from a slow client. */
+  @Override
   public void reading(boolean on) {
     if (channel.config().isAutoRead() != on) {
       channel.config().setAutoRead(on);
     }
   }
 
-  /** The request and its response are complete: back to the pool. */
+  /** Back to the pool. */
+  @Override
   public void release() {
     listener = null;
     used = true;
@@ -108,18 +109,16 @@ public final class UpstreamConnection extends ChannelInboundHandlerAdapter {
     }
   }
 
-  /**
-   * The request is complete and its response is not wanted: once it has come, back to the pool.
-   *
-   * @param keepAlive whether the connection may serve others then, as far as is known
-   */
+  /** Once the response has come, back to the pool. */
+  @Override
   public void discard(boolean keepAlive) {
     // Whoever it was for may have paused it.
     reading(true);
     listener = new Discarding(loop, this, keepAlive);
   }
 
-  /** Something is left unfinished on it: it serves nobody else. */
+  /** It serves nobody else. */
+  @Override
   public void close() {
     listener = null;
     var _ = channel.close();

@@ -8,7 +8,7 @@ import io.netty.handler.codec.http.HttpResponse;
 public interface UpstreamListener {
 
   /** The connection is there; it is this listener's until released or closed. */
-  void connected(UpstreamConnection connection);
+  void connected(UpstreamStream connection);
 
   /** There will be no connection; nothing was sent. */
   void connectFailed(Throwable cause);
@@ -22,7 +22,7 @@ public interface UpstreamListener {
   /** Nothing more to read for now: what was written should be flushed. */
   void readComplete();
 
-  /** {@link UpstreamConnection#isWritable} changed. */
+  /** {@link UpstreamStream#isWritable} changed. */
   void writabilityChanged();
 
   /** The connection ended. */

@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.weir.proxy.http;
+
+import dev.weir.proxy.observe.Series;
+import dev.weir.proxy.observe.SeriesKey;
+import dev.weir.proxy.outbound.Entrance;
+import dev.weir.proxy.outbound.Gateway;
+import dev.weir.proxy.outbound.Generation;
+import dev.weir.proxy.outbound.Source;
+import io.netty.buffer.ByteBufAllocator;
+import io.netty.util.AsciiString;
+import java.util.Optional;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Who is at the other end of a connection and what its requests find, whatever version of HTTP they
+ * come by. For the connection's event loop.
+ */
+final class Client {
+
+  private final Worker worker;
+  private final Origin origin;
+  private final ByteBufAllocator allocator;
+  private final AsciiString peerText;
+
+  // What the last request found, kept as long as the generation is the same. The entrance is an
+  // older generation's when the one in force has none for this connection any more.
+  private @Nullable Generation generation;
+  private boolean leaving;
+  private Optional<Entrance> entrance = Optional.empty();
+  private Optional<Gateway> gateway = Optional.empty();
+  private String serverName = "";
+  private Optional<Source> source = Optional.empty();
+
+  // The kind of the last request: most are of the same kind.
+  private @Nullable Series series;
+
+  /**
+   * A new connection's.
+   *
+   * @param generation that let it in; it has an entrance and a source for this origin
+   */
+  Client(Worker worker, Origin origin, Generation generation, ByteBufAllocator allocator) {
+    this.worker = worker;
+    this.origin = origin;
+    this.allocator = allocator;
+    this.peerText = AsciiString.of(origin.peer().toString());
+    pin(generation);
+  }
+
+  Worker worker() {
+    return worker;
+  }
+
+  Origin origin() {
+    return origin;
+  }
+
+  ByteBufAllocator allocator() {
+    return allocator;
+  }
+
+  AsciiString peerText() {
+    return peerText;
+  }
+
+  boolean tls() {
+    return origin instanceof Origin.Gateway at && at.tls();
+  }
+
+  int localPort() {
+    return switch (origin) {
+      case Origin.Workload workload -> workload.destination().port();
+      case Origin.Gateway at -> at.bind().port();
+    };
+  }
+
+  /** Reads the generation in force, once per request. */
+  Generation pinGeneration() {
+    Generation now = worker.current().get();
+    pin(now);
+    return now;
+  }
+
+  private void pin(Generation now) {
+    if (now == generation) {
+      return;
+    }
+    generation = now;
+    Optional<Entrance> planned;
+    Optional<Gateway> door = Optional.empty();
+    switch (origin) {
+      case Origin.Workload(var peer, var destination, int number) -> {
+        planned = now.service(destination).filter(Entrance::requests);
+        source = now.source(number);
+      }
+      case Origin.Gateway(var peer, var bind, boolean tls, var number) -> {
+        door = now.gateway(bind).filter(g -> g.tls() == tls && g.requests());
+        planned = door.map(Gateway::any);
+        source =
+            number.isPresent() ? now.source(number.getAsInt()) : Optional.of(now.outside(peer));
+      }
+    }
+    leaving = planned.isEmpty();
+    if (!leaving) {
+      entrance = planned;
+      gateway = door;
+    }
+  }
+
+  /**
+   * Whether the generation of the last {@link #pinGeneration} leads nobody here any more: what is
+   * still asked goes by the routes it had, with that generation's verdicts.
+   */
+  boolean leaving() {
+    return leaving;
+  }
+
+  /**
+   * Whether the generation in force, which the requests in hand need not know, has no use for the
+   * connection.
+   */
+  boolean unplanned() {
+    Generation now = worker.current().get();
+    return now == generation
+        ? leaving
+        : switch (origin) {
+          case Origin.Workload(var peer, var destination, int number) ->
+              now.service(destination).filter(Entrance::requests).isEmpty();
+          case Origin.Gateway(var peer, var bind, boolean tls, var number) ->
+              now.gateway(bind).filter(g -> g.tls() == tls && g.requests()).isEmpty();
+        };
+  }
+
+  /** One that requests may come in by, whatever their host. */
+  Optional<Entrance> entrance() {
+    return entrance;
+  }
+
+  /**
+   * The one that a request for a host comes in by.
+   *
+   * @param host in lower case without port; empty when none is named
+   */
+  Optional<Entrance> entrance(String host) {
+    return gateway.isPresent() ? gateway.get().listeners().of(host) : entrance;
+  }
+
+  /**
+   * Whether the handshake was with another listener than the one that a request comes in by (RFC
+   * 9110 7.4): the client believes in a certificate that is not for it, and may have shown one that
+   * it does not ask for.
+   */
+  boolean misdirected(Entrance in) {
+    return gateway.isPresent()
+        && !serverName.isEmpty()
+        && gateway.get().listeners().of(serverName).filter(e -> e == in).isEmpty();
+  }
+
+  Optional<Source> source() {
+    return source;
+  }
+
+  /** The server name of the TLS handshake (RFC 6066 3), in lower case; empty without one. */
+  String serverName() {
+    return serverName;
+  }
+
+  void serverName(String asked) {
+    serverName = asked;
+  }
+
+  /** Counts a finished request. */
+  void count(SeriesKey key, long nanos, long sent, long received) {
+    Series to = series;
+    if (to == null || !to.key().equals(key)) {
+      to = worker.metrics().series(key);
+      series = to;
+    }
+    to.record(nanos, sent, received);
+  }
+
+  @Nullable Series lastSeries() {
+    return series;
+  }
+}
