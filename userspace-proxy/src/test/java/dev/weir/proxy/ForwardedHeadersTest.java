@@ -40,7 +40,7 @@ final class ForwardedHeadersTest {
               }
             });
     mesh = new Mesh();
-    gateway = Mesh.freePort();
+    gateway = FreePorts.next();
     Listener outside =
         new Listener(
             "shop/edge",
