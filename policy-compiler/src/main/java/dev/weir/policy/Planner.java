@@ -38,6 +38,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
+import java.util.OptionalInt;
 import java.util.Set;
 import java.util.TreeMap;
 
@@ -245,11 +246,20 @@ final class Planner {
               }
 
               @Override
-              public boolean byKernel(dev.weir.policy.model.Service service) {
+              public boolean byKernel(dev.weir.policy.model.Service service, OptionalInt port) {
                 int place = serviceIndex.getOrDefault(service, 0);
                 return steering.virtualPorts().stream()
-                    .filter(port -> servicePlace(port.service()) == place)
-                    .noneMatch(VirtualPort::proxied);
+                    .filter(p -> servicePlace(p.service()) == place)
+                    .filter(p -> port.isEmpty() || port.getAsInt() == p.port())
+                    .anyMatch(p -> !p.proxied());
+              }
+
+              @Override
+              public boolean byProxy(dev.weir.policy.model.Service service, OptionalInt port) {
+                int place = serviceIndex.getOrDefault(service, 0);
+                return steering.clusters().stream()
+                    .filter(c -> servicePlace(c.service()) == place)
+                    .anyMatch(c -> port.isEmpty() || port.getAsInt() == c.port());
               }
 
               @Override

@@ -17,6 +17,7 @@ import dev.weir.proxy.outbound.Current;
 import dev.weir.proxy.outbound.Generation;
 import dev.weir.proxy.outbound.SessionKeyFile;
 import dev.weir.proxy.outbound.UpdateRefusedException;
+import dev.weir.proxy.resilience.Journal;
 import dev.weir.proxy.tls.Certificates;
 import dev.weir.proxy.tls.Origination;
 import dev.weir.proxy.upstream.Endpoint;
@@ -57,6 +58,7 @@ public final class Proxy implements Commands, AutoCloseable {
   private final CompletableFuture<Void> drained = new CompletableFuture<>();
   private final Log log;
   private final SessionKeyFile sessionKeys;
+  private final Journal journal;
   private final long started = System.nanoTime();
 
   /**
@@ -79,6 +81,7 @@ public final class Proxy implements Commands, AutoCloseable {
       int threads, OriginSource origins, LongSupplier clock, Log log, SessionKeyFile sessionKeys) {
     this.log = log;
     this.sessionKeys = sessionKeys;
+    this.journal = new Journal(log);
     this.group = new MultiThreadIoEventLoopGroup(threads, EpollIoHandler.newFactory());
     for (int i = 0; i < threads; i++) {
       workers.add(
@@ -106,7 +109,7 @@ public final class Proxy implements Commands, AutoCloseable {
       log.warn("BoringSSL is not available; TLS is the JDK's, at about twice the processor time");
     }
     Optional<Generation> previous = current.find();
-    Generation next = Generation.compile(update, previous, workers.size(), sessionKeys);
+    Generation next = Generation.compile(update, previous, workers.size(), sessionKeys, journal);
     Set<BindAddress> binds = next.binds();
     try {
       listeners.prepare(binds);
@@ -203,7 +206,22 @@ public final class Proxy implements Commands, AutoCloseable {
     gauges.put("weir_proxy_heap_used_bytes", heapUsed());
     gauges.put("weir_proxy_direct_memory_used_bytes", PlatformDependent.usedDirectMemory());
     gauges.put("weir_proxy_uptime_seconds", (System.nanoTime() - started) / 1_000_000_000);
-    return Exposition.text(states.stream().map(LoopState::metrics).toList(), gauges);
+    gauges.put(
+        "weir_proxy_endpoints_ejected", ejected().values().stream().mapToInt(List::size).sum());
+    return Exposition.text(states.stream().map(LoopState::metrics).toList(), gauges)
+        + journal.exposition();
+  }
+
+  /** The endpoints that get no requests for a while, by cluster. */
+  private Map<String, List<String>> ejected() {
+    Map<String, List<String>> ejected = new TreeMap<>();
+    current
+        .find()
+        .map(Generation::healths)
+        .orElse(Map.of())
+        .forEach((cluster, health) -> ejected.put(cluster, health.ejected()));
+    ejected.values().removeIf(List::isEmpty);
+    return ejected;
   }
 
   @Override
@@ -242,6 +260,19 @@ public final class Proxy implements Commands, AutoCloseable {
           .append(pool.getValue()[1])
           .append('}');
       comma = ",";
+    }
+    json.append("],\"ejected\":[");
+    comma = "";
+    for (Map.Entry<String, List<String>> cluster : ejected().entrySet()) {
+      for (String endpoint : cluster.getValue()) {
+        json.append(comma)
+            .append("{\"cluster\":\"")
+            .append(cluster.getKey())
+            .append("\",\"endpoint\":\"")
+            .append(endpoint)
+            .append("\"}");
+        comma = ",";
+      }
     }
     return json.append("],\"uptime_seconds\":")
         .append((System.nanoTime() - started) / 1_000_000_000)

@@ -20,6 +20,7 @@ import dev.weir.policy.plan.ProxyUpdate;
 import dev.weir.policy.plan.Rule;
 import dev.weir.policy.plan.Settings;
 import dev.weir.policy.plan.TlsKeyPair;
+import dev.weir.policy.plan.TrafficPolicy;
 import dev.weir.policy.plan.Verdict;
 import dev.weir.policy.plan.Workload;
 import dev.weir.proxy.listen.OriginSource;
@@ -45,10 +46,19 @@ final class Mesh implements AutoCloseable {
   static final int WEB = 16;
   static final int STRANGER = 17;
 
+  /** Place of the service in the plan, and the rule that stands for all of {@link #traffic}. */
+  static final int SERVICE = 7;
+
+  static final int TRAFFIC_RULE = 3;
+
   final Proxy proxy;
   final int port;
   volatile Optional<OriginSource.Handover> origin =
       Optional.of(new OriginSource.Handover(VIP, 80, WEB));
+
+  /** What TrafficPolicies say in updates from now on; {@link #SERVICE} and the rules are fixed. */
+  List<TrafficPolicy> traffic = List.of();
+
   private final ByteArrayOutputStream log = new ByteArrayOutputStream();
   private long generation;
 
@@ -97,6 +107,14 @@ final class Mesh implements AutoCloseable {
 
   static Route route(RouteRule... rules) {
     return new Route("shop/cart", 1, List.of(), List.of(rules));
+  }
+
+  /** Something that is said of the service. */
+  static TrafficPolicy ofService(TrafficPolicy.Setting... settings) {
+    return new TrafficPolicy(
+        TRAFFIC_RULE,
+        List.of(new TrafficPolicy.Target(TrafficPolicy.TargetKind.SERVICE, SERVICE, "")),
+        List.of(settings));
   }
 
   /** All traffic to the first port; the others are clusters too. */
@@ -176,6 +194,13 @@ final class Mesh implements AutoCloseable {
               "",
               Optional.empty()));
     }
+    List<Rule> rules = new ArrayList<>();
+    rules.add(new Rule("Mesh", "", "default", "", "", 0));
+    rules.add(new Rule("HTTPRoute", "shop", "cart", "", "route.yaml", 1));
+    rules.add(new Rule("NetworkPolicy", "shop", "cart", "", "policy.yaml", 12));
+    if (!traffic.isEmpty()) {
+      rules.add(new Rule("TrafficPolicy", "shop", "limits", "", "limits.yaml", 3));
+    }
     Plan plan =
         new Plan(
             new Settings(
@@ -192,10 +217,7 @@ final class Mesh implements AutoCloseable {
                 "/proxy"),
             workloads,
             identities,
-            List.of(
-                new Rule("Mesh", "", "default", "", "", 0),
-                new Rule("HTTPRoute", "shop", "cart", "", "route.yaml", 1),
-                new Rule("NetworkPolicy", "shop", "cart", "", "policy.yaml", 12)),
+            rules,
             verdicts,
             List.of(),
             List.of(),
@@ -203,7 +225,8 @@ final class Mesh implements AutoCloseable {
             List.of(),
             List.of(),
             List.of(),
-            new ProxyPlan(listeners, List.of(new VirtualService(7, VIP, 80, routes)), clusters));
+            new ProxyPlan(listeners, List.of(new VirtualService(7, VIP, 80, routes)), clusters),
+            traffic);
     List<Integer> numbers = new ArrayList<>();
     for (int i = 0; i < workloads.size(); i++) {
       numbers.add(i < Workload.RESERVED ? i : i + WEB - Workload.RESERVED);

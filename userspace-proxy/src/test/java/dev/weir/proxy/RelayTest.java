@@ -257,7 +257,7 @@ final class RelayTest {
           assertThat(client.in().readNBytes(4)).isEqualTo("here".getBytes(US_ASCII));
         }
       }
-      assertThat(mesh.proxy.metrics()).contains("weir_proxy_upstream_retries_total 4\n");
+      assertThat(Streams.sample(mesh, "weir_proxy_upstream_retries_total")).isBetween(1L, 4L);
     }
   }
 

@@ -31,6 +31,8 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.OptionalInt;
+import java.util.stream.Stream;
 
 /** Finds what TrafficPolicies are about. */
 public final class TrafficResolver {
@@ -48,8 +50,19 @@ public final class TrafficResolver {
     /** Of a Service, in the plan's workloads. */
     int service(Service service);
 
-    /** Whether the kernel chooses the backends of all ports of a Service. */
-    boolean byKernel(Service service);
+    /**
+     * Whether the kernel chooses backends of a Service.
+     *
+     * @param port of it; empty for any
+     */
+    boolean byKernel(Service service, OptionalInt port);
+
+    /**
+     * Whether routes that the proxy serves lead to a Service.
+     *
+     * @param port of it; empty for any
+     */
+    boolean byProxy(Service service, OptionalInt port);
 
     /** Of a workload, in the plan's workloads. */
     int workload(Workload workload);
@@ -115,30 +128,54 @@ public final class TrafficResolver {
       case ConnectionRate rate -> true;
       case PacketRate rate -> true;
       case ProxyUnavailable unavailable -> true;
-      case OutlierEjection ejection -> byKernel(policy);
+      // The kernel knows no names of ports.
+      case OutlierEjection ejection ->
+          services(policy)
+              .allMatch(
+                  led ->
+                      led.reference.sectionName().isEmpty()
+                          || !places.byKernel(led.service, led.port));
       // What is in which zone nobody says yet.
-      case Locality locality -> locality.prefer().equals(List.of(Level.NODE)) && byKernel(policy);
+      case Locality locality ->
+          locality.prefer().equals(List.of(Level.NODE))
+              && services(policy)
+                  .allMatch(
+                      led ->
+                          led.reference.sectionName().isEmpty()
+                              && places.byKernel(led.service, led.port)
+                              && !places.byProxy(led.service, led.port));
       default -> false;
     };
   }
 
   /**
-   * Whether all that a policy is about are Services, with all their ports, whose backends the
-   * kernel chooses.
+   * A Service that a policy is about.
+   *
+   * @param port number of the one that is named, if one is
    */
-  private boolean byKernel(TrafficPolicy policy) {
+  private record Led(Reference reference, Service service, OptionalInt port) {}
+
+  /** The Services that a policy is about, as far as they exist. */
+  private Stream<Led> services(TrafficPolicy policy) {
     return policy.targets().stream()
-        .allMatch(
+        .flatMap(
             reference ->
-                reference.sectionName().isEmpty()
-                    && byId.get(
+                byId.get(
                             reference.kind()
                                 + " "
                                 + policy.meta().namespace()
                                 + "/"
                                 + reference.name())
                         instanceof Service service
-                    && places.byKernel(service));
+                    ? Stream.of(new Led(reference, service, port(service, reference)))
+                    : Stream.empty());
+  }
+
+  private static OptionalInt port(Service service, Reference reference) {
+    return service.ports().stream()
+        .filter(port -> reference.sectionName().map(port.name()::equals).orElse(false))
+        .mapToInt(Service.Port::port)
+        .findFirst();
   }
 
   /** A backend without a namespace is one of the policy's own. */

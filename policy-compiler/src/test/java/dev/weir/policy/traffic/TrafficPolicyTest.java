@@ -187,15 +187,28 @@ class TrafficPolicyTest {
   }
 
   @Test
-  void ejectionOfBackendsThatTheKernelChoosesIsEnforced() {
+  void ejectionIsEnforcedByWhoeverChoosesTheBackends() {
     String ejection = "  outlierEjection: {consecutiveErrors: 3}\n";
     String onKernels = ON_SERVICE.replace("cart", "cart-v2");
     assertThat(check(onKernels + ejection).warnings()).isEmpty();
     assertThat(check(onKernels + ejection + "  locality: {prefer: [Zone]}\n").warnings())
         .singleElement()
         .satisfies(warning -> assertThat(warning.toString()).contains("locality"));
-    // Its route has the proxy choose.
-    assertThat(check(ON_SERVICE + ejection).warnings())
+    // Its route has the proxy choose, which also knows its port's name.
+    assertThat(check(ON_SERVICE + ejection).warnings()).isEmpty();
+    assertThat(
+            check(ON_SERVICE.replace("name: cart", "name: cart, sectionName: http") + ejection)
+                .warnings())
+        .isEmpty();
+    // The kernel does not.
+    assertThat(
+            PolicyCompiler.check(
+                    SourceTree.of(
+                        "f",
+                        SHOP.replace("ports: [{port: 80, ", "ports: [{name: http, port: 80, ")
+                            + onKernels.replace("name: cart-v2", "name: cart-v2, sectionName: http")
+                            + ejection))
+                .warnings())
         .singleElement()
         .satisfies(warning -> assertThat(warning.toString()).contains("outlierEjection"));
   }

@@ -25,6 +25,7 @@ import dev.weir.proxy.outbound.Generation;
 import dev.weir.proxy.outbound.Sessions;
 import dev.weir.proxy.outbound.Source;
 import dev.weir.proxy.outbound.Target;
+import dev.weir.proxy.resilience.ClusterHealth;
 import dev.weir.proxy.upstream.Endpoint;
 import dev.weir.proxy.upstream.UpstreamListener;
 import dev.weir.proxy.upstream.UpstreamStream;
@@ -101,6 +102,7 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
   private boolean acquiring;
   private int connects;
   private boolean retried;
+  private boolean judged;
 
   // Only where the rule asks for retries.
   private @Nullable RetryPolicy retry;
@@ -540,6 +542,7 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
       return;
     }
     connecting = true;
+    judged = false;
     connects++;
     if (action != null && action.route().backendTimeoutMillis() > 0) {
       backendTimer =
@@ -638,10 +641,9 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
   private boolean tryAgain() {
     RetryPolicy policy = retry;
     Cluster from = cluster;
-    Target failed = backend;
     if (policy == null
         || from == null
-        || failed == null
+        || backend == null
         || responseStarted
         || interimSent
         || retries >= policy.attempts()
@@ -660,10 +662,7 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
     client.worker().metrics().count(Counter.RETRIED);
     retrying = true;
     retries++;
-    if (tried.isEmpty()) {
-      tried = new ArrayList<>(2);
-    }
-    tried.add(failed.endpoint());
+    triedBackend();
     cancel(backendTimer);
     attempt = null;
     UpstreamStream left = upstream;
@@ -674,6 +673,16 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
     connecting = true;
     retryTimer = loop.executor().schedule(this::nextTry, delay, TimeUnit.MILLISECONDS);
     return true;
+  }
+
+  private void triedBackend() {
+    Target last = backend;
+    if (last != null) {
+      if (tried.isEmpty()) {
+        tried = new ArrayList<>(2);
+      }
+      tried.add(last.endpoint());
+    }
   }
 
   private void nextTry() {
@@ -687,8 +696,28 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
     stream.drain();
   }
 
+  /** The backend did not answer a try; told once per try. */
+  private void failed(ClusterHealth.Failure how, @Nullable Throwable cause) {
+    Cluster from = cluster;
+    Target to = backend;
+    if (!judged && from != null && to != null) {
+      judged = true;
+      from.health().failed(loop, to.endpoint(), how, cause);
+    }
+  }
+
+  /** Time is over; the backend is to blame where it had all of the request. */
+  private void late() {
+    if (!responseStarted && (requestComplete || bodyless)) {
+      failed(ClusterHealth.Failure.NO_ANSWER, null);
+    }
+  }
+
   /** A single try took too long. */
   private void attemptTimedOut() {
+    if (!over) {
+      late();
+    }
     if (!over && !tryAgain()) {
       timedOut();
     }
@@ -744,10 +773,14 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
     }
     cancel(backendTimer);
     Cluster from = cluster;
+    if (!(cause instanceof Endpoint.Overloaded)) {
+      failed(ClusterHealth.Failure.CONNECT, cause);
+    }
     if (cause instanceof Endpoint.Overloaded) {
       reply(HttpResponseStatus.SERVICE_UNAVAILABLE, "UO", "too many connections to the backend");
     } else if (retry == null && from != null && from.size() > 1 && connects < MAX_CONNECTS) {
       client.worker().metrics().count(Counter.RETRIED);
+      triedBackend();
       if (pick(from)) {
         connect(false);
         stream.drain();
@@ -855,6 +888,10 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
     if (responseStarted || !framingIsPlain(headers)) {
       bad("the backend's response is malformed");
       return;
+    }
+    if (!judged && cluster != null && backend != null) {
+      judged = true;
+      cluster.health().answered(loop, backend.endpoint(), response.status().code());
     }
     if (retry != null && retriedInstead(response)) {
       return;
@@ -988,6 +1025,9 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
       connect(true);
       return;
     }
+    if (!responseStarted) {
+      failed(ClusterHealth.Failure.NO_ANSWER, cause);
+    }
     if (tryAgain()) {
       return;
     }
@@ -1020,6 +1060,9 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
   }
 
   private void bad(String why) {
+    if (!responseStarted) {
+      failed(ClusterHealth.Failure.NO_ANSWER, null);
+    }
     client.worker().log().refused("502 " + describeBackend() + ": " + why);
     if (responseStarted) {
       end("UPE");
@@ -1040,6 +1083,7 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
       end("UT");
       stream.abort();
     } else {
+      late();
       reply(HttpResponseStatus.GATEWAY_TIMEOUT, "UT", "the backend did not answer in time");
     }
   }

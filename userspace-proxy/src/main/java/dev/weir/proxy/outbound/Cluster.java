@@ -3,6 +3,7 @@ package dev.weir.proxy.outbound;
 
 import dev.weir.proxy.loop.Loop;
 import dev.weir.proxy.observe.Peer;
+import dev.weir.proxy.resilience.ClusterHealth;
 import dev.weir.proxy.upstream.Endpoint;
 import java.util.List;
 
@@ -14,6 +15,16 @@ public final class Cluster {
   private final List<Target> targets;
   private final int[] next;
   private final RetryBudget retryBudget;
+  private final ClusterHealth health;
+  private volatile Usable usable;
+
+  /**
+   * Backends that get requests.
+   *
+   * @param version of the health that they were found by
+   */
+  @SuppressWarnings("ArrayRecordComponent") // Read at each request, changed by nobody.
+  private record Usable(int version, Target[] targets) {}
 
   /**
    * A service as metrics name it.
@@ -40,12 +51,19 @@ public final class Cluster {
   }
 
   Cluster(
-      String name, ServiceName service, List<Target> targets, int loops, RetryBudget retryBudget) {
+      String name,
+      ServiceName service,
+      List<Target> targets,
+      int loops,
+      RetryBudget retryBudget,
+      ClusterHealth health) {
     this.name = name;
     this.service = service;
     this.targets = targets;
     this.next = new int[loops];
     this.retryBudget = retryBudget;
+    this.health = health;
+    this.usable = find();
   }
 
   /** {@code namespace/service:port}. */
@@ -73,16 +91,25 @@ public final class Cluster {
     return retryBudget;
   }
 
+  /** How its backends do. */
+  public ClusterHealth health() {
+    return health;
+  }
+
   /**
-   * The next backend in turn on this loop that was not tried yet; when all of them were, one that
-   * is not the one tried last; when there is only that one, that one.
+   * The next backend in turn on this loop that was not tried yet: one that gets requests, if there
+   * is one left, else any. When all of them were tried, one that is not the one tried last; when
+   * there is only that one, that one.
    *
    * @param tried endpoints, the last one last
    */
   public Target pick(Loop loop, List<Endpoint> tried) {
     Target picked = pick(loop);
+    if (tried.isEmpty()) {
+      return picked;
+    }
     Target second = picked;
-    for (int i = 0; i < targets.size() && !tried.isEmpty(); i++) {
+    for (int i = usable.targets.length; i > 0; i--) {
       if (!tried.contains(picked.endpoint())) {
         return picked;
       }
@@ -91,13 +118,38 @@ public final class Cluster {
       }
       picked = pick(loop);
     }
+    for (Target target : targets) {
+      if (!tried.contains(target.endpoint())) {
+        return target;
+      }
+      if (second.endpoint() == tried.getLast()) {
+        second = target;
+      }
+    }
     return second;
   }
 
-  /** The next backend in turn on this loop; only when there is one. */
+  /** The next backend in turn on this loop that gets requests; only when there is a backend. */
   public Target pick(Loop loop) {
+    Usable now = usable;
+    if (now.version != health.version()) {
+      now = find();
+      usable = now;
+    }
     int turn = next[loop.index()];
-    next[loop.index()] = turn + 1 >= targets.size() ? 0 : turn + 1;
-    return targets.get(turn);
+    if (turn >= now.targets.length) {
+      turn = 0;
+    }
+    next[loop.index()] = turn + 1;
+    return now.targets[turn];
+  }
+
+  /** When none gets requests, all do: somebody may answer, and nobody certainly will not. */
+  private Usable find() {
+    // First the version: whatever changes after it is seen to once more.
+    int version = health.version();
+    Target[] found =
+        targets.stream().filter(t -> health.usable(t.endpoint())).toArray(Target[]::new);
+    return new Usable(version, found.length > 0 ? found : targets.toArray(Target[]::new));
   }
 }

@@ -13,6 +13,7 @@ import dev.weir.policy.plan.ProxyUpdate;
 import dev.weir.policy.plan.Reserved;
 import dev.weir.policy.plan.Rule;
 import dev.weir.policy.plan.TlsKeyPair;
+import dev.weir.policy.plan.TrafficPolicy.OutlierEjection;
 import dev.weir.policy.plan.VerdictIndex;
 import dev.weir.policy.plan.Workload;
 import dev.weir.policy.rbac.AccessRules;
@@ -20,6 +21,9 @@ import dev.weir.policy.rbac.Principal;
 import dev.weir.policy.route.Listeners;
 import dev.weir.policy.route.SessionKey;
 import dev.weir.proxy.observe.Peer;
+import dev.weir.proxy.resilience.ClusterHealth;
+import dev.weir.proxy.resilience.Journal;
+import dev.weir.proxy.resilience.TrafficSettings;
 import dev.weir.proxy.tls.Certificates;
 import dev.weir.proxy.tls.Origination;
 import dev.weir.proxy.upstream.Endpoint;
@@ -63,6 +67,7 @@ public final class Generation {
   private final Map<Endpoint, Target> targetsByEndpoint;
   private final Map<String, Certificates> certificates;
   private final Map<String, RetryBudget> retryBudgets;
+  private final Map<String, ClusterHealth> healths;
   private final Map<BackendTls, Origination> originations;
   private final VerdictIndex verdicts;
   private final Set<BindAddress> outboundBinds;
@@ -88,6 +93,7 @@ public final class Generation {
       Map<Endpoint, Target> targetsByEndpoint,
       Map<String, Certificates> certificates,
       Map<String, RetryBudget> retryBudgets,
+      Map<String, ClusterHealth> healths,
       Map<BackendTls, Origination> originations,
       VerdictIndex verdicts,
       int targets,
@@ -107,6 +113,7 @@ public final class Generation {
     this.targetsByEndpoint = targetsByEndpoint;
     this.certificates = certificates;
     this.retryBudgets = retryBudgets;
+    this.healths = healths;
     this.originations = originations;
     this.verdicts = verdicts;
     this.outboundBinds = outboundBinds;
@@ -118,16 +125,27 @@ public final class Generation {
    * @param previous whose endpoints, certificates and turns go on
    * @param loops number of event loops
    * @param sessionKeys asked when a route has sessions
+   * @param journal told what is decided about backends
    * @throws UpdateRefusedException when it cannot be put in force; nothing of it is left then
    */
   public static Generation compile(
-      ProxyUpdate update, Optional<Generation> previous, int loops, SessionKeyFile sessionKeys)
+      ProxyUpdate update,
+      Optional<Generation> previous,
+      int loops,
+      SessionKeyFile sessionKeys,
+      Journal journal)
       throws UpdateRefusedException {
     Map<String, Certificates> certificates = certificates(update, previous);
     Map<BackendTls, Origination> originations = originations(update, previous);
     try {
       return new Compiler(
-              update, previous, loops, certificates, originations, sessionKey(update, sessionKeys))
+              update,
+              previous,
+              loops,
+              certificates,
+              originations,
+              sessionKey(update, sessionKeys),
+              journal)
           .compile();
     } catch (UpdateRefusedException | RuntimeException e) {
       releaseFresh(certificates, previous);
@@ -301,6 +319,11 @@ public final class Generation {
     return Optional.ofNullable(targetsByEndpoint.get(endpoint));
   }
 
+  /** How the endpoints of its clusters do, by cluster. */
+  public Map<String, ClusterHealth> healths() {
+    return healths;
+  }
+
   /** A rule of the plan, for people. */
   public String describeRule(int rule) {
     return rules.get(rule).describe();
@@ -358,6 +381,9 @@ public final class Generation {
     private final Map<TargetKey, Target> targets = new HashMap<>();
     private final Map<Long, AccessRules> rules = new HashMap<>();
     private final Map<String, RetryBudget> retryBudgets = new HashMap<>();
+    private final Map<String, ClusterHealth> healths = new HashMap<>();
+    private final Journal journal;
+    private final TrafficSettings settings;
 
     private record TargetKey(int backend, Optional<BackendTls> tls) {}
 
@@ -367,7 +393,8 @@ public final class Generation {
         int loops,
         Map<String, Certificates> certificates,
         Map<BackendTls, Origination> originations,
-        Optional<SessionKey> sessionKey) {
+        Optional<SessionKey> sessionKey,
+        Journal journal) {
       this.update = update;
       this.plan = update.plan();
       this.previous = previous;
@@ -375,6 +402,8 @@ public final class Generation {
       this.certificates = certificates;
       this.sessionKey = sessionKey;
       this.originations = originations;
+      this.journal = journal;
+      this.settings = new TrafficSettings(plan);
     }
 
     Generation compile() throws UpdateRefusedException {
@@ -398,6 +427,7 @@ public final class Generation {
             byEndpoint,
             certificates,
             retryBudgets,
+            healths,
             originations,
             verdicts,
             byEndpoint.size() + targets.size(),
@@ -453,12 +483,36 @@ public final class Generation {
 
     private Cluster cluster(ProxyPlan.Cluster cluster, Optional<BackendTls> tls) {
       Workload workload = plan.workloads().get(cluster.workload());
+      List<Target> made =
+          cluster.endpoints().stream().map(backend -> target(backend, tls)).toList();
       return new Cluster(
           cluster.name(),
           Cluster.ServiceName.of(workload.name(), workload.namespace()),
-          cluster.endpoints().stream().map(backend -> target(backend, tls)).toList(),
+          made,
           loops,
-          retryBudgets.computeIfAbsent(cluster.name(), this::retryBudget));
+          retryBudgets.computeIfAbsent(cluster.name(), this::retryBudget),
+          health(cluster, made));
+    }
+
+    /** What was known of a cluster's endpoints goes on. */
+    private ClusterHealth health(ProxyPlan.Cluster cluster, List<Target> made) {
+      // A cluster that is dialled in two ways is two sets of endpoints under one name.
+      ClusterHealth twin = healths.get(cluster.name());
+      ClusterHealth health =
+          new ClusterHealth(
+              cluster.name(),
+              made.stream().map(Target::endpoint).toList(),
+              settings
+                  .ofService(cluster.workload(), cluster.port(), OutlierEjection.class)
+                  .map(TrafficSettings.Said::setting),
+              journal,
+              Optional.ofNullable(twin).or(() -> before(cluster.name())));
+      healths.put(cluster.name(), health);
+      return health;
+    }
+
+    private Optional<ClusterHealth> before(String cluster) {
+      return previous.flatMap(g -> Optional.ofNullable(g.healths.get(cluster)));
     }
 
     /**

@@ -21,6 +21,7 @@ public final class Sessions {
   private final SessionKey key;
   private final Map<String, Place> places = new HashMap<>();
   private final Map<Endpoint, String> tags = new HashMap<>();
+  private final List<Optional<Cluster>> clusters;
 
   /**
    * Where a session's requests go.
@@ -48,6 +49,7 @@ public final class Sessions {
       SessionRule rule, SessionKey key, List<Integer> weights, List<Optional<Cluster>> clusters) {
     this.rule = rule;
     this.key = key;
+    this.clusters = clusters;
     for (int choice = 0; choice < clusters.size(); choice++) {
       if (clusters.get(choice).isPresent() && weights.get(choice) > 0) {
         for (Target target : clusters.get(choice).get().targets()) {
@@ -63,7 +65,7 @@ public final class Sessions {
   /**
    * The session that a request is of.
    *
-   * @return empty when it is of none, or its backend is gone
+   * @return empty when it is of none, or its backend is gone or gets no requests for now
    */
   public Optional<Held> of(RequestView request) {
     Optional<Session> session = rule.of(request, key, System.currentTimeMillis());
@@ -71,7 +73,15 @@ public final class Sessions {
       return Optional.empty();
     }
     Place place = places.get(session.get().tag());
-    return place == null ? Optional.empty() : Optional.of(new Held(session.get(), place));
+    if (place == null) {
+      return Optional.empty();
+    }
+    boolean usable =
+        clusters
+            .get(place.choice())
+            .map(cluster -> cluster.health().usable(place.target().endpoint()))
+            .orElse(false);
+    return usable ? Optional.of(new Held(session.get(), place)) : Optional.empty();
   }
 
   /**

@@ -19,6 +19,7 @@ import dev.weir.proxy.outbound.Gateway;
 import dev.weir.proxy.outbound.Generation;
 import dev.weir.proxy.outbound.Source;
 import dev.weir.proxy.outbound.Target;
+import dev.weir.proxy.resilience.ClusterHealth;
 import dev.weir.proxy.upstream.Endpoint;
 import io.netty.buffer.ByteBuf;
 import io.netty.buffer.Unpooled;
@@ -34,6 +35,7 @@ import io.netty.handler.ssl.SslHandler;
 import io.netty.handler.ssl.SslHandshakeCompletionEvent;
 import io.netty.util.ReferenceCountUtil;
 import java.util.ArrayDeque;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.TimeUnit;
@@ -75,6 +77,7 @@ public final class Relay extends ChannelInboundHandlerAdapter implements Endpoin
   private Peer source = Peer.NOBODY;
   private Cluster.ServiceName service = Cluster.ServiceName.UNKNOWN;
   private int connects;
+  private List<Endpoint> tried = List.of();
   private boolean begun;
 
   // What came to an end: what the client sends, what the backend sends; what is sent to them; they.
@@ -201,7 +204,7 @@ public final class Relay extends ChannelInboundHandlerAdapter implements Endpoin
 
   /** Takes the next backend, if this source may reach it. */
   private void pick(Cluster from, Generation within, Source asks) {
-    Target picked = from.pick(loop);
+    Target picked = from.pick(loop, tried);
     backend = picked;
     Optional<String> barred = barred(picked, within, asks, true);
     if (barred.isPresent()) {
@@ -315,6 +318,9 @@ public final class Relay extends ChannelInboundHandlerAdapter implements Endpoin
       return;
     }
     worker.metrics().count(Counter.UPSTREAM_OPENED);
+    if (cluster != null) {
+      cluster.health().connected(loop, to.endpoint());
+    }
     upstream = channel;
     channel.pipeline().addLast(new Backend());
     StreamSeries counts = worker.metrics().streams(key("-"));
@@ -351,10 +357,17 @@ public final class Relay extends ChannelInboundHandlerAdapter implements Endpoin
       return;
     }
     Optional<Source> asks = source(within);
+    if (!(cause instanceof Endpoint.Overloaded)) {
+      from.health().failed(loop, to.endpoint(), ClusterHealth.Failure.CONNECT, cause);
+    }
     if (cause instanceof Endpoint.Overloaded) {
       refuse(Counter.NO_BACKEND, "UO", Ending.RESET);
     } else if (from.size() > 1 && connects < MAX_CONNECTS && asks.isPresent()) {
       worker.metrics().count(Counter.RETRIED);
+      if (tried.isEmpty()) {
+        tried = new ArrayList<>(2);
+      }
+      tried.add(to.endpoint());
       pick(from, within, asks.get());
     } else {
       worker.log().refused("reset " + reached(to) + ": " + cause.getMessage());

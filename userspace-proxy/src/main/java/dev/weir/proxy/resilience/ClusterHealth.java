@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.weir.proxy.resilience;
+
+import dev.weir.policy.plan.TrafficPolicy.OutlierEjection;
+import dev.weir.proxy.loop.Loop;
+import dev.weir.proxy.upstream.Endpoint;
+import java.util.HashMap;
+import java.util.IdentityHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * How the endpoints of one cluster do, and which of them get requests (outlier detection, as Envoy
+ * has it for consecutive errors).
+ *
+ * <p>Without a policy only failed connects count: where nobody listens, nobody is asked again for a
+ * second, then two, four and so on up to 30, as long as another endpoint is left. Else one dead
+ * endpoint of two would be met by every second request.
+ *
+ * <p>One per cluster and generation; what it knows of endpoints is shared with the generation
+ * before. Requests read it without a lock; a lock is taken when an endpoint is ejected or comes
+ * back.
+ */
+public final class ClusterHealth {
+
+  /** Without a policy: out for so long the first time, twice as long each further time in a row. */
+  static final long FIRST_PAUSE_NANOS = TimeUnit.SECONDS.toNanos(1);
+
+  /** And never longer than this. */
+  static final long LONGEST_PAUSE_NANOS = TimeUnit.SECONDS.toNanos(30);
+
+  /** With a policy, unless its base time is longer; Envoy's max_ejection_time. */
+  static final long LONGEST_EJECTION_NANOS = TimeUnit.SECONDS.toNanos(300);
+
+  private final String cluster;
+  private final Optional<OutlierEjection> policy;
+  private final Journal journal;
+  private final AtomicInteger version;
+  private final Map<String, EndpointHealth> known;
+  private final IdentityHashMap<Endpoint, EndpointHealth> members = new IdentityHashMap<>();
+
+  /** Why a try failed without an answer. */
+  public enum Failure {
+    /** There was no connection. */
+    CONNECT,
+    /** There was one, and no answer in time or no whole head of one. */
+    NO_ANSWER
+  }
+
+  /**
+   * Of a cluster.
+   *
+   * @param cluster name, for people
+   * @param endpoints of it
+   * @param policy when they are ejected; empty when no policy says it
+   * @param previous of the same cluster, whose knowledge goes on
+   */
+  public ClusterHealth(
+      String cluster,
+      List<Endpoint> endpoints,
+      Optional<OutlierEjection> policy,
+      Journal journal,
+      Optional<ClusterHealth> previous) {
+    this.cluster = cluster;
+    this.policy = policy;
+    this.journal = journal;
+    // The version is also the lock: it is what generations share.
+    this.version = previous.map(p -> p.version).orElseGet(AtomicInteger::new);
+    Map<String, EndpointHealth> before = previous.map(p -> p.known).orElse(Map.of());
+    this.known = new HashMap<>();
+    for (Endpoint endpoint : endpoints) {
+      String name = endpoint.toString();
+      EndpointHealth health = before.get(name);
+      EndpointHealth used = health != null ? health : new EndpointHealth(name);
+      known.put(name, used);
+      members.put(endpoint, used);
+    }
+  }
+
+  /** Changes whenever {@link #usable} does for one of them. */
+  public int version() {
+    return version.get();
+  }
+
+  /** Whether an endpoint gets requests; one that is none of the cluster's does. */
+  public boolean usable(Endpoint endpoint) {
+    EndpointHealth health = members.get(endpoint);
+    return health == null || health.usable();
+  }
+
+  /** The backend answered. */
+  public void answered(Loop loop, Endpoint endpoint, int status) {
+    EndpointHealth health = members.get(endpoint);
+    if (health == null) {
+      return;
+    }
+    if (status >= 500 && policy.isPresent()) {
+      erred(loop, health, "it answered " + status);
+    } else {
+      well(loop, health);
+    }
+  }
+
+  /** A connection was made that is led on as it is. */
+  public void connected(Loop loop, Endpoint endpoint) {
+    EndpointHealth health = members.get(endpoint);
+    if (health != null) {
+      well(loop, health);
+    }
+  }
+
+  /** The backend did not answer. */
+  public void failed(Loop loop, Endpoint endpoint, Failure how, @Nullable Throwable cause) {
+    EndpointHealth health = members.get(endpoint);
+    if (health != null && (policy.isPresent() || how == Failure.CONNECT)) {
+      erred(
+          loop,
+          health,
+          how == Failure.CONNECT
+              ? "no connection: " + (cause == null ? "" : cause.getMessage())
+              : "no answer");
+    }
+  }
+
+  private void well(Loop loop, EndpointHealth health) {
+    health.succeeded();
+    if (policy.isEmpty() && health.ejections() != 0) {
+      synchronized (version) {
+        health.forgive();
+        if (health.ejected()) {
+          readmit(loop, health);
+        }
+      }
+    }
+  }
+
+  private void erred(Loop loop, EndpointHealth health, String why) {
+    // What was under way when it was ejected says nothing new.
+    if (!health.ejected()) {
+      int errors = health.erred();
+      if (errors >= policy.map(OutlierEjection::consecutiveErrors).orElse(1)) {
+        eject(loop, health, errors, why);
+      }
+    }
+  }
+
+  private void eject(Loop loop, EndpointHealth health, int errors, String why) {
+    synchronized (version) {
+      if (health.ejected()) {
+        return;
+      }
+      if (!mayEject(health)) {
+        if (members.size() > 1) {
+          journal.count(Journal.Event.NOT_EJECTED);
+        }
+        return;
+      }
+      long now = loop.nanos();
+      long interval = policy.map(p -> TimeUnit.MILLISECONDS.toNanos(p.intervalMillis())).orElse(0L);
+      int times = health.nextEjection(now, interval);
+      long pause = pause(times);
+      long until = now + pause;
+      health.eject(times, until);
+      version.incrementAndGet();
+      journal.count(Journal.Event.EJECTED);
+      journal.tell(
+          "ejected "
+              + health.endpoint()
+              + " of "
+              + cluster
+              + " for "
+              + TimeUnit.NANOSECONDS.toMillis(pause)
+              + " ms, error "
+              + errors
+              + " in a row: "
+              + why);
+      var _ =
+          loop.executor()
+              .schedule(() -> timeIsOver(loop, health, until), pause, TimeUnit.NANOSECONDS);
+    }
+  }
+
+  /** At least one may be, whatever the percentage; the last one that gets requests never is. */
+  private boolean mayEject(EndpointHealth health) {
+    int out = 0;
+    boolean another = false;
+    for (EndpointHealth member : members.values()) {
+      out += member.ejected() ? 1 : 0;
+      another |= member != health && member.usable();
+    }
+    int percent = policy.map(OutlierEjection::maxEjectedPercent).orElse(100);
+    return another && (out == 0 || (out + 1) * 100L <= (long) percent * members.size());
+  }
+
+  private long pause(int times) {
+    if (policy.isEmpty()) {
+      return Math.min(LONGEST_PAUSE_NANOS, FIRST_PAUSE_NANOS << Math.min(times - 1, 8));
+    }
+    long base = TimeUnit.MILLISECONDS.toNanos(policy.get().baseEjectionMillis());
+    return Math.min(Math.max(base, LONGEST_EJECTION_NANOS), base * times);
+  }
+
+  private void timeIsOver(Loop loop, EndpointHealth health, long until) {
+    synchronized (version) {
+      // Another ejection may have followed on an early return.
+      if (health.ejected() && health.readmitAt() == until) {
+        readmit(loop, health);
+      }
+    }
+  }
+
+  private void readmit(Loop loop, EndpointHealth health) {
+    health.readmit(loop.nanos());
+    version.incrementAndGet();
+  }
+
+  /** The endpoints that get no requests for a while. */
+  public List<String> ejected() {
+    return known.values().stream()
+        .filter(EndpointHealth::ejected)
+        .map(EndpointHealth::endpoint)
+        .sorted()
+        .toList();
+  }
+}

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.weir.proxy.resilience;
+
+import dev.weir.proxy.observe.Log;
+import java.util.concurrent.atomic.AtomicLongArray;
+
+/** What the proxy decided by itself about backends: counted, and told to people. Any thread. */
+public final class Journal {
+
+  private final Log log;
+  private final AtomicLongArray counts = new AtomicLongArray(Event.values().length);
+
+  /** What is counted. */
+  public enum Event {
+    /** An endpoint gets no requests for a while. */
+    EJECTED("weir_proxy_endpoint_ejections_total", "Endpoints that were taken out for a while."),
+    /** It failed enough to be, but too many others are, or it is the last. */
+    NOT_EJECTED(
+        "weir_proxy_endpoint_ejections_withheld_total",
+        "Endpoints that were to be taken out and were not, since too few others are well.");
+
+    private final String family;
+    private final String help;
+
+    Event(String family, String help) {
+      this.family = family;
+      this.help = help;
+    }
+  }
+
+  /** An empty one. */
+  public Journal(Log log) {
+    this.log = log;
+  }
+
+  /** Counts. */
+  public void count(Event event) {
+    counts.incrementAndGet(event.ordinal());
+  }
+
+  /** How often. */
+  public long counted(Event event) {
+    return counts.get(event.ordinal());
+  }
+
+  /** Tells something that need not be told again and again: what repeats is thinned out. */
+  void tell(String what) {
+    log.refused(what);
+  }
+
+  /** The counts as Prometheus text. */
+  public String exposition() {
+    StringBuilder text = new StringBuilder(512);
+    for (Event event : Event.values()) {
+      text.append("# HELP ").append(event.family).append(' ').append(event.help).append('\n');
+      text.append("# TYPE ").append(event.family).append(" counter\n");
+      text.append(event.family).append(' ').append(counted(event)).append('\n');
+    }
+    return text.toString();
+  }
+}
