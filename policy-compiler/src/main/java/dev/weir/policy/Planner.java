@@ -337,7 +337,8 @@ final class Planner {
         mesh.proxyCgroup().value(),
         mesh.budget().mapBytes().map(Located::value).orElse(Settings.MAP_BYTES),
         mesh.icmp(),
-        mesh.trustDomain());
+        mesh.trustDomain(),
+        mesh.telemetry());
   }
 
   private List<Workload> workloads() {

@@ -15,6 +15,7 @@ import dev.weir.policy.plan.Reserved;
 import dev.weir.policy.plan.Rule;
 import dev.weir.policy.plan.Service;
 import dev.weir.policy.plan.Settings;
+import dev.weir.policy.plan.Telemetry;
 import dev.weir.policy.plan.TrafficPolicy;
 import dev.weir.policy.plan.Verdict;
 import dev.weir.policy.plan.Workload;
@@ -409,7 +410,8 @@ final class PlanBuilder {
             root + "/proxy",
             Settings.MAP_BYTES,
             icmp,
-            Settings.TRUST_DOMAIN),
+            Settings.TRUST_DOMAIN,
+            Telemetry.DEFAULT),
         workloads,
         identities,
         rules,

@@ -59,7 +59,8 @@ final class KernelMetricsTest {
             "/p",
             Settings.MAP_BYTES,
             Settings.Icmp.POLICY,
-            trustDomain);
+            trustDomain,
+            dev.weir.policy.plan.Telemetry.DEFAULT);
     Plan plan =
         new Plan(
             settings,

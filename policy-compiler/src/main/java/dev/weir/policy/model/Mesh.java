@@ -4,6 +4,7 @@ package dev.weir.policy.model;
 import dev.weir.policy.plan.Settings;
 import dev.weir.policy.plan.Settings.Icmp;
 import dev.weir.policy.plan.Settings.ManagementRule;
+import dev.weir.policy.plan.Telemetry;
 import dev.weir.policy.source.Position;
 import java.util.List;
 import java.util.Map;
@@ -29,6 +30,7 @@ import java.util.Map;
  *     namespace
  * @param trustPodAddresses whoever has the address of a pod elsewhere counts as that pod for
  *     NetworkPolicies; it still has no principal by it
+ * @param telemetry what the proxy tells of each request
  * @param budget what a plan may take
  */
 public record Mesh(
@@ -47,6 +49,7 @@ public record Mesh(
     String trustDomain,
     String rootNamespace,
     boolean trustPodAddresses,
+    Telemetry telemetry,
     Budget budget)
     implements Resource {
   /** Default of {@code proxy.outboundPort}. */
@@ -86,6 +89,7 @@ public record Mesh(
         TRUST_DOMAIN,
         ROOT_NAMESPACE,
         false,
+        Telemetry.DEFAULT,
         Budget.NONE);
   }
 

@@ -6,6 +6,9 @@ import dev.weir.policy.plan.Protocol;
 import dev.weir.policy.plan.Settings.Direction;
 import dev.weir.policy.plan.Settings.Icmp;
 import dev.weir.policy.plan.Settings.ManagementRule;
+import dev.weir.policy.plan.Telemetry;
+import dev.weir.policy.plan.Telemetry.AccessLog;
+import dev.weir.policy.plan.Telemetry.Tracing;
 import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.List;
@@ -270,6 +273,12 @@ final class NodeReader {
           "lower-case letters, digits and '-', at most 63");
     }
     boolean trustPodAddresses = spec.bool("trustPodAddresses", false);
+    Telemetry telemetry =
+        new Telemetry(
+            spec.mapping("accessLog").map(NodeReader::accessLog).orElse(AccessLog.OFF),
+            spec.mapping("tracing")
+                .map(NodeReader::tracing)
+                .orElse(Telemetry.DEFAULT.tracing()));
     Budget budget = spec.mapping("budget").map(NodeReader::budget).orElse(Budget.NONE);
     spec.finish();
     return new Mesh(
@@ -288,7 +297,35 @@ final class NodeReader {
         trustDomain,
         rootNamespace,
         trustPodAddresses,
+        telemetry,
         budget);
+  }
+
+  private static AccessLog accessLog(Fields fields) {
+    AccessLog log =
+        new AccessLog(
+            fields.integer("oneIn", 0, Integer.MAX_VALUE).map(Located::value).orElse(1),
+            fields.bool("errors", true),
+            fields
+                .integer("perSecond", 1, Integer.MAX_VALUE)
+                .map(Located::value)
+                .orElse(AccessLog.PER_SECOND),
+            fields.bool("query", false));
+    fields.finish();
+    return log;
+  }
+
+  private static Tracing tracing(Fields fields) {
+    Tracing usual = Telemetry.DEFAULT.tracing();
+    Tracing tracing =
+        new Tracing(
+            fields.bool("begin", usual.begin()),
+            fields
+                .integer("sampledPercent", 0, 100)
+                .map(Located::value)
+                .orElse(usual.sampledPercent()));
+    fields.finish();
+    return tracing;
   }
 
   private static Budget budget(Fields fields) {

@@ -17,7 +17,7 @@ import java.util.List;
 public final class PlanCodec {
 
   /** Version of the format; grows with every change of a record of this package. */
-  public static final int VERSION = 9;
+  public static final int VERSION = 10;
 
   private static final byte[] MAGIC = "WEIRPLAN".getBytes(StandardCharsets.US_ASCII);
 
@@ -243,6 +243,14 @@ public final class PlanCodec {
     out.number(settings.mapBytes());
     out.ordinal(settings.icmp());
     out.text(settings.trustDomain());
+    Telemetry.AccessLog accessLog = settings.telemetry().accessLog();
+    out.number(accessLog.oneIn());
+    out.bool(accessLog.errors());
+    out.number(accessLog.perSecond());
+    out.bool(accessLog.query());
+    Telemetry.Tracing tracing = settings.telemetry().tracing();
+    out.bool(tracing.begin());
+    out.number(tracing.sampledPercent());
   }
 
   static Plan read(BinaryReader in) throws PlanFormatException {
@@ -397,7 +405,21 @@ public final class PlanCodec {
         in.text(),
         in.integer(Integer.MAX_VALUE),
         in.ordinal(Settings.Icmp.values()),
-        in.text());
+        in.text(),
+        telemetry(in));
+  }
+
+  private static Telemetry telemetry(BinaryReader in) throws PlanFormatException {
+    int oneIn = in.integer(Integer.MAX_VALUE);
+    boolean errors = in.bool();
+    int perSecond = in.integer(Integer.MAX_VALUE);
+    boolean query = in.bool();
+    if (perSecond < 1) {
+      throw new PlanFormatException("access log: perSecond " + perSecond);
+    }
+    return new Telemetry(
+        new Telemetry.AccessLog(oneIn, errors, perSecond, query),
+        new Telemetry.Tracing(in.bool(), in.integer(100)));
   }
 
   private static Verdict verdict(BinaryReader in, int identities, int rules)

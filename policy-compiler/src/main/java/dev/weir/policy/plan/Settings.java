@@ -21,6 +21,7 @@ import java.util.List;
  *     are sized by it
  * @param icmp which governed workloads may have a ping socket
  * @param trustDomain first part of every principal
+ * @param telemetry what the proxy tells of each request
  */
 public record Settings(
     String mesh,
@@ -36,7 +37,8 @@ public record Settings(
     String proxyCgroup,
     int mapBytes,
     Icmp icmp,
-    String trustDomain) {
+    String trustDomain,
+    Telemetry telemetry) {
 
   /** What all kernel maps together may take, unless the Mesh says otherwise. */
   public static final int MAP_BYTES = 8 << 20;
@@ -55,7 +57,8 @@ public record Settings(
   }
 
   /**
-   * With the usual {@link #MAP_BYTES}, and the defaults of {@code icmp} and {@code trustDomain}.
+   * With the usual {@link #MAP_BYTES}, and the defaults of {@code icmp}, {@code trustDomain} and
+   * {@code telemetry}.
    */
   public Settings(
       String mesh,
@@ -83,7 +86,8 @@ public record Settings(
         proxyCgroup,
         MAP_BYTES,
         Icmp.POLICY,
-        TRUST_DOMAIN);
+        TRUST_DOMAIN,
+        Telemetry.DEFAULT);
   }
 
   /** Copies the lists. */

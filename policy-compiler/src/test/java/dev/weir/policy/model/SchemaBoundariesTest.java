@@ -57,7 +57,9 @@ class SchemaBoundariesTest {
                host: {governed: false, management: [{direction: Ingress, protocol: TCP, port: 22}]},
                budget: {mapEntries: 1, mapBytes: 1, proxyBytes: 1},
                proxy: {outboundPort: 15001, cgroup: /p}, metricsPort: 15020, healthPort: 15021,
-               trustDomain: a.b, rootNamespace: a, trustPodAddresses: true}
+               trustDomain: a.b, rootNamespace: a, trustPodAddresses: true,
+               accessLog: {oneIn: 1, errors: true, perSecond: 1, query: false},
+               tracing: {begin: true, sampledPercent: 1}}
               """),
           "PolicyTest",
           List.of(

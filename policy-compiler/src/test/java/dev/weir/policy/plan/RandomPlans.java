@@ -94,7 +94,11 @@ final class RandomPlans {
             text(),
             random.nextInt(Integer.MAX_VALUE),
             one(Settings.Icmp.values()),
-            text()),
+            text(),
+            new Telemetry(
+                new Telemetry.AccessLog(
+                    random.nextInt(9), flag(), 1 + random.nextInt(9), flag()),
+                new Telemetry.Tracing(flag(), random.nextInt(101)))),
         exactly(
             workloads,
             () ->
