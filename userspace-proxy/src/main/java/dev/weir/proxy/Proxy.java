@@ -8,6 +8,7 @@ import dev.weir.proxy.http.Worker;
 import dev.weir.proxy.listen.Listeners;
 import dev.weir.proxy.listen.OriginSource;
 import dev.weir.proxy.loop.Loop;
+import dev.weir.proxy.observe.AccessLog;
 import dev.weir.proxy.observe.Counter;
 import dev.weir.proxy.observe.Exposition;
 import dev.weir.proxy.observe.Log;
@@ -25,6 +26,7 @@ import io.netty.channel.MultiThreadIoEventLoopGroup;
 import io.netty.channel.epoll.EpollIoHandler;
 import io.netty.util.internal.PlatformDependent;
 import java.io.IOException;
+import java.io.OutputStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -57,6 +59,7 @@ public final class Proxy implements Commands, AutoCloseable {
   private final AtomicBoolean draining = new AtomicBoolean();
   private final CompletableFuture<Void> drained = new CompletableFuture<>();
   private final Log log;
+  private final AccessLog access;
   private final SessionKeyFile sessionKeys;
   private final Journal journal;
   private final long started = System.nanoTime();
@@ -69,29 +72,45 @@ public final class Proxy implements Commands, AutoCloseable {
    * @param clock monotonic nanoseconds
    */
   public Proxy(int threads, OriginSource origins, LongSupplier clock, Log log) {
-    this(threads, origins, clock, log, new SessionKeyFile(Optional.empty()));
+    this(
+        threads,
+        origins,
+        clock,
+        log,
+        new AccessLog(OutputStream.nullOutputStream()),
+        new SessionKeyFile(Optional.empty()));
   }
 
   /**
    * One whose sessions outlive it.
    *
+   * @param access closed with the proxy
    * @param sessionKeys asked when a route has sessions
    */
   public Proxy(
-      int threads, OriginSource origins, LongSupplier clock, Log log, SessionKeyFile sessionKeys) {
+      int threads,
+      OriginSource origins,
+      LongSupplier clock,
+      Log log,
+      AccessLog access,
+      SessionKeyFile sessionKeys) {
+    this.access = access;
     this.log = log;
     this.sessionKeys = sessionKeys;
     this.journal = new Journal(log);
     this.group = new MultiThreadIoEventLoopGroup(threads, EpollIoHandler.newFactory());
     for (int i = 0; i < threads; i++) {
+      Loop loop = new Loop(group.next(), i, clock);
+      LoopMetrics metrics = new LoopMetrics();
       workers.add(
           new Worker(
-              new Loop(group.next(), i, clock),
-              new LoopMetrics(),
+              loop,
+              metrics,
               log,
               current,
               draining,
-              new BodyAllowance()));
+              new BodyAllowance(),
+              access.of(loop, metrics, threads)));
     }
     this.listeners = new Listeners(workers, origins, log);
   }
@@ -381,5 +400,6 @@ public final class Proxy implements Commands, AutoCloseable {
     listeners.retain(Set.of());
     listeners.retain(Set.of(), Set.of());
     group.shutdownGracefully(0, 2, TimeUnit.SECONDS).awaitUninterruptibly();
+    access.close();
   }
 }

@@ -4,10 +4,13 @@ package dev.weir.proxy;
 import dev.weir.proxy.control.ControlServer;
 import dev.weir.proxy.listen.KernelOrigin;
 import dev.weir.proxy.listen.Listeners;
+import dev.weir.proxy.observe.AccessLog;
 import dev.weir.proxy.observe.Log;
 import dev.weir.proxy.outbound.SessionKeyFile;
 import io.netty.channel.MultiThreadIoEventLoopGroup;
 import io.netty.channel.epoll.EpollIoHandler;
+import java.io.FileDescriptor;
+import java.io.FileOutputStream;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.Optional;
@@ -57,7 +60,13 @@ public final class ProxyMain {
     SessionKeyFile sessionKeys =
         new SessionKeyFile(options.control.map(socket -> socket.resolveSibling("session.key")));
     try (Proxy proxy =
-        new Proxy(options.threads, new KernelOrigin(), System::nanoTime, log, sessionKeys)) {
+        new Proxy(
+            options.threads,
+            new KernelOrigin(),
+            System::nanoTime,
+            log,
+            new AccessLog(new FileOutputStream(FileDescriptor.out)),
+            sessionKeys)) {
       ControlServer server = new ControlServer(control, options.control.orElseThrow(), proxy, log);
       log.info("waiting for a plan at " + options.control.orElseThrow());
       proxy.drained().join();

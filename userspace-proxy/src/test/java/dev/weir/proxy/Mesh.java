@@ -19,15 +19,19 @@ import dev.weir.policy.plan.ProxyPlan.WeightedBackend;
 import dev.weir.policy.plan.ProxyUpdate;
 import dev.weir.policy.plan.Rule;
 import dev.weir.policy.plan.Settings;
+import dev.weir.policy.plan.Telemetry;
 import dev.weir.policy.plan.TlsKeyPair;
 import dev.weir.policy.plan.TrafficPolicy;
 import dev.weir.policy.plan.Verdict;
 import dev.weir.policy.plan.Workload;
 import dev.weir.proxy.listen.OriginSource;
+import dev.weir.proxy.observe.AccessLog;
 import dev.weir.proxy.observe.Log;
+import dev.weir.proxy.outbound.SessionKeyFile;
 import dev.weir.proxy.outbound.UpdateRefusedException;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
+import java.io.OutputStream;
 import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
@@ -60,6 +64,7 @@ final class Mesh implements AutoCloseable {
   List<TrafficPolicy> traffic = List.of();
 
   private final ByteArrayOutputStream log = new ByteArrayOutputStream();
+  Telemetry telemetry = Telemetry.DEFAULT;
   private long generation;
 
   Mesh() throws IOException {
@@ -67,13 +72,20 @@ final class Mesh implements AutoCloseable {
   }
 
   Mesh(int threads, LongSupplier clock) throws IOException {
+    this(threads, clock, OutputStream.nullOutputStream());
+  }
+
+  /** One whose access log goes somewhere. */
+  Mesh(int threads, LongSupplier clock, OutputStream access) throws IOException {
     this.port = FreePorts.next();
     this.proxy =
         new Proxy(
             threads,
             channel -> origin,
             clock,
-            new Log(new PrintStream(log, true, StandardCharsets.UTF_8)));
+            new Log(new PrintStream(log, true, StandardCharsets.UTF_8)),
+            new AccessLog(access),
+            new SessionKeyFile(Optional.empty()));
   }
 
   String log() {
@@ -214,7 +226,11 @@ final class Mesh implements AutoCloseable {
                 port,
                 0,
                 0,
-                "/proxy"),
+                "/proxy",
+                Settings.MAP_BYTES,
+                Settings.Icmp.POLICY,
+                Settings.TRUST_DOMAIN,
+                telemetry),
             workloads,
             identities,
             rules,

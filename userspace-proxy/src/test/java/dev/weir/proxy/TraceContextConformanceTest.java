@@ -4,6 +4,7 @@ package dev.weir.proxy;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.weir.policy.json.JsonObject;
+import dev.weir.policy.plan.Telemetry;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
@@ -311,6 +312,32 @@ final class TraceContextConformanceTest {
     Sent sent = ask("traceparent: " + parent.replace("T", TRACE) + "\r\ntracestate: a=1\r\n");
     assertThat(parent).doesNotContain(sent.traceId());
     assertThat(sent.state()).isEmpty();
+  }
+
+  @Test
+  void theMeshSaysWhetherTracesBeginHereAndAreSampled() throws Exception {
+    String unreadable = "traceparent: 00-x\r\ntracestate: a=1\r\n";
+    try {
+      serve(new Telemetry.Tracing(true, 0));
+      assertThat(ask("").flags()).isEqualTo(2);
+      assertThat(ask(unreadable).flags()).isEqualTo(2);
+      assertThat(ask("traceparent: " + PARENT + "\r\n").flags()).isEqualTo(1);
+      serve(new Telemetry.Tracing(false, 100));
+      try (Client client = mesh.client()) {
+        String head = client.get("/", "tracestate: a=1\r\n").text();
+        assertThat(values(head, "traceparent")).isEmpty();
+        assertThat(values(head, "tracestate")).isEmpty();
+      }
+      assertThat(ask(unreadable).flags()).isEqualTo(3);
+      assertThat(ask("traceparent: " + PARENT + "\r\n").traceId()).isEqualTo(TRACE);
+    } finally {
+      serve(Telemetry.DEFAULT.tracing());
+    }
+  }
+
+  private static void serve(Telemetry.Tracing tracing) throws Exception {
+    mesh.telemetry = new Telemetry(Telemetry.AccessLog.OFF, tracing);
+    mesh.serve(backend.port());
   }
 
   private static String members(int count) {

@@ -276,9 +276,7 @@ final class NodeReader {
     Telemetry telemetry =
         new Telemetry(
             spec.mapping("accessLog").map(NodeReader::accessLog).orElse(AccessLog.OFF),
-            spec.mapping("tracing")
-                .map(NodeReader::tracing)
-                .orElse(Telemetry.DEFAULT.tracing()));
+            spec.mapping("tracing").map(NodeReader::tracing).orElse(Telemetry.DEFAULT.tracing()));
     Budget budget = spec.mapping("budget").map(NodeReader::budget).orElse(Budget.NONE);
     spec.finish();
     return new Mesh(

@@ -96,8 +96,7 @@ final class RandomPlans {
             one(Settings.Icmp.values()),
             text(),
             new Telemetry(
-                new Telemetry.AccessLog(
-                    random.nextInt(9), flag(), 1 + random.nextInt(9), flag()),
+                new Telemetry.AccessLog(random.nextInt(9), flag(), 1 + random.nextInt(9), flag()),
                 new Telemetry.Tracing(flag(), random.nextInt(101)))),
         exactly(
             workloads,

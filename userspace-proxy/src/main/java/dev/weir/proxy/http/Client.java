@@ -8,7 +8,9 @@ import dev.weir.proxy.outbound.Gateway;
 import dev.weir.proxy.outbound.Generation;
 import dev.weir.proxy.outbound.Source;
 import io.netty.buffer.ByteBufAllocator;
+import io.netty.channel.Channel;
 import io.netty.util.AsciiString;
+import java.net.InetSocketAddress;
 import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 
@@ -20,7 +22,7 @@ final class Client {
 
   private final Worker worker;
   private final Origin origin;
-  private final ByteBufAllocator allocator;
+  private final Channel channel;
   private final AsciiString peerText;
 
   // What the last request found, kept as long as the generation is the same. The entrance is an
@@ -40,10 +42,10 @@ final class Client {
    *
    * @param generation that let it in; it has an entrance and a source for this origin
    */
-  Client(Worker worker, Origin origin, Generation generation, ByteBufAllocator allocator) {
+  Client(Worker worker, Origin origin, Generation generation, Channel channel) {
     this.worker = worker;
     this.origin = origin;
-    this.allocator = allocator;
+    this.channel = channel;
     this.peerText = AsciiString.of(origin.peer().toString());
     pin(generation);
   }
@@ -57,11 +59,18 @@ final class Client {
   }
 
   ByteBufAllocator allocator() {
-    return allocator;
+    return channel.alloc();
   }
 
   AsciiString peerText() {
     return peerText;
+  }
+
+  /** Address and port at the other end. */
+  String remoteAddress() {
+    String port =
+        channel.remoteAddress() instanceof InetSocketAddress remote ? ":" + remote.getPort() : "";
+    return (origin.peer().isV4() ? peerText.toString() : "[" + peerText + "]") + port;
   }
 
   boolean tls() {

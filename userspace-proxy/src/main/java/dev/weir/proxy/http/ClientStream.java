@@ -13,6 +13,9 @@ import io.netty.handler.codec.http.HttpResponse;
  */
 interface ClientStream {
 
+  /** As the access log names it: {@code HTTP/1.1}. */
+  String protocol();
+
   /** Whose request it is. */
   Client client();
 

@@ -2,6 +2,7 @@
 package dev.weir.proxy.http;
 
 import dev.weir.policy.plan.ProxyPlan.Filter;
+import dev.weir.policy.plan.Telemetry;
 import dev.weir.policy.rbac.AccessRules;
 import dev.weir.policy.rbac.Attributes;
 import dev.weir.policy.route.Cors;
@@ -13,6 +14,7 @@ import dev.weir.policy.route.Rewrites;
 import dev.weir.policy.route.RouteAction;
 import dev.weir.policy.route.RouteMatch;
 import dev.weir.proxy.loop.Loop;
+import dev.weir.proxy.observe.AccessEntry;
 import dev.weir.proxy.observe.Counter;
 import dev.weir.proxy.observe.Peer;
 import dev.weir.proxy.observe.Series;
@@ -126,6 +128,7 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
 
   private int status;
   private String flags = "-";
+  private String details = "";
   private long requestBytes;
   private long responseBytes;
   private @Nullable Future<?> requestTimer;
@@ -400,6 +403,7 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
         .log()
         .refused(
             "403 " + asks.description() + " may not " + what + ": " + decision + " by " + rule);
+    details = decision + " by " + rule;
     reply(LocalReply.FORBIDDEN, "-");
   }
 
@@ -496,7 +500,9 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
     headers.set(X_FORWARDED_PROTO, client.tls() ? HTTPS : HTTP);
     headers.remove(X_FORWARDED_CLIENT_CERT);
     RequestIds.pass(headers, loop.random());
-    TraceContext.pass(headers, loop.random());
+    if (generation != null) {
+      TraceContext.pass(headers, generation.telemetry().tracing(), loop.random());
+    }
   }
 
   /** Answers a browser that asks what a page may send. */
@@ -1122,6 +1128,7 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
   private void reply(HttpResponseStatus with, String flag, String why) {
     flags = flag;
     status = with.code();
+    details = details.isEmpty() ? why : details;
     ByteBuf body = Unpooled.copiedBuffer(why + "\n", StandardCharsets.US_ASCII);
     FullHttpResponse response = new DefaultFullHttpResponse(HttpVersion.HTTP_1_1, with, body);
     response.headers().set(HttpHeaderNames.CONTENT_TYPE, TEXT_PLAIN);
@@ -1163,7 +1170,48 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
     if (from != null) {
       from.close();
     }
-    client.count(seriesKey(flag), loop.nanos() - started, requestBytes, responseBytes);
+    long nanos = loop.nanos() - started;
+    SeriesKey key = seriesKey(flag);
+    client.count(key, nanos, requestBytes, responseBytes);
+    boolean failed = status == 0 || status >= 400 || !flag.equals("-");
+    Telemetry.AccessLog rules = client.worker().current().get().telemetry().accessLog();
+    if (client.worker().access().wants(rules, failed)) {
+      client.worker().access().write(entry(key, nanos, rules));
+    }
+  }
+
+  private AccessEntry entry(SeriesKey key, long nanos, Telemetry.AccessLog rules) {
+    // What could not be read has no target; then it is told as it came.
+    String asked = host.isEmpty() ? request.uri() : target.text();
+    int query = asked.indexOf('?');
+    Target to = backend;
+    return new AccessEntry(
+        nanos,
+        request.method().name(),
+        query >= 0 && !rules.query() ? asked.substring(0, query) : asked,
+        stream.protocol(),
+        status,
+        key.flags(),
+        details,
+        requestBytes,
+        responseBytes,
+        to == null ? "" : to.endpoint().toString(),
+        headerOrNone("user-agent"),
+        headerOrNone("x-request-id"),
+        host,
+        headerOrNone("x-forwarded-for"),
+        headerOrNone("traceparent"),
+        client.remoteAddress(),
+        key.route(),
+        client.serverName(),
+        key.source(),
+        key.destination(),
+        key.service());
+  }
+
+  private String headerOrNone(String name) {
+    String value = header(name);
+    return value == null ? "" : value;
   }
 
   private static void cancel(@Nullable Future<?> timer) {

@@ -92,8 +92,7 @@ public final class ServerConnection extends ChannelInboundHandlerAdapter impleme
       Worker worker, Origin origin, Generation generation, ChannelPipeline pipeline) {
     Channel channel = pipeline.channel();
     ServerConnection connection =
-        new ServerConnection(
-            worker, new Client(worker, origin, generation, channel.alloc()), channel);
+        new ServerConnection(worker, new Client(worker, origin, generation, channel), channel);
     worker.loop().watch(connection.watch);
     pipeline.channel().closeFuture().addListener(closed -> worker.loop().unwatch(connection.watch));
     pipeline.addLast(connection.decoder, connection.encoder, connection);
@@ -158,6 +157,11 @@ public final class ServerConnection extends ChannelInboundHandlerAdapter impleme
         discard(content);
       }
     }
+  }
+
+  @Override
+  public String protocol() {
+    return http10 ? "HTTP/1.0" : "HTTP/1.1";
   }
 
   private void accept(HttpRequest request) {

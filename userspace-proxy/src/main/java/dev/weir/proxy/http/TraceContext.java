@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.weir.proxy.http;
 
+import dev.weir.policy.plan.Telemetry.Tracing;
 import io.netty.handler.codec.http.HttpHeaders;
 import io.netty.util.AsciiString;
 import java.nio.charset.StandardCharsets;
@@ -25,8 +26,10 @@ final class TraceContext {
   private static final int PARENT_ID = 36;
   private static final int FLAGS = 53;
 
-  /** The flags that version 00 knows: sampled, and random-trace-id of level 2. */
-  private static final int KNOWN_FLAGS = 0x03;
+  /** The flags that are known: the second one since level 2. */
+  private static final int SAMPLED = 0x01;
+
+  private static final int RANDOM = 0x02;
 
   private static final int MOST_MEMBERS = 32;
   private static final int LONGEST_KEY = 256;
@@ -37,7 +40,7 @@ final class TraceContext {
   private TraceContext() {}
 
   /** Makes of what a client sent what the backend gets. */
-  static void pass(HttpHeaders headers, SplittableRandom random) {
+  static void pass(HttpHeaders headers, Tracing rules, SplittableRandom random) {
     Iterator<? extends CharSequence> sent = headers.valueCharSequenceIterator(TRACEPARENT);
     CharSequence parent = sent.hasNext() ? sent.next() : "";
     if (valid(parent) && !sent.hasNext()) {
@@ -46,7 +49,10 @@ final class TraceContext {
         passState(headers);
       }
     } else {
-      headers.set(TRACEPARENT, begun(random));
+      // One that cannot be read has to go in any case, so that nobody else reads it either.
+      if (rules.begin() || headers.contains(TRACEPARENT)) {
+        headers.set(TRACEPARENT, begun(rules, random));
+      }
       // Of a trace that cannot be read, or of none (3.3.1).
       headers.remove(TRACESTATE);
     }
@@ -180,18 +186,20 @@ final class TraceContext {
       text[i] = (byte) parent.charAt(i);
     }
     write(text, PARENT_ID, notZero(random));
-    int flags = Character.digit(parent.charAt(FLAGS + 1), 16) & KNOWN_FLAGS;
+    int flags = Character.digit(parent.charAt(FLAGS + 1), 16) & (SAMPLED | RANDOM);
     text[FLAGS + 1] = HEX[flags];
     return new AsciiString(text, false);
   }
 
-  /** A new trace. It is said to be sampled, for a hop that does not say so keeps others from it. */
-  static AsciiString begun(SplittableRandom random) {
+  /** A new trace. */
+  static AsciiString begun(Tracing rules, SplittableRandom random) {
     byte[] text = empty();
     write(text, TRACE_ID, random.nextLong());
     write(text, TRACE_ID + 16, notZero(random));
     write(text, PARENT_ID, notZero(random));
-    text[FLAGS + 1] = HEX[KNOWN_FLAGS];
+    int percent = rules.sampledPercent();
+    boolean sampled = percent == 100 || percent > 0 && random.nextInt(100) < percent;
+    text[FLAGS + 1] = HEX[sampled ? SAMPLED | RANDOM : RANDOM];
     return new AsciiString(text, false);
   }
 

@@ -2,6 +2,7 @@
 package dev.weir.proxy.http;
 
 import dev.weir.proxy.loop.Loop;
+import dev.weir.proxy.observe.AccessLog;
 import dev.weir.proxy.observe.Log;
 import dev.weir.proxy.observe.LoopMetrics;
 import dev.weir.proxy.outbound.Current;
@@ -16,6 +17,7 @@ import java.util.concurrent.atomic.AtomicBoolean;
  * @param current generation in force; read once per request
  * @param draining connections end after the response in hand
  * @param bodies what may be kept of requests' bodies
+ * @param access lines about single requests
  */
 public record Worker(
     Loop loop,
@@ -23,4 +25,5 @@ public record Worker(
     Log log,
     Current current,
     AtomicBoolean draining,
-    BodyAllowance bodies) {}
+    BodyAllowance bodies,
+    AccessLog.Lines access) {}

@@ -64,6 +64,12 @@ public enum Counter {
       "TLS handshakes with backends that failed."),
   /** TLS handshakes with clients that failed. */
   TLS_FAILED("weir_proxy_tls_handshakes_failed_total", "TLS handshakes with clients that failed."),
+  /** Lines handed to the access log. */
+  ACCESS_LOGGED("weir_proxy_access_log_lines_total", "Lines of the access log."),
+  /** Lines of the access log that had no room, or no reader. */
+  ACCESS_LOST(
+      "weir_proxy_access_log_lost_total",
+      "Lines that the access log had no room for: more than perSecond, or nobody took them."),
   /** Requests counted in the overflow row. */
   SERIES_OVERFLOW(
       "weir_proxy_metric_overflow_total", "Requests counted in the overflow row of istio metrics.");

@@ -12,6 +12,7 @@ import dev.weir.policy.plan.ProxyPlan.VirtualService;
 import dev.weir.policy.plan.ProxyUpdate;
 import dev.weir.policy.plan.Reserved;
 import dev.weir.policy.plan.Rule;
+import dev.weir.policy.plan.Telemetry;
 import dev.weir.policy.plan.TlsKeyPair;
 import dev.weir.policy.plan.TrafficPolicy.OutlierEjection;
 import dev.weir.policy.plan.VerdictIndex;
@@ -58,6 +59,7 @@ public final class Generation {
   private final List<Rule> rules;
   private final int targets;
   private final boolean audit;
+  private final Telemetry telemetry;
   private final String trustDomain;
   private final Map<Integer, Address> addresses;
   private final Map<BindAddress, Entrance> services;
@@ -104,6 +106,7 @@ public final class Generation {
     this.rules = update.plan().rules();
     this.targets = targets;
     this.audit = update.plan().settings().audit();
+    this.telemetry = update.plan().settings().telemetry();
     this.trustDomain = update.plan().proxy().access().trustDomain();
     this.addresses = addresses(update.plan());
     this.services = services;
@@ -275,6 +278,11 @@ public final class Generation {
   /** Whether nothing is refused, only reported. */
   public boolean audit() {
     return audit;
+  }
+
+  /** What is told of each request. */
+  public Telemetry telemetry() {
+    return telemetry;
   }
 
   /** Somebody beyond this node's workloads, by address. */

@@ -2,12 +2,14 @@
 package dev.weir.proxy.tcp;
 
 import dev.weir.policy.plan.ProxyPlan.ListenerProtocol;
+import dev.weir.policy.plan.Telemetry;
 import dev.weir.policy.rbac.AccessRules;
 import dev.weir.policy.rbac.Attributes;
 import dev.weir.policy.route.L4Table;
 import dev.weir.proxy.http.Origin;
 import dev.weir.proxy.http.Worker;
 import dev.weir.proxy.loop.Loop;
+import dev.weir.proxy.observe.AccessEntry;
 import dev.weir.proxy.observe.Counter;
 import dev.weir.proxy.observe.Peer;
 import dev.weir.proxy.observe.StreamKey;
@@ -34,6 +36,7 @@ import io.netty.handler.ssl.SslCloseCompletionEvent;
 import io.netty.handler.ssl.SslHandler;
 import io.netty.handler.ssl.SslHandshakeCompletionEvent;
 import io.netty.util.ReferenceCountUtil;
+import java.net.InetSocketAddress;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.List;
@@ -76,6 +79,10 @@ public final class Relay extends ChannelInboundHandlerAdapter implements Endpoin
   private @Nullable StreamSeries series;
   private Peer source = Peer.NOBODY;
   private Cluster.ServiceName service = Cluster.ServiceName.UNKNOWN;
+  private String details = "";
+  private final long started;
+  private long received;
+  private long returned;
   private int connects;
   private List<Endpoint> tried = List.of();
   private boolean begun;
@@ -105,6 +112,7 @@ public final class Relay extends ChannelInboundHandlerAdapter implements Endpoin
     this.client = client;
     this.protocol = protocol;
     this.serverName = serverName;
+    this.started = loop.nanos();
     this.lastActivity = loop.coarseNanos();
   }
 
@@ -283,6 +291,7 @@ public final class Relay extends ChannelInboundHandlerAdapter implements Endpoin
 
   private void denied(String why) {
     worker.log().refused("closed " + why);
+    details = why;
     refuse(Counter.DENIED, "UAEX", Ending.CLOSE);
   }
 
@@ -304,6 +313,7 @@ public final class Relay extends ChannelInboundHandlerAdapter implements Endpoin
     if (barred.isPresent()) {
       worker.metrics().count(Counter.REVOKED);
       worker.log().refused("ended " + barred.get());
+      details = barred.get();
       abort();
     }
   }
@@ -377,6 +387,7 @@ public final class Relay extends ChannelInboundHandlerAdapter implements Endpoin
 
   private void forward(ByteBuf bytes, Channel to, StreamSeries counts) {
     counts.receive(bytes.readableBytes());
+    received += bytes.readableBytes();
     var _ = to.write(bytes, to.voidPromise());
   }
 
@@ -390,6 +401,7 @@ public final class Relay extends ChannelInboundHandlerAdapter implements Endpoin
       }
       lastActivity = loop.coarseNanos();
       counts.send(bytes.readableBytes());
+      returned += bytes.readableBytes();
       var _ = client.write(bytes, client.voidPromise());
       if (!client.isWritable()) {
         ctx.channel().config().setAutoRead(false);
@@ -614,6 +626,7 @@ public final class Relay extends ChannelInboundHandlerAdapter implements Endpoin
     StreamSeries counts = worker.metrics().streams(key(flags));
     counts.open();
     counts.close();
+    tell(flags);
     releaseEarly();
     switch (how) {
       case CLOSE -> {
@@ -653,8 +666,47 @@ public final class Relay extends ChannelInboundHandlerAdapter implements Endpoin
       series = null;
       if (counts != null) {
         counts.close();
+        tell("-");
       }
     }
+  }
+
+  private void tell(String flags) {
+    Telemetry.AccessLog rules = worker.current().get().telemetry().accessLog();
+    if (worker.access().wants(rules, !flags.equals("-"))) {
+      Target to = backend;
+      worker
+          .access()
+          .write(
+              new AccessEntry(
+                  loop.nanos() - started,
+                  "",
+                  "",
+                  "",
+                  0,
+                  flags,
+                  details,
+                  received,
+                  returned,
+                  to == null ? "" : to.endpoint().toString(),
+                  "",
+                  "",
+                  "",
+                  "",
+                  "",
+                  remoteAddress(),
+                  "",
+                  serverName,
+                  source,
+                  to != null ? to.peer() : service.peer(),
+                  service.host()));
+    }
+  }
+
+  private String remoteAddress() {
+    String port =
+        client.remoteAddress() instanceof InetSocketAddress remote ? ":" + remote.getPort() : "";
+    return (origin.peer().isV4() ? origin.peer().toString() : "[" + origin.peer() + "]") + port;
   }
 
   private void look(long now) {
