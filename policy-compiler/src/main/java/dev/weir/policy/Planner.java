@@ -263,6 +263,12 @@ final class Planner {
               }
 
               @Override
+              public boolean byConnection(Resource route) {
+                return steering.kernelSplits().stream()
+                    .anyMatch(split -> split.route().equals(route.id()));
+              }
+
+              @Override
               public int workload(dev.weir.policy.model.Workload workload) {
                 return workloadIndex.getOrDefault(workload, 0);
               }

@@ -63,6 +63,9 @@ final class Mesh implements AutoCloseable {
   /** What TrafficPolicies say in updates from now on; {@link #SERVICE} and the rules are fixed. */
   List<TrafficPolicy> traffic = List.of();
 
+  /** Whether clusters are of Services of their own, as they are in what is compiled. */
+  boolean distinct;
+
   private final ByteArrayOutputStream log = new ByteArrayOutputStream();
   Telemetry telemetry = Telemetry.DEFAULT;
   private long generation;
@@ -200,7 +203,7 @@ final class Mesh implements AutoCloseable {
           new Cluster(
               7,
               80,
-              "shop/cart:80",
+              distinct ? "shop/cart-v" + (i + 1) + ":80" : "shop/cart:80",
               List.of(backends.size() - 1),
               List.of(workloads.size() - 1),
               "",

@@ -18,6 +18,7 @@ import java.util.Optional;
  * @param grpc whether it is a call of gRPC
  * @param serverName of the TLS handshake; empty for the authority's
  * @param backendHeaders what the backend answers with, for response filters to change
+ * @param source {@code namespace/name} of the workload that asks; empty when that is not said
  */
 public record Ask(
     String authority,
@@ -26,7 +27,25 @@ public record Ask(
     Map<String, String> headers,
     boolean grpc,
     Optional<String> serverName,
-    Map<String, String> backendHeaders) {
+    Map<String, String> backendHeaders,
+    String source) {
+
+  /** One of nobody in particular. */
+  public Ask(
+      String authority,
+      String method,
+      String target,
+      Map<String, String> headers,
+      boolean grpc,
+      Optional<String> serverName,
+      Map<String, String> backendHeaders) {
+    this(authority, method, target, headers, grpc, serverName, backendHeaders, "");
+  }
+
+  /** The same of a workload. */
+  public Ask of(String workload) {
+    return new Ask(authority, method, target, headers, grpc, serverName, backendHeaders, workload);
+  }
 
   /** Copies the maps; a call of gRPC has the content type of one. */
   public Ask {

@@ -21,6 +21,8 @@ import dev.weir.policy.plan.ProxyPlan.SessionPersistence;
 import dev.weir.policy.plan.ProxyPlan.VirtualService;
 import dev.weir.policy.plan.ProxyPlan.WeightedBackend;
 import dev.weir.policy.plan.Rule;
+import dev.weir.policy.plan.TrafficPolicy;
+import dev.weir.policy.plan.TrafficSettings;
 import dev.weir.policy.route.Cors;
 import dev.weir.policy.route.L4Table;
 import dev.weir.policy.route.Listeners;
@@ -32,6 +34,7 @@ import dev.weir.policy.route.RouteAction;
 import dev.weir.policy.route.RouteMatch;
 import dev.weir.policy.route.RouteTable;
 import dev.weir.policy.route.SessionRule;
+import dev.weir.policy.route.StickySplit;
 import dev.weir.policy.steer.Steering;
 import dev.weir.policy.steer.Steering.KernelSplit;
 import dev.weir.policy.steer.Steering.SplitPart;
@@ -57,6 +60,7 @@ public final class RequestRouter {
 
   private final Plan plan;
   private final Cluster cluster;
+  private final TrafficSettings traffic;
   private final List<Service> services;
   private final List<Steering.RouteCluster> clusters;
   private final List<KernelSplit> splits;
@@ -73,6 +77,7 @@ public final class RequestRouter {
   /** Asks what was compiled. */
   public RequestRouter(Analysis analysis, Compiled compiled) {
     this.plan = compiled.plan();
+    this.traffic = new TrafficSettings(plan);
     this.cluster = analysis.cluster();
     this.services = analysis.steering().services();
     this.clusters = analysis.steering().clusters();
@@ -705,6 +710,28 @@ public final class RequestRouter {
         Optional.empty());
   }
 
+  /** How clients are split by a rule, where a policy says that they are. */
+  private Optional<StickySplit> sticky(RouteMatch match, RouteAction action) {
+    return traffic
+        .ofRoute(match.route().rule(), match.rule().name(), TrafficPolicy.StickySplit.class)
+        .map(
+            said ->
+                new StickySplit(
+                    said.setting(),
+                    match.route(),
+                    match.rule(),
+                    match.ruleIndex(),
+                    action.choices().stream()
+                        .map(
+                            c ->
+                                new StickySplit.Share(
+                                    c.cluster() < 0
+                                        ? ""
+                                        : plan.proxy().clusters().get(c.cluster()).name(),
+                                    c.weight()))
+                        .toList()));
+  }
+
   private Routed toBackends(
       Routed.Entrance entrance,
       RouteMatch match,
@@ -715,11 +742,15 @@ public final class RequestRouter {
     List<Routed.Share> shares = new ArrayList<>();
     List<Routed.Failing> failing = new ArrayList<>();
     long total = action.choices().stream().mapToLong(RouteAction.Choice::weight).sum();
-    for (RouteAction.Choice choice : action.choices()) {
-      if (choice.weight() == 0) {
+    Optional<StickySplit> sticky = sticky(match, action);
+    Optional<String> key = sticky.flatMap(s -> Optional.ofNullable(s.key(request, ask.source())));
+    int only = key.isPresent() ? sticky.orElseThrow().choose(key.get()) : -1;
+    for (int i = 0; i < action.choices().size(); i++) {
+      RouteAction.Choice choice = action.choices().get(i);
+      if (choice.weight() == 0 || only >= 0 && i != only) {
         continue;
       }
-      double fraction = (double) choice.weight() / total;
+      double fraction = only >= 0 ? 1 : (double) choice.weight() / total;
       if (choice.cluster() < 0) {
         failing.add(
             new Routed.Failing(Routed.Connection.MADE, LocalReply.NO_VALID_BACKEND, "", fraction));

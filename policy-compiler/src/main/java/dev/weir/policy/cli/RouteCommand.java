@@ -9,6 +9,7 @@ import dev.weir.policy.answer.Explainer.UnclearException;
 import dev.weir.policy.answer.RequestRouter;
 import dev.weir.policy.answer.Routed;
 import dev.weir.policy.json.Json;
+import dev.weir.policy.model.Meta;
 import dev.weir.policy.model.Workload;
 import dev.weir.policy.plan.Rule;
 import dev.weir.policy.source.SourceTree;
@@ -172,7 +173,7 @@ public final class RouteCommand implements Callable<Integer> {
                   listener,
                   scheme,
                   ask)
-              : router.fromClient(client(analysis, from.orElseThrow()), ask);
+              : fromClient(router, analysis, from.orElseThrow(), ask);
     } catch (UnclearException e) {
       throw new ParameterException(spec.commandLine(), String.valueOf(e.getMessage()), e);
     }
@@ -185,17 +186,18 @@ public final class RouteCommand implements Callable<Integer> {
     return ExitCodes.OK;
   }
 
-  /** The namespace of who calls: all that routes know of a client. */
-  private static String client(Analysis analysis, String name) throws UnclearException {
+  /** Routes know the client's namespace, and where they split by clients its name. */
+  private static Routed fromClient(RequestRouter router, Analysis analysis, String name, Ask ask)
+      throws UnclearException {
     if (name.endsWith("/") && name.length() > 1) {
-      return name.substring(0, name.length() - 1);
+      return router.fromClient(name.substring(0, name.length() - 1), ask);
     }
-    List<String> namespaces =
+    List<Meta> found =
         analysis.cluster().workloads().stream()
             .filter(w -> named(w, name))
-            .map(w -> w.meta().namespace())
-            .distinct()
+            .map(Workload::meta)
             .toList();
+    List<String> namespaces = found.stream().map(Meta::namespace).distinct().toList();
     if (namespaces.size() != 1) {
       throw new UnclearException(
           namespaces.isEmpty()
@@ -208,7 +210,7 @@ public final class RouteCommand implements Callable<Integer> {
                   + String.join(", ", namespaces)
                   + ": write NAMESPACE/NAME");
     }
-    return namespaces.getFirst();
+    return router.fromClient(namespaces.getFirst(), ask.of(found.getFirst().qualifiedName()));
   }
 
   private static boolean named(Workload workload, String name) {

@@ -16,6 +16,8 @@ import dev.weir.policy.plan.TrafficPolicy.RequestRate;
 import dev.weir.policy.plan.TrafficPolicy.RequestRates;
 import dev.weir.policy.plan.TrafficPolicy.Scope;
 import dev.weir.policy.plan.TrafficPolicy.Setting;
+import dev.weir.policy.plan.TrafficPolicy.StickyKey;
+import dev.weir.policy.plan.TrafficPolicy.StickySplit;
 import dev.weir.policy.plan.TrafficPolicy.Unavailable;
 import java.util.ArrayList;
 import java.util.List;
@@ -50,6 +52,9 @@ final class TrafficPolicyReader {
   private static final int MAX_RATE = 1_000_000_000;
   private static final int MAX_RATES = 16;
   private static final int MAX_COUNT = 1_000_000;
+
+  /** 400 days; browsers keep none for longer (RFC 6265bis, 5.5). */
+  private static final long LONGEST_COOKIE_MILLIS = 9600L * 3_600_000;
 
   private static final Map<String, Scope> SCOPES =
       Map.of("Total", Scope.TOTAL, "SourceIdentity", Scope.SOURCE_IDENTITY);
@@ -94,6 +99,7 @@ final class TrafficPolicyReader {
     spec.mapping("healthCheck").ifPresent(this::healthCheck);
     spec.mapping("locality").ifPresent(this::locality);
     spec.mapping("canaryRollback").ifPresent(this::canaryRollback);
+    spec.mapping("stickySplit").ifPresent(this::stickySplit);
     spec.choice(
             "proxyUnavailable", Map.of("Refuse", Unavailable.REFUSE, "Bypass", Unavailable.BYPASS))
         .ifPresent(action -> add(spec, "proxyUnavailable", SERVED, new ProxyUnavailable(action)));
@@ -382,6 +388,49 @@ final class TrafficPolicyReader {
               window / 1000,
               minimum));
     }
+  }
+
+  private void stickySplit(Fields fields) {
+    if (!fields.has("type")) {
+      fields.error("type", "is missing", "Cookie, Header or SourceIdentity");
+    }
+    Optional<StickyKey> type =
+        fields.choice(
+            "type",
+            Map.of(
+                "Cookie", StickyKey.COOKIE,
+                "Header", StickyKey.HEADER,
+                "SourceIdentity", StickyKey.SOURCE_IDENTITY));
+    String name = fields.text("name", "");
+    boolean named = type.filter(t -> t != StickyKey.SOURCE_IDENTITY).isPresent();
+    if (named && !HEADER.matcher(name).matches()) {
+      fields.error(
+          "name",
+          fields.has("name") ? "\"" + name + "\" is no name of a cookie or header" : "is missing",
+          "as x-user");
+    } else if (type.isPresent() && !named && fields.has("name")) {
+      fields.error("name", "means nothing with type: SourceIdentity", "remove it");
+    }
+    long lifetime = Durations.read(fields, "cookieLifetime");
+    if (fields.has("cookieLifetime")) {
+      if (lifetime < 1000 || lifetime > LONGEST_COOKIE_MILLIS) {
+        fields.error("cookieLifetime", "is not from 1s to 9600h", "as 720h");
+      }
+      if (type.filter(t -> t != StickyKey.COOKIE).isPresent()) {
+        fields.error("cookieLifetime", "means nothing without type: Cookie", "remove it");
+      }
+    }
+    fields.finish();
+    type.ifPresent(
+        key ->
+            add(
+                spec,
+                "stickySplit",
+                ROUTES,
+                new StickySplit(
+                    key,
+                    key == StickyKey.HEADER ? name.toLowerCase(Locale.ROOT) : name,
+                    (int) (lifetime / 1000))));
   }
 
   private static Optional<Integer> required(Fields fields, String key, int min, int max) {

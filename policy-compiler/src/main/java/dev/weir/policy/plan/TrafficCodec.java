@@ -16,6 +16,8 @@ import dev.weir.policy.plan.TrafficPolicy.RequestRate;
 import dev.weir.policy.plan.TrafficPolicy.RequestRates;
 import dev.weir.policy.plan.TrafficPolicy.Scope;
 import dev.weir.policy.plan.TrafficPolicy.Setting;
+import dev.weir.policy.plan.TrafficPolicy.StickyKey;
+import dev.weir.policy.plan.TrafficPolicy.StickySplit;
 import dev.weir.policy.plan.TrafficPolicy.Target;
 import dev.weir.policy.plan.TrafficPolicy.TargetKind;
 import dev.weir.policy.plan.TrafficPolicy.Unavailable;
@@ -36,7 +38,8 @@ final class TrafficCodec {
     HEALTH_CHECK,
     LOCALITY,
     CANARY_ROLLBACK,
-    PROXY_UNAVAILABLE
+    PROXY_UNAVAILABLE,
+    STICKY_SPLIT
   }
 
   static void write(BinaryWriter out, List<TrafficPolicy> policies) {
@@ -130,6 +133,12 @@ final class TrafficCodec {
         out.ordinal(Type.PROXY_UNAVAILABLE);
         out.ordinal(unavailable.action());
       }
+      case StickySplit sticky -> {
+        out.ordinal(Type.STICKY_SPLIT);
+        out.ordinal(sticky.key());
+        out.text(sticky.name());
+        out.number(sticky.cookieSeconds());
+      }
     }
   }
 
@@ -188,6 +197,7 @@ final class TrafficCodec {
       case CANARY_ROLLBACK ->
           new CanaryRollback(in.text(), number(in) - 1, number(in) - 1, number(in), number(in));
       case PROXY_UNAVAILABLE -> new ProxyUnavailable(in.ordinal(Unavailable.values()));
+      case STICKY_SPLIT -> new StickySplit(in.ordinal(StickyKey.values()), in.text(), number(in));
     };
   }
 

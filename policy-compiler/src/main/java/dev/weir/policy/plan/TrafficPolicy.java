@@ -205,6 +205,26 @@ public record TrafficPolicy(int rule, List<Target> targets, List<Setting> settin
       int minimumRequests)
       implements Setting {}
 
+  /** By what the clients of a route are told apart. */
+  public enum StickyKey {
+    /** The value of a cookie. */
+    COOKIE,
+    /** The value of a request header. */
+    HEADER,
+    /** The workload that the request comes from. */
+    SOURCE_IDENTITY
+  }
+
+  /**
+   * The weights of a route's rules are shares of its clients, each of whom stays with a backend.
+   *
+   * @param key by what clients are told apart; requests without it are split one by one
+   * @param name of the cookie, or of the header in lower case; else empty
+   * @param cookieSeconds for how long the proxy gives a client a cookie that comes without one; 0
+   *     to give none
+   */
+  public record StickySplit(StickyKey key, String name, int cookieSeconds) implements Setting {}
+
   /** What happens to connections for the proxy while there is none. */
   public enum Unavailable {
     /** They are refused. */

@@ -114,8 +114,13 @@ public final class Schedule {
     return switch (order.length) {
       case 0 -> -1;
       case 1 -> order[0];
-      default -> at(turns.getAndIncrement());
+      default -> at(take());
     };
+  }
+
+  /** The next turn; each is given out once, whoever asks. */
+  long take() {
+    return turns.getAndIncrement();
   }
 
   /** Index of the backend of a turn; -1 when no backend has a weight. */

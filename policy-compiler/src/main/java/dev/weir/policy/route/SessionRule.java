@@ -31,10 +31,15 @@ public final class SessionRule {
    */
   public SessionRule(SessionPersistence persistence, String route, RouteRule rule, int ruleIndex) {
     this.persistence = persistence;
-    this.scope = route + (rule.name().isEmpty() ? " " + ruleIndex : "/" + rule.name());
+    this.scope = scope(route, rule, ruleIndex);
     this.name =
         persistence.name().isEmpty() ? ownName(persistence.type(), scope) : persistence.name();
     this.headerName = name.toLowerCase(Locale.ROOT);
+  }
+
+  /** What tells a rule from others as long as it is called the same. */
+  static String scope(String route, RouteRule rule, int ruleIndex) {
+    return route + (rule.name().isEmpty() ? " " + ruleIndex : "/" + rule.name());
   }
 
   /** Two rules without names of their own must not take each other's tokens for theirs. */

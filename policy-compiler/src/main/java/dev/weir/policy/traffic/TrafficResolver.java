@@ -22,6 +22,7 @@ import dev.weir.policy.plan.TrafficPolicy.OutlierEjection;
 import dev.weir.policy.plan.TrafficPolicy.PacketRate;
 import dev.weir.policy.plan.TrafficPolicy.ProxyUnavailable;
 import dev.weir.policy.plan.TrafficPolicy.Setting;
+import dev.weir.policy.plan.TrafficPolicy.StickySplit;
 import dev.weir.policy.plan.TrafficPolicy.Target;
 import dev.weir.policy.plan.TrafficPolicy.TargetKind;
 import dev.weir.policy.plan.TrafficPolicy.Unavailable;
@@ -63,6 +64,9 @@ public final class TrafficResolver {
      * @param port of it; empty for any
      */
     boolean byProxy(Service service, OptionalInt port);
+
+    /** Whether the kernel splits the connections of a route, so that nobody sees its requests. */
+    boolean byConnection(Resource route);
 
     /** Of a workload, in the plan's workloads. */
     int workload(Workload workload);
@@ -128,6 +132,7 @@ public final class TrafficResolver {
       case ConnectionRate rate -> true;
       case PacketRate rate -> true;
       case ProxyUnavailable unavailable -> true;
+      case StickySplit sticky -> routes(policy).noneMatch(places::byConnection);
       // The kernel knows no names of ports.
       case OutlierEjection ejection ->
           services(policy)
@@ -160,15 +165,23 @@ public final class TrafficResolver {
     return policy.targets().stream()
         .flatMap(
             reference ->
-                byId.get(
-                            reference.kind()
-                                + " "
-                                + policy.meta().namespace()
-                                + "/"
-                                + reference.name())
-                        instanceof Service service
-                    ? Stream.of(new Led(reference, service, port(service, reference)))
-                    : Stream.empty());
+                find(policy, reference)
+                    .filter(Service.class::isInstance)
+                    .map(Service.class::cast)
+                    .map(service -> new Led(reference, service, port(service, reference)))
+                    .stream());
+  }
+
+  /** The routes that a policy is about, as far as they exist. */
+  private Stream<Resource> routes(TrafficPolicy policy) {
+    return policy.targets().stream()
+        .filter(reference -> reference.kind().endsWith("Route"))
+        .flatMap(reference -> find(policy, reference).stream());
+  }
+
+  private Optional<Resource> find(TrafficPolicy policy, Reference reference) {
+    String id = reference.kind() + " " + policy.meta().namespace() + "/" + reference.name();
+    return Optional.ofNullable(byId.get(id));
   }
 
   private static OptionalInt port(Service service, Reference reference) {

@@ -236,4 +236,55 @@ class RouteCommandTest {
     assertThat(run("route", files().toString(), "--gateway", "edge", "--port", "81").exitCode())
         .isEqualTo(ExitCodes.USAGE);
   }
+
+  @Test
+  void whereClientsAreSplitTheOneThatAsksHasOneBackend() throws Exception {
+    Path folder = files();
+    Files.writeString(
+        folder.resolve("canary.yaml"),
+        """
+        {apiVersion: gateway.networking.k8s.io/v1, kind: HTTPRoute,
+         metadata: {name: canary, namespace: shop},
+         spec: {parentRefs: [{group: "", kind: Service, name: front}],
+                rules: [{backendRefs: [{name: v1, port: 80, weight: 7},
+                                       {name: v2, port: 80, weight: 3}]}]}}
+        ---
+        {apiVersion: v1, kind: Service, metadata: {name: front, namespace: shop},
+         spec: {clusterIP: 10.96.0.7, selector: {app: cart}, ports: [{port: 80}]}}
+        ---
+        {apiVersion: v1, kind: Service, metadata: {name: v1, namespace: shop},
+         spec: {selector: {app: cart}, ports: [{port: 80}]}}
+        ---
+        {apiVersion: v1, kind: Service, metadata: {name: v2, namespace: shop},
+         spec: {selector: {app: cart}, ports: [{port: 80}]}}
+        ---
+        {apiVersion: weir.dev/v1alpha1, kind: TrafficPolicy, metadata: {name: p, namespace: shop},
+         spec: {targetRefs: [{group: gateway.networking.k8s.io, kind: HTTPRoute, name: canary}],
+                stickySplit: {type: Header, name: x-user}}}
+        """);
+    int canaries = 0;
+    for (int user = 0; user < 40; user++) {
+      Answer answer =
+          run(
+              "route",
+              folder.toString(),
+              "--from",
+              "shop/",
+              "--host",
+              "front",
+              "--header",
+              "X-User=" + user,
+              "-o",
+              "json");
+      List<JsonObject> backends = JsonObject.parse(answer.text(), "answer").objects("backends");
+      assertThat(backends).hasSize(1);
+      assertThat(backends.getFirst().toMap()).containsEntry("share", 1.0);
+      canaries += backends.getFirst().text("name").equals("v2") ? 1 : 0;
+    }
+    assertThat(canaries).isBetween(4, 20);
+    // Who does not say who it is may meet either.
+    Answer anybody =
+        run("route", folder.toString(), "--from", "shop/", "--host", "front", "-o", "json");
+    assertThat(JsonObject.parse(anybody.text(), "answer").objects("backends")).hasSize(2);
+  }
 }

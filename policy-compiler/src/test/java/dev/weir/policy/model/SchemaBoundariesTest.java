@@ -89,7 +89,8 @@ class SchemaBoundariesTest {
               """
               {targetRefs: [{group: gateway.networking.k8s.io, kind: HTTPRoute, name: a}],
                canaryRollback: {backend: {name: a, namespace: b}, errorMarginPercent: 1,
-                 p99MarginPercent: 1, window: 1s, minimumRequests: 1}}
+                 p99MarginPercent: 1, window: 1s, minimumRequests: 1},
+               stickySplit: {type: Cookie, name: a, cookieLifetime: 1s}}
               """));
 
   /** Where a reader refuses more than a schema, and what a schema does not say. */
@@ -114,6 +115,9 @@ class SchemaBoundariesTest {
           Map.entry("spec.healthCheck.expectedStatus.first", "at most last"),
           Map.entry("spec.healthCheck.expectedStatus.last", "at least first"),
           Map.entry("spec.canaryRollback.window", "a second to a day"),
+          Map.entry("spec.stickySplit.type", "name and cookieLifetime go with it"),
+          Map.entry("spec.stickySplit.name", "cookies and headers need one"),
+          Map.entry("spec.stickySplit.cookieLifetime", "a second to 400 days"),
           Map.entry("spec.cases[].request", "what is expected of a request needs one"));
 
   /** What texts are tried wherever a text is: both sides of every form and length. */

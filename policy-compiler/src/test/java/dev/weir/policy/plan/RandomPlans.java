@@ -177,7 +177,7 @@ final class RandomPlans {
   }
 
   private TrafficPolicy.Setting setting() {
-    return switch (random.nextInt(9)) {
+    return switch (random.nextInt(10)) {
       case 0 -> new TrafficPolicy.ConnectionRate(port(), port(), one(TrafficPolicy.Scope.values()));
       case 1 -> new TrafficPolicy.PacketRate(port(), port(), one(TrafficPolicy.Scope.values()));
       case 2 ->
@@ -204,6 +204,8 @@ final class RandomPlans {
       case 7 ->
           new TrafficPolicy.CanaryRollback(
               text(), random.nextInt(3) - 1, random.nextInt(3) - 1, port(), port());
+      case 8 ->
+          new TrafficPolicy.StickySplit(one(TrafficPolicy.StickyKey.values()), text(), port());
       default -> new TrafficPolicy.ProxyUnavailable(one(TrafficPolicy.Unavailable.values()));
     };
   }

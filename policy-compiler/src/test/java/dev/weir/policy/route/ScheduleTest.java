@@ -98,4 +98,42 @@ final class ScheduleTest {
     }
     assertThat(canary).hasValue(1000);
   }
+
+  @Property(tries = 20)
+  void anyHundredTurnsAreWithinOneOfTheCanarysShareHoweverManyThreadsTakeThem(
+      @ForAll @IntRange(min = 1, max = 99) int canary,
+      @ForAll @IntRange(min = 2, max = 6) int threads)
+      throws Exception {
+    Schedule schedule = Schedule.of(List.of(100 - canary, canary));
+    int perThread = 2_000;
+    // Each thread notes which turns it got; together they are one sequence without gaps.
+    int[] byTurn = new int[threads * perThread];
+    List<Thread> running =
+        IntStream.range(0, threads)
+            .mapToObj(
+                t ->
+                    Thread.ofPlatform()
+                        .start(
+                            () -> {
+                              for (int i = 0; i < perThread; i++) {
+                                long turn = schedule.take();
+                                byTurn[(int) turn] = 1 + schedule.at(turn);
+                              }
+                            }))
+            .toList();
+    for (Thread thread : running) {
+      thread.join();
+    }
+    assertThat(byTurn).doesNotContain(0);
+    int inWindow = 0;
+    for (int turn = 0; turn < byTurn.length; turn++) {
+      inWindow += byTurn[turn] - 1;
+      if (turn >= 100) {
+        inWindow -= byTurn[turn - 100] - 1;
+      }
+      if (turn >= 99) {
+        assertThat(Math.abs(inWindow - canary)).isLessThanOrEqualTo(1);
+      }
+    }
+  }
 }

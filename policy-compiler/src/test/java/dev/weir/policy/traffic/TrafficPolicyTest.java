@@ -26,6 +26,8 @@ import dev.weir.policy.plan.TrafficPolicy.RequestRate;
 import dev.weir.policy.plan.TrafficPolicy.RequestRates;
 import dev.weir.policy.plan.TrafficPolicy.Scope;
 import dev.weir.policy.plan.TrafficPolicy.Setting;
+import dev.weir.policy.plan.TrafficPolicy.StickyKey;
+import dev.weir.policy.plan.TrafficPolicy.StickySplit;
 import dev.weir.policy.plan.TrafficPolicy.Target;
 import dev.weir.policy.plan.TrafficPolicy.TargetKind;
 import dev.weir.policy.plan.TrafficPolicy.Unavailable;
@@ -241,6 +243,45 @@ class TrafficPolicyTest {
                     + "  canaryRollback: {backend: {name: cart-v2}, errorMarginPercent: 1, window:"
                     + " 2m}\n"))
         .containsExactly(new CanaryRollback("default/cart-v2", 1, -1, 120, 100));
+  }
+
+  @Test
+  void clientsAreSplitByACookieAHeaderOrTheirWorkload() {
+    String sticky = ON_ROUTE + "  stickySplit: ";
+    assertThat(settings(sticky + "{type: Cookie, name: User, cookieLifetime: 720h}\n"))
+        .containsExactly(new StickySplit(StickyKey.COOKIE, "User", 2_592_000));
+    assertThat(settings(sticky + "{type: Header, name: X-User}\n"))
+        .containsExactly(new StickySplit(StickyKey.HEADER, "x-user", 0));
+    assertThat(settings(sticky + "{type: SourceIdentity}\n"))
+        .containsExactly(new StickySplit(StickyKey.SOURCE_IDENTITY, "", 0));
+    assertThat(check(sticky + "{type: SourceIdentity}\n").warnings()).isEmpty();
+    for (String wrong :
+        List.of(
+            "{name: a}",
+            "{type: Cookie}",
+            "{type: Header, name: 'a b'}",
+            "{type: SourceIdentity, name: a}",
+            "{type: Header, name: a, cookieLifetime: 1h}",
+            "{type: Cookie, name: a, cookieLifetime: 10ms}",
+            "{type: Cookie, name: a, cookieLifetime: 9601h}")) {
+      assertThat(errors(sticky + wrong + "\n")).as(wrong).isNotEmpty();
+    }
+  }
+
+  @Test
+  void whereTheKernelSplitsConnectionsNoRequestsAreTreated() {
+    String split =
+        SHOP.replace(
+            "kind: HTTPRoute, metadata: {name: split}",
+            "kind: HTTPRoute, metadata: {name: split, annotations: {weir.dev/split:"
+                + " connection}}");
+    assertThat(
+            PolicyCompiler.check(
+                    SourceTree.of(
+                        "f", split + ON_ROUTE + "  stickySplit: {type: SourceIdentity}\n"))
+                .warnings())
+        .singleElement()
+        .satisfies(w -> assertThat(w.toString()).contains("stickySplit: is not enforced"));
   }
 
   @Test

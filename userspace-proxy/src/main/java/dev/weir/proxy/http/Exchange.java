@@ -28,6 +28,7 @@ import dev.weir.proxy.outbound.Sessions;
 import dev.weir.proxy.outbound.Source;
 import dev.weir.proxy.outbound.Target;
 import dev.weir.proxy.resilience.ClusterHealth;
+import dev.weir.proxy.resilience.TrafficSplit;
 import dev.weir.proxy.upstream.Endpoint;
 import dev.weir.proxy.upstream.UpstreamListener;
 import dev.weir.proxy.upstream.UpstreamStream;
@@ -95,6 +96,7 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
   private @Nullable Sessions sessions;
   private Sessions.@Nullable Held held;
   private @Nullable Target pinned;
+  private @Nullable String givenKey;
   private List<MirroredRequest> mirrors = List.of();
   private @Nullable Cluster cluster;
   private @Nullable Target backend;
@@ -254,7 +256,10 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
       held = kept.of(this).orElse(null);
       pinned = held == null ? null : held.place().target();
     }
-    int index = held == null ? matched.schedule().next() : held.place().choice();
+    int index =
+        held == null
+            ? chosen.split().choose(matched.schedule(), clientKey(chosen.split()))
+            : held.place().choice();
     if (index < 0 || chosen.clusters().get(index).isEmpty()) {
       reply(LocalReply.NO_VALID_BACKEND, "-");
       return;
@@ -292,6 +297,19 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
       }
     }
     connect(false);
+  }
+
+  /**
+   * What tells the client from others, where a rule splits its clients; given it if it has none.
+   */
+  private @Nullable String clientKey(TrafficSplit split) {
+    Source asks = source;
+    String key = split.key(this, asks != null && asks.workload() ? asks.description() : "");
+    if (key == null && split.givesKeys()) {
+      key = RequestIds.next(loop.random()).toString();
+      givenKey = key;
+    }
+    return key;
   }
 
   /** Takes the next backend, if this source may reach it. */
@@ -919,6 +937,12 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
     RouteMatch met = match;
     if (sessions != null && answered != null && met != null) {
       sessions.write(headers, FieldEditor.INSTANCE, held, answered.endpoint(), met, client.tls());
+    }
+    String given = givenKey;
+    if (given != null
+        && action != null
+        && headers.getAll(HttpHeaderNames.SET_COOKIE).stream().noneMatch(action.split()::isKey)) {
+      action.split().give(headers, FieldEditor.INSTANCE, given, client.tls());
     }
     stream.respond(response);
   }

@@ -5,6 +5,7 @@ import dev.weir.policy.plan.ProxyPlan.L4Route;
 import dev.weir.policy.plan.ProxyPlan.ListenerProtocol;
 import dev.weir.policy.plan.ProxyPlan.Route;
 import dev.weir.policy.plan.ProxyPlan.RouteRule;
+import dev.weir.policy.plan.TrafficSettings;
 import dev.weir.policy.rbac.AccessRules;
 import dev.weir.policy.route.L4Table;
 import dev.weir.policy.route.RouteMatch;
@@ -33,6 +34,7 @@ public final class Entrance {
    *
    * @param protocol which kind of them counts
    * @param clusters of the plan
+   * @param settings what policies say of routes
    */
   Entrance(
       Cluster.ServiceName service,
@@ -42,6 +44,7 @@ public final class Entrance {
       List<Cluster> clusters,
       List<AccessRules> guards,
       Optional<SessionKey> sessionKey,
+      TrafficSettings settings,
       Optional<Entrance> previous) {
     this.service = service;
     this.protocol = protocol;
@@ -50,7 +53,7 @@ public final class Entrance {
     this.table = RouteTable.compile(routes, previous.map(entrance -> entrance.table));
     for (Route route : routes) {
       for (int i = 0; i < route.rules().size(); i++) {
-        actions.put(route.rules().get(i), Action.of(route, i, clusters, sessionKey));
+        actions.put(route.rules().get(i), Action.of(route, i, clusters, sessionKey, settings));
       }
     }
     this.streams = L4Table.compile(l4Routes, previous.map(entrance -> entrance.streams));

@@ -15,6 +15,7 @@ import dev.weir.policy.plan.Rule;
 import dev.weir.policy.plan.Telemetry;
 import dev.weir.policy.plan.TlsKeyPair;
 import dev.weir.policy.plan.TrafficPolicy.OutlierEjection;
+import dev.weir.policy.plan.TrafficSettings;
 import dev.weir.policy.plan.VerdictIndex;
 import dev.weir.policy.plan.Workload;
 import dev.weir.policy.rbac.AccessRules;
@@ -24,7 +25,6 @@ import dev.weir.policy.route.SessionKey;
 import dev.weir.proxy.observe.Peer;
 import dev.weir.proxy.resilience.ClusterHealth;
 import dev.weir.proxy.resilience.Journal;
-import dev.weir.proxy.resilience.TrafficSettings;
 import dev.weir.proxy.tls.Certificates;
 import dev.weir.proxy.tls.Origination;
 import dev.weir.proxy.upstream.Endpoint;
@@ -619,6 +619,7 @@ public final class Generation {
                   clusters.of(protocol),
                   List.of(),
                   sessionKey,
+                  settings,
                   previous.flatMap(generation -> generation.service(key))));
         }
       }
@@ -670,6 +671,7 @@ public final class Generation {
                 clusters.of(listener.protocol()),
                 guard(listener),
                 sessionKey,
+                settings,
                 before.map(gateway -> gateway.byName().get(name)));
         byHost.add(listener.hostname(), entrance);
         byName.put(name, entrance);

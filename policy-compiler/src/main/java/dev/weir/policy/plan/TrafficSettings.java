@@ -1,15 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-package dev.weir.proxy.resilience;
+package dev.weir.policy.plan;
 
-import dev.weir.policy.plan.Plan;
-import dev.weir.policy.plan.TrafficPolicy;
 import dev.weir.policy.plan.TrafficPolicy.Setting;
 import dev.weir.policy.plan.TrafficPolicy.Target;
 import dev.weir.policy.plan.TrafficPolicy.TargetKind;
 import java.util.List;
 import java.util.Optional;
 
-/** What the TrafficPolicies of a plan say of what the proxy serves. */
+/** What the TrafficPolicies of a plan say of what routes lead to, and of routes. */
 public final class TrafficSettings {
 
   private final List<TrafficPolicy> policies;
@@ -41,6 +39,29 @@ public final class TrafficSettings {
           if (said.isPresent() && target.section().isEmpty()) {
             whole = said;
           } else if (said.isPresent() && target.port() == port) {
+            return said;
+          }
+        }
+      }
+    }
+    return whole;
+  }
+
+  /**
+   * Of a rule of a route: what is said of the rule goes before what is said of all of them.
+   *
+   * @param route the plan's rule that stands for it
+   * @param name of its rule; empty when it has none
+   */
+  public <T extends Setting> Optional<Said<T>> ofRoute(int route, String name, Class<T> type) {
+    Optional<Said<T>> whole = Optional.empty();
+    for (TrafficPolicy policy : policies) {
+      for (Target target : policy.targets()) {
+        if (target.kind() == TargetKind.ROUTE && target.index() == route) {
+          Optional<Said<T>> said = said(policy, type);
+          if (said.isPresent() && target.section().isEmpty()) {
+            whole = said;
+          } else if (said.isPresent() && target.section().equals(name)) {
             return said;
           }
         }
