@@ -62,6 +62,7 @@ public final class Proxy implements Commands, AutoCloseable {
   private final AccessLog access;
   private final SessionKeyFile sessionKeys;
   private final Journal journal;
+  private final LongSupplier clock;
   private final long started = System.nanoTime();
 
   /**
@@ -98,6 +99,7 @@ public final class Proxy implements Commands, AutoCloseable {
     this.log = log;
     this.sessionKeys = sessionKeys;
     this.journal = new Journal(log);
+    this.clock = clock;
     this.group = new MultiThreadIoEventLoopGroup(threads, EpollIoHandler.newFactory());
     for (int i = 0; i < threads; i++) {
       Loop loop = new Loop(group.next(), i, clock);
@@ -128,7 +130,9 @@ public final class Proxy implements Commands, AutoCloseable {
       log.warn("BoringSSL is not available; TLS is the JDK's, at about twice the processor time");
     }
     Optional<Generation> previous = current.find();
-    Generation next = Generation.compile(update, previous, workers.size(), sessionKeys, journal);
+    Generation next =
+        Generation.compile(
+            update, previous, workers.size(), sessionKeys, journal, clock.getAsLong());
     Set<BindAddress> binds = next.binds();
     try {
       listeners.prepare(binds);

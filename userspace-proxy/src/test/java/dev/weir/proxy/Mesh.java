@@ -55,6 +55,9 @@ final class Mesh implements AutoCloseable {
 
   static final int TRAFFIC_RULE = 3;
 
+  /** Stands for Gateway {@code shop/edge}, where there is traffic policy. */
+  static final int GATEWAY_RULE = 4;
+
   final Proxy proxy;
   final int port;
   volatile Optional<OriginSource.Handover> origin =
@@ -215,6 +218,7 @@ final class Mesh implements AutoCloseable {
     rules.add(new Rule("NetworkPolicy", "shop", "cart", "", "policy.yaml", 12));
     if (!traffic.isEmpty()) {
       rules.add(new Rule("TrafficPolicy", "shop", "limits", "", "limits.yaml", 3));
+      rules.add(new Rule("Gateway", "shop", "edge", "", "gateway.yaml", 1));
     }
     Plan plan =
         new Plan(

@@ -2,6 +2,7 @@
 package dev.weir.policy.plan;
 
 import dev.weir.policy.plan.ProxyPlan.Cluster;
+import dev.weir.policy.plan.TrafficPolicy.TargetKind;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.BitSet;
@@ -96,7 +97,12 @@ public final class PlanCodec {
       Plan plan, List<Verdict> verdicts, BitSet destinations, AccessPlan access) {
     BitSet named = new BitSet();
     named.set(0);
-    plan.traffic().forEach(policy -> named.set(policy.rule()));
+    for (TrafficPolicy policy : plan.traffic()) {
+      named.set(policy.rule());
+      policy.targets().stream()
+          .filter(t -> t.kind() == TargetKind.GATEWAY || t.kind() == TargetKind.ROUTE)
+          .forEach(t -> named.set(t.index()));
+    }
     for (AccessPlan.Policy policy : access.policies()) {
       named.set(policy.rule());
       policy.clauses().forEach(clause -> named.set(clause.rule()));

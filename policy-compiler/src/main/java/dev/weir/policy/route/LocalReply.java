@@ -15,6 +15,8 @@ public enum LocalReply {
   NO_ROUTE(404, 12, "no route for this request"),
   /** Policy refuses the source this backend. */
   FORBIDDEN(403, 7, "policy does not allow this"),
+  /** More requests than a rate allows. */
+  RATE_LIMITED(429, 14, "too many requests"),
   /** The rule has no backend, or the reference whose turn it is leads nowhere. */
   NO_VALID_BACKEND(500, 14, "the route has no valid backend for this"),
   /** The backend has no endpoint. */

@@ -21,6 +21,7 @@ import dev.weir.policy.plan.TrafficPolicy.Locality;
 import dev.weir.policy.plan.TrafficPolicy.OutlierEjection;
 import dev.weir.policy.plan.TrafficPolicy.PacketRate;
 import dev.weir.policy.plan.TrafficPolicy.ProxyUnavailable;
+import dev.weir.policy.plan.TrafficPolicy.RequestRates;
 import dev.weir.policy.plan.TrafficPolicy.Setting;
 import dev.weir.policy.plan.TrafficPolicy.StickySplit;
 import dev.weir.policy.plan.TrafficPolicy.Target;
@@ -132,6 +133,11 @@ public final class TrafficResolver {
       case ConnectionRate rate -> true;
       case PacketRate rate -> true;
       case ProxyUnavailable unavailable -> true;
+      // Of a Service, what comes to its virtual address: where the kernel leads that, nobody sees
+      // requests.
+      case RequestRates rates ->
+          routes(policy).noneMatch(places::byConnection)
+              && services(policy).noneMatch(led -> places.byKernel(led.service, led.port));
       case StickySplit sticky -> routes(policy).noneMatch(places::byConnection);
       // The kernel knows no names of ports.
       case OutlierEjection ejection ->

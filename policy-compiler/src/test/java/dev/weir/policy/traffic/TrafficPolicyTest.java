@@ -10,6 +10,7 @@ import dev.weir.policy.answer.Explainer;
 import dev.weir.policy.answer.Explanation;
 import dev.weir.policy.answer.Party;
 import dev.weir.policy.plan.Plan;
+import dev.weir.policy.plan.PlanCodec;
 import dev.weir.policy.plan.Protocol;
 import dev.weir.policy.plan.TrafficPolicy.CanaryRollback;
 import dev.weir.policy.plan.TrafficPolicy.CircuitLimits;
@@ -31,6 +32,7 @@ import dev.weir.policy.plan.TrafficPolicy.StickySplit;
 import dev.weir.policy.plan.TrafficPolicy.Target;
 import dev.weir.policy.plan.TrafficPolicy.TargetKind;
 import dev.weir.policy.plan.TrafficPolicy.Unavailable;
+import dev.weir.policy.plan.TrafficSettings;
 import dev.weir.policy.source.Diagnostic;
 import dev.weir.policy.source.SourceTree;
 import java.util.List;
@@ -243,6 +245,41 @@ class TrafficPolicyTest {
                     + "  canaryRollback: {backend: {name: cart-v2}, errorMarginPercent: 1, window:"
                     + " 2m}\n"))
         .containsExactly(new CanaryRollback("default/cart-v2", 1, -1, 120, 100));
+  }
+
+  @Test
+  void aRateOfRequestsIsEnforcedWhereTheProxySeesThem() {
+    String rate = "  rateLimit: {requests: [{requests: 10}]}\n";
+    assertThat(check(ON_SERVICE + rate).warnings()).isEmpty();
+    assertThat(check(ON_ROUTE + rate).warnings()).isEmpty();
+    assertThat(check(ON_SERVICE.replace("cart", "cart-v2") + rate).warnings())
+        .singleElement()
+        .satisfies(w -> assertThat(w.toString()).contains("requests: is not enforced yet"));
+  }
+
+  @Test
+  void theProxyIsToldWhichGatewayOrListenerIsMeant() {
+    Plan plan =
+        PlanCodec.forProxy(
+            plan(
+                """
+                {apiVersion: gateway.networking.k8s.io/v1, kind: Gateway, metadata: {name: edge},
+                 spec: {gatewayClassName: weir, listeners: [{name: web, port: 8088, protocol: HTTP}]}}
+                ---
+                """
+                    + HEAD
+                    + """
+                      targetRefs:
+                        - {group: gateway.networking.k8s.io, kind: Gateway, name: edge}
+                        - {group: gateway.networking.k8s.io, kind: Gateway, name: edge, sectionName: web}
+                      rateLimit: {requests: [{requests: 10}]}
+                    """));
+    TrafficSettings settings = new TrafficSettings(plan);
+    assertThat(settings.ofListener("default/edge", "web", RequestRates.class))
+        .hasValueSatisfying(said -> assertThat(said.target().section()).isEqualTo("web"));
+    assertThat(settings.ofListener("default/edge", "other", RequestRates.class))
+        .hasValueSatisfying(said -> assertThat(said.target().section()).isEmpty());
+    assertThat(settings.ofListener("default/edg", "web", RequestRates.class)).isEmpty();
   }
 
   @Test

@@ -28,6 +28,7 @@ import dev.weir.proxy.outbound.Sessions;
 import dev.weir.proxy.outbound.Source;
 import dev.weir.proxy.outbound.Target;
 import dev.weir.proxy.resilience.ClusterHealth;
+import dev.weir.proxy.resilience.RateLimits;
 import dev.weir.proxy.resilience.TrafficSplit;
 import dev.weir.proxy.upstream.Endpoint;
 import dev.weir.proxy.upstream.UpstreamListener;
@@ -67,6 +68,7 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
   private static final AsciiString X_FORWARDED_PROTO = AsciiString.cached("x-forwarded-proto");
   private static final AsciiString X_FORWARDED_CLIENT_CERT =
       AsciiString.cached("x-forwarded-client-cert");
+  private static final AsciiString RATE_LIMIT = AsciiString.cached("ratelimit");
   private static final AsciiString HTTP = AsciiString.cached("http");
   private static final AsciiString HTTPS = AsciiString.cached("https");
   private static final AsciiString TEXT_PLAIN = AsciiString.cached("text/plain; charset=utf-8");
@@ -97,6 +99,7 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
   private Sessions.@Nullable Held held;
   private @Nullable Target pinned;
   private @Nullable String givenKey;
+  private RateLimits.@Nullable Ticket rates;
   private List<MirroredRequest> mirrors = List.of();
   private @Nullable Cluster cluster;
   private @Nullable Target backend;
@@ -242,11 +245,30 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
       // Now: the route's filters may change what the backend is told of it.
       origin = header("origin");
     }
+    if (!mayCome(in, action, source)) {
+      return;
+    }
     if (action.route().redirect().isPresent()) {
       redirect(action.route().redirect().get(), match);
       return;
     }
     choose(action, match);
+  }
+
+  /** Whether no rate has it as one too many. */
+  private boolean mayCome(Entrance in, Action met, Source asks) {
+    if (in.rates().isEmpty() && met.rates().isEmpty()) {
+      return true;
+    }
+    RateLimits.Ticket ticket = in.rates().take(met.rates(), this, asks.rateKey(), loop.nanos());
+    rates = ticket;
+    if (ticket.refused()) {
+      client.worker().metrics().count(Counter.RATE_LIMITED);
+      details = "rate limit of " + ticket.by();
+      reply(LocalReply.RATE_LIMITED, "RL");
+      return false;
+    }
+    return true;
   }
 
   private void choose(Action chosen, RouteMatch matched) {
@@ -422,6 +444,10 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
         .refused(
             "403 " + asks.description() + " may not " + what + ": " + decision + " by " + rule);
     details = decision + " by " + rule;
+    if (rates != null) {
+      rates.giveBack();
+      rates = null;
+    }
     reply(LocalReply.FORBIDDEN, "-");
   }
 
@@ -938,6 +964,9 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
     if (sessions != null && answered != null && met != null) {
       sessions.write(headers, FieldEditor.INSTANCE, held, answered.endpoint(), met, client.tls());
     }
+    if (rates != null) {
+      rates.write(headers, FieldEditor.INSTANCE, headers.contains(RATE_LIMIT));
+    }
     String given = givenKey;
     if (given != null
         && action != null
@@ -1165,6 +1194,9 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
     if (status != 204) {
       // RFC 9110 8.6: that one has no body to tell the length of.
       response.headers().set(HttpHeaderNames.CONTENT_LENGTH, responseBytes);
+    }
+    if (rates != null) {
+      rates.write(response.headers(), FieldEditor.INSTANCE, false);
     }
     stream.answer(response);
     end(flags);

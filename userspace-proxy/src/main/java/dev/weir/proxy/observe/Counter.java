@@ -39,6 +39,8 @@ public enum Counter {
   AUDITED(
       "weir_proxy_requests_audited_total",
       "Requests let pass that a policy in audit would have refused."),
+  /** Requests answered 429. */
+  RATE_LIMITED("weir_proxy_requests_rate_limited_total", "Requests refused by a rate limit."),
   /** Heads that did not come in time. */
   HEAD_TIMEOUT("weir_proxy_head_timeouts_total", "Request heads that did not arrive in time."),
   /** Requests tried a second time. */

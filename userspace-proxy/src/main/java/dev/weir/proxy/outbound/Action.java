@@ -4,13 +4,13 @@ package dev.weir.proxy.outbound;
 import dev.weir.policy.plan.ProxyPlan.Route;
 import dev.weir.policy.plan.ProxyPlan.RouteRule;
 import dev.weir.policy.plan.ProxyPlan.WeightedBackend;
-import dev.weir.policy.plan.TrafficPolicy;
-import dev.weir.policy.plan.TrafficSettings;
 import dev.weir.policy.route.RouteAction;
 import dev.weir.policy.route.Schedule;
 import dev.weir.policy.route.SessionKey;
 import dev.weir.policy.route.SessionRule;
 import dev.weir.policy.route.StickySplit;
+import dev.weir.proxy.resilience.RateLimits;
+import dev.weir.proxy.resilience.RoutePolicies;
 import dev.weir.proxy.resilience.TrafficSplit;
 import java.util.List;
 import java.util.Optional;
@@ -25,13 +25,15 @@ import java.util.stream.IntStream;
  * @param mirrors who gets copies of requests; those without an endpoint are left out
  * @param sessions when its requests stay with a backend
  * @param split which of the clusters a request gets
+ * @param rates of its requests
  */
 public record Action(
     RouteAction route,
     List<Optional<Cluster>> clusters,
     List<Mirror> mirrors,
     Optional<Sessions> sessions,
-    TrafficSplit split) {
+    TrafficSplit split,
+    RateLimits rates) {
 
   /**
    * Who gets copies of some requests.
@@ -47,14 +49,14 @@ public record Action(
    * @param of whose rule it is
    * @param index of the rule
    * @param key of its sessions' tokens; there when it has sessions
-   * @param settings what policies say of it
+   * @param policies what they say of it
    */
   static Action of(
       Route of,
       int index,
       List<Cluster> clusters,
       Optional<SessionKey> key,
-      TrafficSettings settings) {
+      RoutePolicies policies) {
     RouteRule rule = of.rules().get(index);
     RouteAction route = RouteAction.of(rule);
     List<Optional<Cluster>> found =
@@ -84,32 +86,16 @@ public record Action(
                         key.orElseThrow(),
                         rule.backends().stream().map(WeightedBackend::weight).toList(),
                         found)),
-        split(of, index, route, found, settings));
+        policies.split(of, index, shares(route, found)),
+        policies.rates(of, rule));
   }
 
-  private static TrafficSplit split(
-      Route of,
-      int index,
-      RouteAction route,
-      List<Optional<Cluster>> found,
-      TrafficSettings settings) {
-    RouteRule rule = of.rules().get(index);
-    return new TrafficSplit(
-        settings
-            .ofRoute(of.rule(), rule.name(), TrafficPolicy.StickySplit.class)
-            .map(
-                said ->
-                    new StickySplit(
-                        said.setting(),
-                        of,
-                        rule,
-                        index,
-                        IntStream.range(0, found.size())
-                            .mapToObj(
-                                i ->
-                                    new StickySplit.Share(
-                                        found.get(i).map(Cluster::name).orElse(""),
-                                        route.choices().get(i).weight()))
-                            .toList())));
+  private static List<StickySplit.Share> shares(RouteAction route, List<Optional<Cluster>> found) {
+    return IntStream.range(0, found.size())
+        .mapToObj(
+            i ->
+                new StickySplit.Share(
+                    found.get(i).map(Cluster::name).orElse(""), route.choices().get(i).weight()))
+        .toList();
   }
 }

@@ -5,13 +5,14 @@ import dev.weir.policy.plan.ProxyPlan.L4Route;
 import dev.weir.policy.plan.ProxyPlan.ListenerProtocol;
 import dev.weir.policy.plan.ProxyPlan.Route;
 import dev.weir.policy.plan.ProxyPlan.RouteRule;
-import dev.weir.policy.plan.TrafficSettings;
 import dev.weir.policy.rbac.AccessRules;
 import dev.weir.policy.route.L4Table;
 import dev.weir.policy.route.RouteMatch;
 import dev.weir.policy.route.RouteTable;
 import dev.weir.policy.route.SessionKey;
 import dev.weir.proxy.observe.Peer;
+import dev.weir.proxy.resilience.RateLimits;
+import dev.weir.proxy.resilience.RoutePolicies;
 import java.util.IdentityHashMap;
 import java.util.List;
 import java.util.Optional;
@@ -22,6 +23,7 @@ public final class Entrance {
   private final Cluster.ServiceName service;
   private final Peer servicePeer;
   private final List<AccessRules> guards;
+  private final RateLimits rates;
   private final ListenerProtocol protocol;
   private final RouteTable table;
   private final IdentityHashMap<RouteRule, Action> actions = new IdentityHashMap<>();
@@ -34,7 +36,8 @@ public final class Entrance {
    *
    * @param protocol which kind of them counts
    * @param clusters of the plan
-   * @param settings what policies say of routes
+   * @param policies what they say of routes
+   * @param rates of all requests that come in here
    */
   Entrance(
       Cluster.ServiceName service,
@@ -44,16 +47,18 @@ public final class Entrance {
       List<Cluster> clusters,
       List<AccessRules> guards,
       Optional<SessionKey> sessionKey,
-      TrafficSettings settings,
+      RoutePolicies policies,
+      RateLimits rates,
       Optional<Entrance> previous) {
     this.service = service;
     this.protocol = protocol;
     this.guards = List.copyOf(guards);
+    this.rates = rates;
     this.servicePeer = service.peer();
     this.table = RouteTable.compile(routes, previous.map(entrance -> entrance.table));
     for (Route route : routes) {
       for (int i = 0; i < route.rules().size(); i++) {
-        actions.put(route.rules().get(i), Action.of(route, i, clusters, sessionKey, settings));
+        actions.put(route.rules().get(i), Action.of(route, i, clusters, sessionKey, policies));
       }
     }
     this.streams = L4Table.compile(l4Routes, previous.map(entrance -> entrance.streams));
@@ -83,6 +88,11 @@ public final class Entrance {
   /** AuthorizationPolicies about requests through a gateway; all of them must let one pass. */
   public List<AccessRules> guards() {
     return guards;
+  }
+
+  /** Rates of the requests that come in here. */
+  public RateLimits rates() {
+    return rates;
   }
 
   /** What is spoken with its clients; of a service, HTTP, TLS_PASSTHROUGH or TCP. */

@@ -25,6 +25,7 @@ import dev.weir.policy.route.SessionKey;
 import dev.weir.proxy.observe.Peer;
 import dev.weir.proxy.resilience.ClusterHealth;
 import dev.weir.proxy.resilience.Journal;
+import dev.weir.proxy.resilience.RoutePolicies;
 import dev.weir.proxy.tls.Certificates;
 import dev.weir.proxy.tls.Origination;
 import dev.weir.proxy.upstream.Endpoint;
@@ -70,6 +71,7 @@ public final class Generation {
   private final Map<String, Certificates> certificates;
   private final Map<String, RetryBudget> retryBudgets;
   private final Map<String, ClusterHealth> healths;
+  private final RoutePolicies policies;
   private final Map<BackendTls, Origination> originations;
   private final VerdictIndex verdicts;
   private final Set<BindAddress> outboundBinds;
@@ -96,6 +98,7 @@ public final class Generation {
       Map<String, Certificates> certificates,
       Map<String, RetryBudget> retryBudgets,
       Map<String, ClusterHealth> healths,
+      RoutePolicies policies,
       Map<BackendTls, Origination> originations,
       VerdictIndex verdicts,
       int targets,
@@ -117,6 +120,7 @@ public final class Generation {
     this.certificates = certificates;
     this.retryBudgets = retryBudgets;
     this.healths = healths;
+    this.policies = policies;
     this.originations = originations;
     this.verdicts = verdicts;
     this.outboundBinds = outboundBinds;
@@ -129,6 +133,7 @@ public final class Generation {
    * @param loops number of event loops
    * @param sessionKeys asked when a route has sessions
    * @param journal told what is decided about backends
+   * @param now monotonic nanoseconds of the event loops' clock
    * @throws UpdateRefusedException when it cannot be put in force; nothing of it is left then
    */
   public static Generation compile(
@@ -136,7 +141,8 @@ public final class Generation {
       Optional<Generation> previous,
       int loops,
       SessionKeyFile sessionKeys,
-      Journal journal)
+      Journal journal,
+      long now)
       throws UpdateRefusedException {
     Map<String, Certificates> certificates = certificates(update, previous);
     Map<BackendTls, Origination> originations = originations(update, previous);
@@ -148,7 +154,8 @@ public final class Generation {
               certificates,
               originations,
               sessionKey(update, sessionKeys),
-              journal)
+              journal,
+              now)
           .compile();
     } catch (UpdateRefusedException | RuntimeException e) {
       releaseFresh(certificates, previous);
@@ -392,6 +399,7 @@ public final class Generation {
     private final Map<String, ClusterHealth> healths = new HashMap<>();
     private final Journal journal;
     private final TrafficSettings settings;
+    private final RoutePolicies policies;
 
     private record TargetKey(int backend, Optional<BackendTls> tls) {}
 
@@ -402,7 +410,8 @@ public final class Generation {
         Map<String, Certificates> certificates,
         Map<BackendTls, Origination> originations,
         Optional<SessionKey> sessionKey,
-        Journal journal) {
+        Journal journal,
+        long now) {
       this.update = update;
       this.plan = update.plan();
       this.previous = previous;
@@ -412,6 +421,8 @@ public final class Generation {
       this.originations = originations;
       this.journal = journal;
       this.settings = new TrafficSettings(plan);
+      this.policies =
+          new RoutePolicies(plan, settings, previous.map(g -> g.policies), journal, now);
     }
 
     Generation compile() throws UpdateRefusedException {
@@ -436,6 +447,7 @@ public final class Generation {
             certificates,
             retryBudgets,
             healths,
+            policies,
             originations,
             verdicts,
             byEndpoint.size() + targets.size(),
@@ -619,7 +631,8 @@ public final class Generation {
                   clusters.of(protocol),
                   List.of(),
                   sessionKey,
-                  settings,
+                  policies,
+                  policies.rates(service),
                   previous.flatMap(generation -> generation.service(key))));
         }
       }
@@ -671,7 +684,8 @@ public final class Generation {
                 clusters.of(listener.protocol()),
                 guard(listener),
                 sessionKey,
-                settings,
+                policies,
+                policies.rates(listener),
                 before.map(gateway -> gateway.byName().get(name)));
         byHost.add(listener.hostname(), entrance);
         byName.put(name, entrance);

@@ -51,6 +51,14 @@ public final class Source {
     return description;
   }
 
+  /**
+   * What its requests are counted by: a workload by itself; whoever is not one, together with all
+   * others like it. Which of them are one identity depends on policies, and a count must not.
+   */
+  public String rateKey() {
+    return workload ? description : peer.workload();
+  }
+
   /** Whether the kernel named it; else it came from outside and nothing it says is believed. */
   public boolean workload() {
     return workload;

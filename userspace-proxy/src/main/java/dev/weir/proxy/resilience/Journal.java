@@ -17,7 +17,11 @@ public final class Journal {
     /** It failed enough to be, but too many others are, or it is the last. */
     NOT_EJECTED(
         "weir_proxy_endpoint_ejections_withheld_total",
-        "Endpoints that were to be taken out and were not, since too few others are well.");
+        "Endpoints that were to be taken out and were not, since too few others are well."),
+    /** A request was counted with others because its rate has too many keys. */
+    RATE_KEYS_FULL(
+        "weir_proxy_rate_limit_keys_full_total",
+        "Requests counted together with others since their rate limit has too many keys.");
 
     private final String family;
     private final String help;
