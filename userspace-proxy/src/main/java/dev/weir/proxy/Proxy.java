@@ -143,6 +143,7 @@ public final class Proxy implements Commands, AutoCloseable {
     current.set(next);
     listeners.accept();
     listeners.retain(binds);
+    listeners.settleInherited(outboundBinds());
     for (Worker worker : workers) {
       // Connections that no longer lead here end at once where they are idle.
       worker.loop().executor().execute(worker.loop()::look);
@@ -339,7 +340,19 @@ public final class Proxy implements Commands, AutoCloseable {
 
   @Override
   public void adopt(int descriptor) {
-    listeners.adopt(descriptor, draining.get() ? Set.of() : outboundBinds());
+    if (current.find().isEmpty() && !draining.get()) {
+      listeners.inherit(descriptor);
+    } else {
+      listeners.adopt(descriptor, draining.get() ? Set.of() : outboundBinds());
+    }
+  }
+
+  @Override
+  public void handOver(Path path) throws IOException {
+    if (draining.get()) {
+      throw new IOException("it is draining: nothing listens any more");
+    }
+    log.info("handed " + listeners.handOver(path) + " listeners over to " + path);
   }
 
   /** Loopback alone: what listens in a pod is for what the kernel leads there. */

@@ -130,7 +130,7 @@ final class GatewayConformanceTest {
                 .replace("port: 80\n", "port: " + gatewayPort + "\n")
             + PODS;
     Path file = directory.resolve("files.yaml");
-    Files.writeString(file, files.replace("3000", String.valueOf(podPort)));
+    Files.writeString(file, files.replaceAll("\\b3000\\b", String.valueOf(podPort)));
     Compilation compilation = PolicyCompiler.analyse(SourceTree.read(file)).compilation();
     assertThat(compilation).as(compilation.toString()).isInstanceOf(Compilation.Compiled.class);
     Plan plan = ((Compilation.Compiled) compilation).plan();

@@ -16,6 +16,8 @@ public enum FrameType {
   DRAIN(4),
   /** Workloads live in these other network namespaces: where does the proxy listen? */
   NAMESPACES(5),
+  /** Send what listens to your successor. */
+  HAND_OVER(6),
   /** Compile a directory and put it in force. */
   APPLY(16),
   /** Keep the generation in force for good. */

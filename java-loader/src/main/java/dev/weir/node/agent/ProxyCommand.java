@@ -2,12 +2,15 @@
 package dev.weir.node.agent;
 
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.LinkOption;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
+import java.nio.file.attribute.FileTime;
 import java.nio.file.attribute.PosixFilePermission;
 import java.nio.file.attribute.PosixFilePermissions;
+import java.time.Instant;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.stream.Collectors;
@@ -88,6 +91,26 @@ public record ProxyCommand(Path java, Path home, int user) {
     builder.environment().put("MALLOC_ARENA_MAX", "1");
     builder.environment().put("LANG", "C.UTF-8");
     return builder.start();
+  }
+
+  /** Whether any of the files that a proxy is started from is younger than that. */
+  boolean changedSince(Instant time) {
+    try (Stream<Path> jars = Files.list(home.resolve(LIBRARY))) {
+      return Stream.concat(jars, Stream.of(home.resolve(OPTIONS), home.resolve(AOT)))
+          .filter(Files::isRegularFile)
+          .anyMatch(file -> changed(file).isAfter(time));
+    } catch (IOException | UncheckedIOException e) {
+      return false; // Nothing to start another one from, at the moment.
+    }
+  }
+
+  private static Instant changed(Path file) {
+    try {
+      // Not the time of modification, which a package brings along: when it came here.
+      return ((FileTime) Files.getAttribute(file, "unix:ctime")).toInstant();
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
   }
 
   /** Sorted by name: an AOT cache fits only the order it was made with. */

@@ -5,10 +5,13 @@ import dev.weir.policy.plan.ProxyUpdate;
 import dev.weir.policy.plan.ProxyUpdateCodec;
 import java.io.IOException;
 import java.nio.ByteBuffer;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.time.Duration;
+import java.time.Instant;
 import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ScheduledExecutorService;
@@ -39,6 +42,15 @@ final class ProxySupervisor {
   /** A proxy that lived this long did not die of what its predecessor died of. */
   private static final Duration STABLE = Duration.ofSeconds(10);
 
+  /** What was in flight on a proxy that has a successor may take this long. */
+  private static final Duration SUCCEEDED_DRAIN = Duration.ofSeconds(30);
+
+  /** Of a successor, until it has its predecessor's listeners (docs/protocols.md). */
+  private static final String SUCCESSOR = "successor.sock";
+
+  private static final String SUCCESSOR_LISTENERS = "successor-listeners.sock";
+  private static final String LISTENERS = "listeners.sock";
+
   private static final Duration FIRST_BACKOFF = Duration.ofMillis(100);
   private static final Duration LAST_BACKOFF = Duration.ofSeconds(1);
 
@@ -58,6 +70,7 @@ final class ProxySupervisor {
   private Duration backoff = Duration.ZERO;
   private volatile @Nullable Running running;
   private volatile boolean ready;
+  private boolean replacing;
   private final AtomicLong restarts = new AtomicLong();
   private final AtomicLong updates = new AtomicLong();
 
@@ -134,6 +147,7 @@ final class ProxySupervisor {
     if (running != null && ready) {
       try {
         send(update);
+        replaceIfOld();
         return CompletableFuture.completedFuture(null);
       } catch (ProxyRefusedException e) {
         wanted = before;
@@ -150,6 +164,106 @@ final class ProxySupervisor {
       start();
     }
     return served;
+  }
+
+  /** A proxy that ran before the agent did may be of an older version. */
+  private void replaceIfOld() {
+    Running proxy = running;
+    if (proxy == null || !proxy.adopted()) {
+      return;
+    }
+    Optional<Instant> since =
+        ProcessHandle.of(proxy.id().pid()).flatMap(process -> process.info().startInstant());
+    if (since.filter(command::changedSince).isPresent()) {
+      log.info("the proxy is older than the files it was started from");
+      replace();
+    }
+  }
+
+  /**
+   * Puts another proxy in the place of the one that runs, which hands its listeners over and
+   * finishes what it has: no new connection fails. When it does not come about, the one that runs
+   * goes on.
+   */
+  void replace() {
+    Wanted work = wanted;
+    Running old = running;
+    if (work == null || old == null || !ready || replacing) {
+      return;
+    }
+    replacing = true;
+    Path successor = directory.resolve(SUCCESSOR);
+    try {
+      Files.deleteIfExists(successor);
+      Files.deleteIfExists(directory.resolve(SUCCESSOR_LISTENERS));
+      Process process = command.start(directory, successor, work.cgroup());
+      process.getOutputStream().close();
+      ProcessId id =
+          ProcessId.of(process.pid())
+              .orElseThrow(() -> new IOException("it ended as soon as it was started"));
+      var _ = process.onExit().thenRunAsync(() -> died(id), executor);
+      awaitSuccessor(old, new Running(id, System.nanoTime(), false));
+    } catch (IOException e) {
+      notReplaced(Optional.empty(), String.valueOf(e.getMessage()));
+    }
+  }
+
+  private void awaitSuccessor(Running old, Running next) {
+    Wanted work = wanted;
+    Path successor = directory.resolve(SUCCESSOR);
+    if (!old.equals(running) || work == null) {
+      // Ended or died meanwhile: whoever is wanted then is started as ever.
+      replacing = false;
+      next.id().kill();
+    } else if (Files.exists(successor) && ask(successor, FrameType.STATUS).isPresent()) {
+      takeOver(old, next, work);
+    } else if (!next.id().alive()) {
+      notReplaced(Optional.empty(), "it ended; see what it said");
+    } else if (System.nanoTime() - next.since() > START_LIMIT.toNanos()) {
+      notReplaced(
+          Optional.of(next.id()), "it does not answer after " + START_LIMIT.toSeconds() + " s");
+    } else {
+      schedule(READY_POLL, () -> awaitSuccessor(old, next));
+    }
+  }
+
+  private void takeOver(Running old, Running next, Wanted work) {
+    Path successor = directory.resolve(SUCCESSOR);
+    Path listeners = directory.resolve(SUCCESSOR_LISTENERS);
+    try {
+      Frame handOver =
+          Frame.of(FrameType.HAND_OVER, listeners.toString().getBytes(StandardCharsets.UTF_8));
+      Frame handed = ControlClient.call(socket, handOver, UPDATE_LIMIT);
+      if (handed.type() != FrameType.OK) {
+        throw new IOException(handed.text());
+      }
+      send(successor, work.update());
+      byte[] millis = ByteBuffer.allocate(Long.BYTES).putLong(SUCCEEDED_DRAIN.toMillis()).array();
+      ControlClient.call(socket, Frame.of(FrameType.DRAIN, millis), QUESTION_LIMIT);
+      Files.move(successor, socket, StandardCopyOption.REPLACE_EXISTING);
+      Files.move(listeners, directory.resolve(LISTENERS), StandardCopyOption.REPLACE_EXISTING);
+      next.id().write(pidFile);
+      running = next;
+      replacing = false;
+      backoff = Duration.ZERO;
+      log.info(
+          "the proxy, process "
+              + old.id().pid()
+              + ", has a successor, process "
+              + next.id().pid()
+              + ", after "
+              + (System.nanoTime() - next.since()) / 1_000_000
+              + " ms, and finishes what it has");
+      schedule(SUCCEEDED_DRAIN.plusSeconds(2), () -> old.id().kill());
+    } catch (IOException e) {
+      notReplaced(Optional.of(next.id()), String.valueOf(e.getMessage()));
+    }
+  }
+
+  private void notReplaced(Optional<ProcessId> successor, String why) {
+    replacing = false;
+    successor.ifPresent(ProcessId::kill);
+    log.error("the proxy stays the one that it is: no successor: " + why);
   }
 
   /** Whether a process is in a cgroup (proc_pid_cgroup(5): {@code 0::PATH} is cgroup2's). */
@@ -285,8 +399,12 @@ final class ProxySupervisor {
   }
 
   private void send(ProxyUpdate update) throws IOException {
+    send(socket, update);
+  }
+
+  private void send(Path to, ProxyUpdate update) throws IOException {
     Frame request = Frame.of(FrameType.UPDATE, ProxyUpdateCodec.encode(update));
-    Frame reply = ControlClient.call(socket, request, UPDATE_LIMIT);
+    Frame reply = ControlClient.call(to, request, UPDATE_LIMIT);
     updates.incrementAndGet();
     if (reply.type() == FrameType.ERROR) {
       throw new ProxyRefusedException(update.generation(), reply.text());

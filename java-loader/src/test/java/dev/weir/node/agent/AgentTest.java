@@ -431,6 +431,32 @@ final class AgentTest {
   }
 
   @Test
+  void aProxyThatIsOlderThanItsFilesHandsOverToASuccessor() throws Exception {
+    write("route.yaml", route("db"));
+    start();
+    eventually("the proxy has its plan", () -> proxyGeneration() == generation());
+    ProcessId first = proxy().orElseThrow();
+    agents.removeFirst().close();
+    Path jar = home.resolve("lib/proxy/stand-in.jar");
+    Files.setLastModifiedTime(jar, Files.getLastModifiedTime(jar));
+    start();
+    eventually("a successor", () -> log().contains("has a successor"));
+    assertThat(proxy()).isPresent().isNotEqualTo(Optional.of(first));
+    assertThat(log()).contains("older than the files");
+    assertThat(proxyGeneration()).isEqualTo(generation());
+    eventually("the old one has ended", () -> !first.alive());
+    assertThat(get(metricsPort, "/metrics"))
+        .contains("weir_proxy_up 1.0")
+        .contains("weir_proxy_restarts_total 0.0");
+    // The same one as long as nothing changes.
+    ProcessId second = proxy().orElseThrow();
+    agents.removeFirst().close();
+    start();
+    assertThat(proxy()).contains(second);
+    assertThat(NodeHealth.of(kernel.node()).problems()).isEmpty();
+  }
+
+  @Test
   void aKilledProxyIsStartedAnew() throws Exception {
     write("route.yaml", route("db"));
     start();

@@ -10,6 +10,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Clock;
 import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.jar.JarEntry;
 import java.util.jar.JarOutputStream;
@@ -28,6 +29,11 @@ public final class StandInProxy {
   public static void serve(Path socket) throws IOException, InterruptedException {
     CountDownLatch drained = new CountDownLatch(1);
     AtomicLong generation = new AtomicLong();
+    AtomicBoolean succeeded = new AtomicBoolean();
+    if (!socket.endsWith("proxy.sock")) {
+      // Where a successor would take listeners; there are none here.
+      Files.createFile(socket.resolveSibling("successor-listeners.sock"));
+    }
     Log log = new Log(System.err, false, false, Clock.systemUTC());
     try (ControlServer server =
         new ControlServer(
@@ -41,12 +47,24 @@ public final class StandInProxy {
                   case METRICS ->
                       new ControlServer.Reply(
                           Frame.of(FrameType.TEXT, "stand_in_generation " + generation + "\n"));
+                  case HAND_OVER -> {
+                    boolean there = Files.exists(Path.of(request.text()));
+                    succeeded.set(there);
+                    yield new ControlServer.Reply(
+                        there
+                            ? Frame.of(FrameType.OK)
+                            : Frame.of(FrameType.ERROR, "nobody at " + request.text()));
+                  }
                   case DRAIN -> new ControlServer.Reply(Frame.of(FrameType.OK), drained::countDown);
                   default -> new ControlServer.Reply(Frame.of(FrameType.ERROR, "what?"));
                 },
             log)) {
       log.info("stand-in proxy at " + server.address());
       drained.await();
+      if (succeeded.get()) {
+        // Without removing the socket: it is another's now.
+        Runtime.getRuntime().halt(0);
+      }
     }
   }
 

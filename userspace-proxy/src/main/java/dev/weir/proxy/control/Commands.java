@@ -37,6 +37,14 @@ public interface Commands {
   void adopt(int descriptor);
 
   /**
+   * Sends every socket that listens to a successor; both serve them until this one drains.
+   *
+   * @param path the successor's Unix socket for descriptors
+   * @throws java.io.IOException when they were not taken; nothing has changed then
+   */
+  void handOver(java.nio.file.Path path) throws java.io.IOException;
+
+  /**
    * Begins to end: nothing new is accepted, what is in flight gets this long.
    *
    * @param millis at least 0

@@ -24,10 +24,13 @@ import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
+import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.util.Arrays;
 import java.util.HashSet;
+import java.util.List;
 import java.util.Set;
 
 /**
@@ -39,14 +42,19 @@ public final class ControlServer {
   /** Longest frame, type and payload. */
   static final int MAX_FRAME = 64 << 20;
 
-  /** Beside the socket for commands. */
-  static final String HAND_OVER = "listeners.sock";
+  /** The name of a proxy's socket for commands; that of a successor is another one at first. */
+  private static final String USUAL = "proxy.sock";
 
   private static final int UPDATE = 1;
   private static final int STATUS = 2;
   private static final int METRICS = 3;
   private static final int DRAIN = 4;
   private static final int NAMESPACES = 5;
+  private static final int HAND_OVER = 6;
+
+  /** Longest path of a Unix socket (unix(7)). */
+  private static final int LONGEST_PATH = 107;
+
   private static final int MOST_NAMESPACES = 65_536;
   private static final int OK = 128;
   private static final int ERROR = 129;
@@ -59,6 +67,12 @@ public final class ControlServer {
   private final int ownUser;
   private final Channel listener;
   private final Path handOver;
+  private final long inode;
+  private final long handOverInode;
+
+  /** There is a successor, which puts its sockets in our place at any moment. */
+  private volatile boolean succeeded;
+
   private final Channel handOverListener;
 
   /**
@@ -75,55 +89,89 @@ public final class ControlServer {
     this.path = path;
     // Whoever owns this process's /proc entry is who runs it.
     this.ownUser = (Integer) Files.getAttribute(Path.of("/proc/self"), "unix:uid");
-    Files.deleteIfExists(path);
-    var binding =
-        new ServerBootstrap()
-            .group(group)
-            .channel(EpollServerDomainSocketChannel.class)
-            .childHandler(
-                new ChannelInitializer<EpollDomainSocketChannel>() {
-                  @Override
-                  protected void initChannel(EpollDomainSocketChannel channel) throws IOException {
-                    accept(channel);
-                  }
-                })
-            .bind(new DomainSocketAddress(path.toFile()))
-            .awaitUninterruptibly();
-    if (!binding.isSuccess()) {
-      throw new IOException("bind " + path + ": " + binding.cause().getMessage(), binding.cause());
-    }
-    this.listener = binding.channel();
-    Files.setPosixFilePermissions(path, PosixFilePermissions.fromString("rw-------"));
-    this.handOver = path.resolveSibling(HAND_OVER);
+    this.listener =
+        serve(
+            path,
+            new ServerBootstrap()
+                .group(group)
+                .childHandler(
+                    new ChannelInitializer<EpollDomainSocketChannel>() {
+                      @Override
+                      protected void initChannel(EpollDomainSocketChannel channel)
+                          throws IOException {
+                        accept(channel);
+                      }
+                    }));
+    this.handOver = forDescriptors(path);
     this.handOverListener = serveHandOver(group);
+    this.inode = inode(path);
+    this.handOverInode = inode(handOver);
+  }
+
+  /**
+   * {@code listeners.sock} beside {@code proxy.sock}, {@code X-listeners.sock} beside {@code X}.
+   */
+  static Path forDescriptors(Path socket) {
+    String name = String.valueOf(socket.getFileName());
+    return socket.resolveSibling(
+        name.equals(USUAL) ? "listeners.sock" : name.replace(".sock", "") + "-listeners.sock");
+  }
+
+  private static long inode(Path file) throws IOException {
+    return (Long) Files.getAttribute(file, "unix:ino");
+  }
+
+  /** Removes a socket's file, also where it has been renamed to since, but no other one's. */
+  private static void remove(Path file, Path usual, long inode) throws IOException {
+    for (Path place : List.of(file, usual)) {
+      if (Files.exists(place) && inode(place) == inode) {
+        Files.delete(place);
+      }
+    }
   }
 
   /** Sockets that listen elsewhere come in here, one descriptor with each byte (unix(7)). */
   private Channel serveHandOver(EventLoopGroup group) throws IOException {
-    Files.deleteIfExists(handOver);
-    var binding =
-        new ServerBootstrap()
-            .group(group)
-            .channel(EpollServerDomainSocketChannel.class)
-            .childOption(
-                EpollChannelOption.DOMAIN_SOCKET_READ_MODE, DomainSocketReadMode.FILE_DESCRIPTORS)
-            .childHandler(
-                new ChannelInitializer<EpollDomainSocketChannel>() {
-                  @Override
-                  protected void initChannel(EpollDomainSocketChannel channel) throws IOException {
-                    if (admitted(channel)) {
-                      channel.pipeline().addLast(new Descriptors());
+    try {
+      return serve(
+          handOver,
+          new ServerBootstrap()
+              .group(group)
+              .childOption(
+                  EpollChannelOption.DOMAIN_SOCKET_READ_MODE, DomainSocketReadMode.FILE_DESCRIPTORS)
+              .childHandler(
+                  new ChannelInitializer<EpollDomainSocketChannel>() {
+                    @Override
+                    protected void initChannel(EpollDomainSocketChannel channel)
+                        throws IOException {
+                      if (admitted(channel)) {
+                        channel.pipeline().addLast(new Descriptors());
+                      }
                     }
-                  }
-                })
-            .bind(new DomainSocketAddress(handOver.toFile()))
+                  }));
+    } catch (IOException e) {
+      var _ = listener.close();
+      throw e;
+    }
+  }
+
+  /**
+   * Listens under another name first: Netty removes the file of the name that it has bound when it
+   * closes, and by then that may be a successor's.
+   */
+  private static Channel serve(Path place, ServerBootstrap bootstrap) throws IOException {
+    Path first = place.resolveSibling(place.getFileName() + ".new");
+    Files.deleteIfExists(first);
+    var binding =
+        bootstrap
+            .channel(EpollServerDomainSocketChannel.class)
+            .bind(new DomainSocketAddress(first.toFile()))
             .awaitUninterruptibly();
     if (!binding.isSuccess()) {
-      var _ = listener.close();
-      throw new IOException(
-          "bind " + handOver + ": " + binding.cause().getMessage(), binding.cause());
+      throw new IOException("bind " + first + ": " + binding.cause().getMessage(), binding.cause());
     }
-    Files.setPosixFilePermissions(handOver, PosixFilePermissions.fromString("rw-------"));
+    Files.setPosixFilePermissions(first, PosixFilePermissions.fromString("rw-------"));
+    Files.move(first, place, StandardCopyOption.ATOMIC_MOVE);
     return binding.channel();
   }
 
@@ -140,12 +188,15 @@ public final class ControlServer {
     }
   }
 
-  /** Closes the socket and removes its file. */
+  /** Closes the sockets, and removes their files unless they are a successor's to replace. */
   public void close() throws IOException {
     listener.close().awaitUninterruptibly();
     handOverListener.close().awaitUninterruptibly();
-    Files.deleteIfExists(path);
-    Files.deleteIfExists(handOver);
+    if (!succeeded) {
+      Path usual = path.resolveSibling(USUAL);
+      remove(path, usual, inode);
+      remove(handOver, forDescriptors(usual), handOverInode);
+    }
   }
 
   private void accept(EpollDomainSocketChannel channel) throws IOException {
@@ -208,6 +259,15 @@ public final class ControlServer {
         }
         return new Reply(JSON, commands.namespaces(cookies));
       }
+      case HAND_OVER -> {
+        try {
+          commands.handOver(Path.of(new String(payload, StandardCharsets.UTF_8)));
+          succeeded = true;
+          return new Reply(OK, "");
+        } catch (IOException | InvalidPathException e) {
+          return new Reply(ERROR, "listeners are not handed over: " + e.getMessage());
+        }
+      }
       default -> {
         commands.drain(ByteBuffer.wrap(payload).getLong());
         return new Reply(OK, "");
@@ -221,6 +281,7 @@ public final class ControlServer {
       case STATUS, METRICS -> length == 0;
       case DRAIN -> length == 8;
       case NAMESPACES -> length % Long.BYTES == 0 && length / Long.BYTES <= MOST_NAMESPACES;
+      case HAND_OVER -> length >= 1 && length <= LONGEST_PATH;
       default -> false;
     };
   }

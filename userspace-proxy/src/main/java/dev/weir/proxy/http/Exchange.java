@@ -1147,6 +1147,16 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
     }
   }
 
+  /** The body comes too slowly. */
+  void bodyTimedOut() {
+    stream.distrust();
+    reply(HttpResponseStatus.REQUEST_TIMEOUT, "-", "the request's body did not arrive in time");
+  }
+
+  boolean responseStarted() {
+    return responseStarted;
+  }
+
   /** The rest of the head did not come. */
   void headTimedOut() {
     stream.distrust();

@@ -6,11 +6,11 @@ import dev.weir.proxy.observe.Counter;
 import dev.weir.proxy.outbound.Generation;
 import io.netty.buffer.Unpooled;
 import io.netty.channel.Channel;
-import io.netty.channel.ChannelFutureListener;
 import io.netty.channel.ChannelHandlerContext;
 import io.netty.channel.ChannelInboundHandlerAdapter;
 import io.netty.channel.ChannelPipeline;
 import io.netty.channel.socket.ChannelInputShutdownEvent;
+import io.netty.channel.socket.DuplexChannel;
 import io.netty.handler.codec.DecoderException;
 import io.netty.handler.codec.http.DefaultHttpRequest;
 import io.netty.handler.codec.http.FullHttpResponse;
@@ -26,6 +26,7 @@ import io.netty.handler.codec.http.HttpUtil;
 import io.netty.handler.codec.http.HttpVersion;
 import io.netty.handler.codec.http.LastHttpContent;
 import io.netty.handler.ssl.SniCompletionEvent;
+import io.netty.handler.ssl.SslHandler;
 import io.netty.handler.ssl.SslHandshakeCompletionEvent;
 import io.netty.util.ReferenceCountUtil;
 import java.io.IOException;
@@ -42,6 +43,18 @@ public final class ServerConnection extends ChannelInboundHandlerAdapter impleme
 
   /** A request's head must be complete this long after its first byte. */
   static final long HEAD_NANOS = TimeUnit.SECONDS.toNanos(10);
+
+  /** What a request's body must bring in each of these, until the response begins. */
+  static final long BODY_NANOS = TimeUnit.SECONDS.toNanos(20);
+
+  /** Apache's mod_reqtimeout demands the same 500 bytes a second. */
+  static final long BODY_BYTES = 10_000;
+
+  /** How long a closed connection is read from, so that the client gets to read what was sent. */
+  static final long LINGER_NANOS = TimeUnit.SECONDS.toNanos(2);
+
+  /** In a drain: who has asked for nothing for so long is not just about to. */
+  static final long DRAIN_IDLE_NANOS = TimeUnit.SECONDS.toNanos(1);
 
   /** How long a connection is kept without a request. */
   static final long IDLE_NANOS = TimeUnit.MINUTES.toNanos(5);
@@ -68,6 +81,10 @@ public final class ServerConnection extends ChannelInboundHandlerAdapter impleme
   private boolean dirty;
   private long headSince;
   private long idleSince;
+  private long bodySince;
+  private long bodyBytes;
+  private boolean bodyBegun;
+  private long lingersSince;
 
   // Of the request in hand.
   private boolean http10;
@@ -152,6 +169,8 @@ public final class ServerConnection extends ChannelInboundHandlerAdapter impleme
       if (closing) {
         content.release();
       } else if (exchange != null) {
+        bodyBytes += content.content().readableBytes();
+        bodyBegun |= bodyBytes > 0;
         exchange.requestContent(content);
       } else {
         discard(content);
@@ -170,6 +189,9 @@ public final class ServerConnection extends ChannelInboundHandlerAdapter impleme
     expects = request.headers().contains(HttpHeaderNames.EXPECT);
     mayKeepAlive = HttpUtil.isKeepAlive(request);
     keepAlive = false;
+    bodySince = 0;
+    bodyBytes = 0;
+    bodyBegun = false;
     encoder.expectHead(head);
     Exchange next = new Exchange(this, request);
     exchange = next;
@@ -245,7 +267,9 @@ public final class ServerConnection extends ChannelInboundHandlerAdapter impleme
     if (event instanceof ChannelInputShutdownEvent) {
       // Half-closed: what it asked for it still gets, but nothing more can come.
       inputEnded = true;
-      if (exchange == null && waiting.isEmpty()) {
+      if (lingersSince != 0) {
+        var _ = channel.close();
+      } else if (exchange == null && waiting.isEmpty()) {
         closeAfterFlush();
       } else if (exchange != null && waiting.isEmpty() && !exchange.requestComplete()) {
         exchange.clientGone();
@@ -408,8 +432,31 @@ public final class ServerConnection extends ChannelInboundHandlerAdapter impleme
       exchange = null;
       releaseWaiting();
       dirty = false;
-      var _ = channel.writeAndFlush(Unpooled.EMPTY_BUFFER).addListener(ChannelFutureListener.CLOSE);
+      var _ = channel.writeAndFlush(Unpooled.EMPTY_BUFFER).addListener(written -> linger());
     }
+  }
+
+  /**
+   * Says that nothing more comes, and reads on for a while: what lies unread when a socket is
+   * closed makes the kernel send a reset, which may overtake the answer (RFC 9112 9.6).
+   */
+  private void linger() {
+    if (inputEnded || !(channel instanceof DuplexChannel duplex) || !channel.isActive()) {
+      var _ = channel.close();
+      return;
+    }
+    lingersSince = worker.loop().nanos();
+    updateReading();
+    SslHandler tls = channel.pipeline().get(SslHandler.class);
+    if (tls == null) {
+      var _ = duplex.shutdownOutput();
+    } else {
+      var _ = tls.closeOutbound().addListener(told -> shutDown(duplex));
+    }
+  }
+
+  private static void shutDown(DuplexChannel duplex) {
+    var _ = duplex.shutdownOutput();
   }
 
   @Override
@@ -428,9 +475,42 @@ public final class ServerConnection extends ChannelInboundHandlerAdapter impleme
     }
   }
 
+  /**
+   * A body that is let come, and hardly does, holds a place for nothing. Once there is a response
+   * the two may be a conversation, and take their time.
+   */
+  private void checkBody(Exchange open, long now) {
+    boolean awaited =
+        !open.requestComplete()
+            && !open.responseStarted()
+            && channel.config().isAutoRead()
+            && (bodyBegun || !expects);
+    if (!awaited) {
+      bodySince = 0;
+    } else if (bodySince == 0) {
+      bodySince = now;
+      bodyBytes = 0;
+    } else if (now - bodySince >= BODY_NANOS) {
+      if (bodyBytes < BODY_BYTES) {
+        worker.metrics().count(Counter.BODY_TIMEOUT);
+        open.bodyTimedOut();
+      }
+      bodySince = now;
+      bodyBytes = 0;
+    }
+  }
+
   private void checkDeadlines(long now) {
     Exchange open = exchange;
-    if (worker.draining().get() && open == null && discarding < 0) {
+    if (lingersSince != 0) {
+      if (now - lingersSince > LINGER_NANOS) {
+        var _ = channel.close();
+      }
+    } else if (worker.draining().get()
+        && open == null
+        && discarding < 0
+        && headSince == 0
+        && now - idleSince >= DRAIN_IDLE_NANOS) {
       drainNow();
     } else if (open == null && discarding < 0 && headSince == 0 && ending()) {
       // Not asked for anything: a client notices, and connects anew to where the service leads now.
@@ -438,6 +518,8 @@ public final class ServerConnection extends ChannelInboundHandlerAdapter impleme
     } else if (open != null) {
       if (now - open.lastActivity() > STREAM_IDLE_NANOS) {
         open.timedOut();
+      } else {
+        checkBody(open, now);
       }
     } else if (headSince != 0) {
       if (now - headSince > HEAD_NANOS) {

@@ -23,6 +23,7 @@ import java.net.InetSocketAddress;
 import java.net.ServerSocket;
 import java.net.UnknownHostException;
 import java.nio.ByteOrder;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collection;
@@ -51,6 +52,9 @@ public final class Listeners {
   private final Map<BindAddress, List<Channel>> open = new LinkedHashMap<>();
   private final Map<Long, List<Channel>> elsewhere = new LinkedHashMap<>();
 
+  /** A predecessor's, until the first plan says which of them are wanted. */
+  private final List<EpollServerSocketChannel> inherited = new ArrayList<>();
+
   /** None open. */
   public Listeners(List<Worker> workers, OriginSource origins, Log log) {
     this.workers = List.copyOf(workers);
@@ -75,7 +79,10 @@ public final class Listeners {
         if (!open.containsKey(bind)) {
           List<Channel> sockets = new ArrayList<>();
           fresh.put(bind, sockets);
-          bind(bind, sockets);
+          takeInherited(bind, sockets);
+          if (sockets.isEmpty()) {
+            bind(bind, sockets);
+          }
         }
       }
     } catch (UpdateRefusedException e) {
@@ -83,6 +90,98 @@ public final class Listeners {
       throw e;
     }
     open.putAll(fresh);
+  }
+
+  /**
+   * Keeps a socket that a predecessor listens at, for the plan to come: its backlog is served by
+   * whoever has it, so that no connection is lost between the two.
+   *
+   * @param descriptor ours from now on, whatever happens
+   */
+  public void inherit(int descriptor) {
+    EpollServerSocketChannel socket = new EpollServerSocketChannel(descriptor);
+    if (socket.isActive() && boundTo(socket).isPresent()) {
+      inherited.add(socket);
+    } else {
+      log.warn("a descriptor that was handed over does not listen");
+      closeUnregistered(socket);
+    }
+  }
+
+  /** The predecessor's sockets at an address of our own network namespace, one for each worker. */
+  private void takeInherited(BindAddress bind, List<Channel> sockets)
+      throws UpdateRefusedException {
+    if (inherited.isEmpty()) {
+      return;
+    }
+    long here = ownNamespace();
+    for (EpollServerSocketChannel socket : List.copyOf(inherited)) {
+      if (namespace(socket) == here && isAt(socket, bind)) {
+        inherited.remove(socket);
+        Worker worker = workers.get(sockets.size() % workers.size());
+        ChannelFuture registering =
+            bootstrap(worker, bind, () -> socket).register().awaitUninterruptibly();
+        if (!registering.isSuccess()) {
+          throw new UpdateRefusedException(refusal(bind, registering.cause()));
+        }
+        sockets.add(socket);
+      }
+    }
+  }
+
+  /**
+   * The first plan is in force: of what was inherited, what listens in other network namespaces is
+   * served from now on, and the rest, which nobody wants, is closed.
+   *
+   * @param wanted the addresses that may be listened at there
+   */
+  public void settleInherited(Set<BindAddress> wanted) {
+    for (EpollServerSocketChannel socket : List.copyOf(inherited)) {
+      if (boundTo(socket).filter(wanted::contains).isPresent()
+          && namespace(socket) != ownNamespace()) {
+        serveElsewhere(socket, boundTo(socket).orElseThrow());
+      } else {
+        closeUnregistered(socket);
+      }
+    }
+    inherited.clear();
+  }
+
+  private static boolean isAt(Channel socket, BindAddress bind) {
+    return socket.localAddress() instanceof InetSocketAddress local
+        && local.getPort() == bind.port()
+        && (bind.address().isEmpty()
+            ? local.getAddress().isAnyLocalAddress()
+            : bind.address().equals(boundTo(socket).flatMap(BindAddress::address)));
+  }
+
+  private static long ownNamespace() {
+    EpollServerSocketChannel probe = new EpollServerSocketChannel(SocketProtocolFamily.INET);
+    try {
+      return namespace(probe);
+    } finally {
+      closeUnregistered(probe);
+    }
+  }
+
+  /**
+   * Sends all sockets that listen to a successor, which serves them beside us from then on.
+   *
+   * @param path Unix socket for descriptors, the successor's
+   * @return how many there were; all of them have been taken
+   * @throws IOException when they could not be sent, or were not taken
+   */
+  public int handOver(Path path) throws IOException {
+    List<Channel> sockets = new ArrayList<>();
+    open.values().forEach(sockets::addAll);
+    elsewhere.values().forEach(sockets::addAll);
+    List<Integer> descriptors =
+        sockets.stream()
+            .filter(Channel::isOpen)
+            .map(socket -> ((EpollServerSocketChannel) socket).fd().intValue())
+            .toList();
+    Descriptors.send(path, descriptors);
+    return descriptors.size();
   }
 
   /** Accepts on everything that is open. */
@@ -120,21 +219,20 @@ public final class Listeners {
       closeUnregistered(socket);
       return;
     }
+    serveElsewhere(socket, bind.get());
+  }
+
+  private void serveElsewhere(EpollServerSocketChannel socket, BindAddress bind) {
     long namespace = namespace(socket);
     Worker worker = workers.get(Math.floorMod(Long.hashCode(namespace), workers.size()));
     ChannelFuture registering =
-        bootstrap(worker, bind.get(), () -> socket)
+        bootstrap(worker, bind, () -> socket)
             .option(ChannelOption.AUTO_READ, true)
             .register()
             .awaitUninterruptibly();
     if (!registering.isSuccess()) {
       log.warn(
-          "no listener at "
-              + bind.get()
-              + " of namespace "
-              + namespace
-              + ": "
-              + registering.cause());
+          "no listener at " + bind + " of namespace " + namespace + ": " + registering.cause());
       return;
     }
     elsewhere.computeIfAbsent(namespace, cookie -> new ArrayList<>()).add(socket);

@@ -43,6 +43,9 @@ public enum Counter {
   RATE_LIMITED("weir_proxy_requests_rate_limited_total", "Requests refused by a rate limit."),
   /** Heads that did not come in time. */
   HEAD_TIMEOUT("weir_proxy_head_timeouts_total", "Request heads that did not arrive in time."),
+  /** Bodies that came too slowly. */
+  BODY_TIMEOUT(
+      "weir_proxy_body_timeouts_total", "Request bodies that came too slowly, before a response."),
   /** Requests tried a second time. */
   RETRIED("weir_proxy_upstream_retries_total", "Requests sent again on another connection."),
   /** Requests that were not tried again because too many others were. */
