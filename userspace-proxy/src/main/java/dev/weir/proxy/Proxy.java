@@ -3,8 +3,10 @@ package dev.weir.proxy;
 
 import dev.weir.policy.plan.ProxyUpdate;
 import dev.weir.proxy.control.Commands;
+import dev.weir.proxy.hbone.Tunnels;
 import dev.weir.proxy.http.BodyAllowance;
 import dev.weir.proxy.http.Worker;
+import dev.weir.proxy.identity.IdentityStore;
 import dev.weir.proxy.listen.Listeners;
 import dev.weir.proxy.listen.OriginSource;
 import dev.weir.proxy.loop.Loop;
@@ -63,6 +65,8 @@ public final class Proxy implements Commands, AutoCloseable {
   private final SessionKeyFile sessionKeys;
   private final Journal journal;
   private final LongSupplier clock;
+  private final IdentityStore identities;
+  private final Tunnels tunnels;
   private final long started = System.nanoTime();
 
   /**
@@ -95,8 +99,25 @@ public final class Proxy implements Commands, AutoCloseable {
       Log log,
       AccessLog access,
       SessionKeyFile sessionKeys) {
+    this(threads, origins, clock, log, access, sessionKeys, IdentityStore.none(log));
+  }
+
+  /**
+   * One that can make and take tunnels.
+   *
+   * @param identities read when a plan has tunnels; closed with the proxy
+   */
+  public Proxy(
+      int threads,
+      OriginSource origins,
+      LongSupplier clock,
+      Log log,
+      AccessLog access,
+      SessionKeyFile sessionKeys,
+      IdentityStore identities) {
     this.access = access;
     this.log = log;
+    this.identities = identities;
     this.sessionKeys = sessionKeys;
     this.journal = new Journal(log);
     this.clock = clock;
@@ -114,7 +135,8 @@ public final class Proxy implements Commands, AutoCloseable {
               new BodyAllowance(),
               access.of(loop, metrics, threads)));
     }
-    this.listeners = new Listeners(workers, origins, log);
+    this.tunnels = new Tunnels(workers, identities);
+    this.listeners = new Listeners(workers, origins, tunnels, log);
   }
 
   @Override
@@ -125,14 +147,18 @@ public final class Proxy implements Commands, AutoCloseable {
     // Not asked before there is TLS: a proxy without TLS need not load the library.
     boolean tls =
         !update.keyPairs().isEmpty()
+            || update.plan().proxy().hbone().isPresent()
             || update.plan().proxy().clusters().stream().anyMatch(c -> c.tls().isPresent());
     if (tls && !Certificates.boringSsl()) {
       log.warn("BoringSSL is not available; TLS is the JDK's, at about twice the processor time");
     }
     Optional<Generation> previous = current.find();
+    if (update.plan().proxy().hbone().isPresent()) {
+      identities.start();
+    }
     Generation next =
         Generation.compile(
-            update, previous, workers.size(), sessionKeys, journal, clock.getAsLong());
+            update, previous, workers.size(), sessionKeys, journal, clock.getAsLong(), tunnels);
     Set<BindAddress> binds = next.binds();
     try {
       listeners.prepare(binds);
@@ -147,6 +173,9 @@ public final class Proxy implements Commands, AutoCloseable {
     for (Worker worker : workers) {
       // Connections that no longer lead here end at once where they are idle.
       worker.loop().executor().execute(worker.loop()::look);
+    }
+    if (next.hbone().isEmpty()) {
+      identities.stop();
     }
     previous.ifPresent(old -> retire(old, next));
     log.info("generation " + update.generation() + " is in force, listening at " + binds);
@@ -198,7 +227,7 @@ public final class Proxy implements Commands, AutoCloseable {
     return all;
   }
 
-  private record LoopState(LoopMetrics.Copy metrics, Map<String, int[]> pools) {
+  private record LoopState(LoopMetrics.Copy metrics, Map<String, int[]> pools, int tunnels) {
     long connections() {
       return metrics.counted(Counter.ACCEPTED) - metrics.counted(Counter.CLOSED);
     }
@@ -215,7 +244,7 @@ public final class Proxy implements Commands, AutoCloseable {
                 new int[] {endpoint.open(worker.loop()), endpoint.idle(worker.loop())},
                 (a, b) -> new int[] {a[0] + b[0], a[1] + b[1]});
           }
-          return new LoopState(worker.metrics().copy(), pools);
+          return new LoopState(worker.metrics().copy(), pools, tunnels.open(worker.loop()));
         });
   }
 
@@ -229,6 +258,12 @@ public final class Proxy implements Commands, AutoCloseable {
     gauges.put("weir_proxy_resident_memory_bytes", residentBytes());
     gauges.put("weir_proxy_heap_used_bytes", heapUsed());
     gauges.put("weir_proxy_direct_memory_used_bytes", PlatformDependent.usedDirectMemory());
+    for (IdentityStore.State state : identities.states()) {
+      gauges.put(
+          "weir_certificate_expiry_seconds{principal=\"" + state.principal() + "\"}",
+          state.secondsLeft());
+    }
+    gauges.put("weir_proxy_tunnels_open", states.stream().mapToInt(LoopState::tunnels).sum());
     gauges.put("weir_proxy_uptime_seconds", (System.nanoTime() - started) / 1_000_000_000);
     gauges.put(
         "weir_proxy_endpoints_ejected", ejected().values().stream().mapToInt(List::size).sum());
@@ -297,6 +332,24 @@ public final class Proxy implements Commands, AutoCloseable {
             .append("\"}");
         comma = ",";
       }
+    }
+    json.append("],\"tunnels\":")
+        .append(states.stream().mapToInt(LoopState::tunnels).sum())
+        .append(",\"identities\":[");
+    comma = "";
+    for (IdentityStore.State state : identities.states()) {
+      // Principals, times and what is said of them have no character that JSON would escape.
+      json.append(comma)
+          .append("{\"principal\":\"")
+          .append(state.principal())
+          .append("\",\"ends\":\"")
+          .append(state.ends())
+          .append("\",\"seconds_left\":")
+          .append(state.secondsLeft())
+          .append(",\"problem\":\"")
+          .append(state.problem())
+          .append("\"}");
+      comma = ",";
     }
     return json.append("],\"uptime_seconds\":")
         .append((System.nanoTime() - started) / 1_000_000_000)
@@ -418,5 +471,6 @@ public final class Proxy implements Commands, AutoCloseable {
     listeners.retain(Set.of(), Set.of());
     group.shutdownGracefully(0, 2, TimeUnit.SECONDS).awaitUninterruptibly();
     access.close();
+    identities.close();
   }
 }

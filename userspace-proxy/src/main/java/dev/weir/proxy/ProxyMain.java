@@ -2,6 +2,7 @@
 package dev.weir.proxy;
 
 import dev.weir.proxy.control.ControlServer;
+import dev.weir.proxy.identity.IdentityStore;
 import dev.weir.proxy.listen.KernelOrigin;
 import dev.weir.proxy.listen.Listeners;
 import dev.weir.proxy.observe.AccessLog;
@@ -13,6 +14,7 @@ import java.io.FileDescriptor;
 import java.io.FileOutputStream;
 import java.io.IOException;
 import java.nio.file.Path;
+import java.time.InstantSource;
 import java.util.Optional;
 import java.util.concurrent.TimeUnit;
 
@@ -21,15 +23,18 @@ public final class ProxyMain {
 
   private static final String USAGE =
       """
-      usage: weir-proxy --control PATH [--threads N]
+      usage: weir-proxy --control PATH [--identities PATH] [--threads N]
         --control PATH  Unix socket to serve; plans come in here. Beside it lies session.key,
                         made when a route has sessions
+        --identities PATH
+                        directory of certificates and roots (docs/protocols.md), read when a plan
+                        has tunnels
         --threads N     event loops (default: one per processor)
       """;
 
   private ProxyMain() {}
 
-  private record Options(Optional<Path> control, int threads) {}
+  private record Options(Optional<Path> control, Optional<Path> identities, int threads) {}
 
   /** Runs until drained. */
   public static void main(String[] arguments) {
@@ -66,7 +71,8 @@ public final class ProxyMain {
             System::nanoTime,
             log,
             new AccessLog(new FileOutputStream(FileDescriptor.out)),
-            sessionKeys)) {
+            sessionKeys,
+            new IdentityStore(options.identities, InstantSource.system(), log))) {
       ControlServer server = new ControlServer(control, options.control.orElseThrow(), proxy, log);
       log.info("waiting for a plan at " + options.control.orElseThrow());
       proxy.drained().join();
@@ -82,10 +88,12 @@ public final class ProxyMain {
 
   private static Options parse(String[] arguments) {
     Optional<Path> control = Optional.empty();
+    Optional<Path> identities = Optional.empty();
     int threads = Runtime.getRuntime().availableProcessors();
     for (int i = 0; i < arguments.length; i++) {
       switch (arguments[i]) {
         case "--control" -> control = Optional.of(Path.of(value(arguments, ++i)));
+        case "--identities" -> identities = Optional.of(Path.of(value(arguments, ++i)));
         case "--threads" -> threads = threads(value(arguments, ++i));
         default -> throw new IllegalArgumentException("unknown argument: " + arguments[i]);
       }
@@ -93,7 +101,7 @@ public final class ProxyMain {
     if (control.isEmpty()) {
       throw new IllegalArgumentException("--control is missing");
     }
-    return new Options(control, threads);
+    return new Options(control, identities, threads);
   }
 
   private static String value(String[] arguments, int at) {

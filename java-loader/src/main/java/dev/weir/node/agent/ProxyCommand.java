@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.weir.node.agent;
 
+import dev.weir.node.identity.IdentityDirectory;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
@@ -82,6 +83,8 @@ public record ProxyCommand(Path java, Path home, int user) {
     }
     command.addAll(List.of("-cp", classPath(readable.resolve(LIBRARY)), MAIN));
     command.addAll(List.of("--control", socket.toString()));
+    command.addAll(
+        List.of("--identities", directory.resolveSibling(IdentityDirectory.NAME).toString()));
     ProcessBuilder builder = new ProcessBuilder(command);
     builder.redirectInput(Path.of("/dev/null").toFile());
     builder.redirectOutput(ProcessBuilder.Redirect.INHERIT);

@@ -24,6 +24,9 @@ import java.util.Set;
  */
 public final class IdentityDirectory {
 
+  /** Of the directory, in the run directory. */
+  public static final String NAME = "identities";
+
   private static final Set<PosixFilePermission> MODE = PosixFilePermissions.fromString("rwxr-x---");
   private static final String SVID = "svid.pem";
 
@@ -44,7 +47,7 @@ public final class IdentityDirectory {
 
   /** Where it is. */
   public static Path of(Path runDir) {
-    return runDir.resolve("identities");
+    return runDir.resolve(NAME);
   }
 
   /** A service account of which there is, or was, something. */

@@ -50,10 +50,11 @@ public final class PlanCodec {
   /**
    * The part of a plan that the proxy needs. Indexes keep their meaning: the lists of workloads,
    * rules, identities and backends stay as long as they are. Of the verdicts stay those whose
-   * destination is a service that leads to the proxy, a backend of a route, or anybody; with them
-   * stay the port classes and address blocks without which they cannot be looked up ({@link
-   * VerdictIndex}). A rule that no answer can name is {@link Rule#ELSEWHERE}, and no workload has
-   * cgroups: the proxy's heap is small, and a node's policy need not be.
+   * destination is a service that leads to the proxy, a backend of a route, whoever has a port that
+   * a tunnel may lead to, or anybody; with them stay the port classes and address blocks without
+   * which they cannot be looked up ({@link VerdictIndex}). A rule that no answer can name is {@link
+   * Rule#ELSEWHERE}, and no workload has cgroups: the proxy's heap is small, and a node's policy
+   * need not be.
    */
   public static Plan forProxy(Plan plan) {
     BitSet destinations = new BitSet();
@@ -70,6 +71,17 @@ public final class PlanCodec {
         workloads.set(plan.backends().get(backend).workload());
       }
     }
+    boolean tunnels = plan.proxy().hbone().isPresent();
+    // What a tunnel may lead to: whoever has a port here.
+    List<PortOwner> ports =
+        plan.ports().stream()
+            .filter(p -> tunnels && p.protocol() == Protocol.TCP)
+            .filter(p -> p.workload() >= Workload.RESERVED)
+            .toList();
+    for (PortOwner port : ports) {
+      destinations.set(plan.workloads().get(port.workload()).identity());
+      workloads.set(port.workload());
+    }
     List<Verdict> verdicts =
         plan.verdicts().stream().filter(v -> destinations.get(v.destination())).toList();
     AccessPlan access = plan.proxy().access().about(workloads);
@@ -83,11 +95,11 @@ public final class PlanCodec {
         services,
         plan.backends(),
         // Policies may ask for a source's address; without any, the proxy need not know them.
-        access.policies().isEmpty()
+        access.policies().isEmpty() && !tunnels
             ? List.of()
-            : plan.endpoints().stream().filter(e -> !e.remote()).toList(),
+            : plan.endpoints().stream().filter(e -> tunnels || !e.remote()).toList(),
         plan.cidrs(),
-        List.of(),
+        ports,
         plan.proxy().with(access),
         plan.traffic());
   }

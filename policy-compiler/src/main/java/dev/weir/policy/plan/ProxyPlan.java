@@ -12,12 +12,14 @@ import java.util.stream.Stream;
  * @param virtualServices services whose connections lead to the proxy
  * @param clusters where routes lead; {@link WeightedBackend#cluster} is an index
  * @param access what AuthorizationPolicies say of requests
+ * @param hbone how connections go from node to node; empty when they go as they are
  */
 public record ProxyPlan(
     List<Listener> listeners,
     List<VirtualService> virtualServices,
     List<Cluster> clusters,
-    AccessPlan access) {
+    AccessPlan access,
+    Optional<Hbone> hbone) {
 
   /** Nothing to do: no proxy is needed. */
   public static final ProxyPlan NONE = new ProxyPlan(List.of(), List.of(), List.of());
@@ -29,6 +31,15 @@ public record ProxyPlan(
     clusters = List.copyOf(clusters);
   }
 
+  /** Without tunnels. */
+  public ProxyPlan(
+      List<Listener> listeners,
+      List<VirtualService> virtualServices,
+      List<Cluster> clusters,
+      AccessPlan access) {
+    this(listeners, virtualServices, clusters, access, Optional.empty());
+  }
+
   /** With no AuthorizationPolicy. */
   public ProxyPlan(
       List<Listener> listeners, List<VirtualService> virtualServices, List<Cluster> clusters) {
@@ -37,12 +48,13 @@ public record ProxyPlan(
 
   /** The same with other AuthorizationPolicies. */
   public ProxyPlan with(AccessPlan other) {
-    return new ProxyPlan(listeners, virtualServices, clusters, other);
+    return new ProxyPlan(listeners, virtualServices, clusters, other, hbone);
   }
 
   /** Whether a proxy has to run. */
   public boolean needed() {
-    return !listeners.isEmpty()
+    return hbone.isPresent()
+        || !listeners.isEmpty()
         || virtualServices.stream().anyMatch(service -> !service.addresses().isEmpty());
   }
 

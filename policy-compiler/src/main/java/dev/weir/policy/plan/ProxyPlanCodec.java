@@ -72,6 +72,26 @@ final class ProxyPlanCodec {
               });
         });
     AccessPlanCodec.write(out, proxy.access());
+    out.optional(proxy.hbone(), h -> hbone(out, h));
+  }
+
+  private static void hbone(BinaryWriter out, Hbone hbone) {
+    out.number(hbone.port());
+    out.text(hbone.account());
+    out.list(
+        hbone.peers(),
+        p -> {
+          out.text(p.name());
+          out.address(p.address());
+          out.number(p.port());
+          out.text(p.account());
+        });
+    out.list(
+        hbone.through(),
+        t -> {
+          out.number(t.backend());
+          out.number(t.peer());
+        });
   }
 
   private static void backendTls(BinaryWriter out, BackendTls tls) {
@@ -271,7 +291,23 @@ final class ProxyPlanCodec {
                                 in.list(() -> route(in, rules, clusters.size())),
                                 in.list(() -> l4Route(in, rules, clusters.size()))))));
     return new ProxyPlan(
-        listeners, virtualServices, clusters, AccessPlanCodec.read(in, workloads, rules));
+        listeners,
+        virtualServices,
+        clusters,
+        AccessPlanCodec.read(in, workloads, rules),
+        in.optional(() -> hbone(in, backends)));
+  }
+
+  private static Hbone hbone(BinaryReader in, int backends) throws PlanFormatException {
+    int port = in.integer(0xffff);
+    String account = in.text();
+    List<Hbone.Peer> peers =
+        in.list(() -> new Hbone.Peer(in.text(), in.address(), in.integer(0xffff), in.text()));
+    return new Hbone(
+        port,
+        account,
+        peers,
+        in.list(() -> new Hbone.Through(in.index(backends), in.index(peers.size()))));
   }
 
   private static Route route(BinaryReader in, int rules, int clusters) throws PlanFormatException {

@@ -160,8 +160,20 @@ final class RandomPlans {
                                     some(() -> route(clusters.size())),
                                     some(() -> l4Route(clusters.size())))))),
             clusters,
-            access()),
+            access(),
+            maybe(this::hbone)),
         some(this::traffic));
+  }
+
+  private Hbone hbone() {
+    List<Hbone.Peer> peers = some(() -> new Hbone.Peer(text(), address(), port(), text()));
+    return new Hbone(
+        port(),
+        text(),
+        peers,
+        peers.isEmpty()
+            ? List.of()
+            : some(() -> new Hbone.Through(backend(), random.nextInt(peers.size()))));
   }
 
   private TrafficPolicy traffic() {

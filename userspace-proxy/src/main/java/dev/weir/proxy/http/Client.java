@@ -6,6 +6,7 @@ import dev.weir.proxy.observe.SeriesKey;
 import dev.weir.proxy.outbound.Entrance;
 import dev.weir.proxy.outbound.Gateway;
 import dev.weir.proxy.outbound.Generation;
+import dev.weir.proxy.outbound.Inbound;
 import dev.weir.proxy.outbound.Source;
 import io.netty.buffer.ByteBufAllocator;
 import io.netty.channel.Channel;
@@ -80,6 +81,7 @@ final class Client {
   int localPort() {
     return switch (origin) {
       case Origin.Workload workload -> workload.destination().port();
+      case Origin.Tunnel tunnel -> tunnel.destination().port();
       case Origin.Gateway at -> at.bind().port();
     };
   }
@@ -102,6 +104,10 @@ final class Client {
       case Origin.Workload(var peer, var destination, int number) -> {
         planned = now.service(destination).filter(Entrance::requests);
         source = now.source(number);
+      }
+      case Origin.Tunnel(var peer, var destination, int number, var principal) -> {
+        planned = now.inbound(destination).map(Inbound::requests);
+        source = now.source(number, principal);
       }
       case Origin.Gateway(var peer, var bind, boolean tls, var number) -> {
         door = now.gateway(bind).filter(g -> g.tls() == tls && g.requests());
@@ -136,6 +142,7 @@ final class Client {
         : switch (origin) {
           case Origin.Workload(var peer, var destination, int number) ->
               now.service(destination).filter(Entrance::requests).isEmpty();
+          case Origin.Tunnel tunnel -> now.inbound(tunnel.destination()).isEmpty();
           case Origin.Gateway(var peer, var bind, boolean tls, var number) ->
               now.gateway(bind).filter(g -> g.tls() == tls && g.requests()).isEmpty();
         };

@@ -493,10 +493,14 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
             new DefaultHttpRequest(
                 request.protocolVersion(), request.method(), request.uri(), copied.copy());
         Optional<Target> to = mayReach(mirror.cluster().pick(loop), copy);
-        if (to.isPresent()) {
+        if (to.isPresent() && source != null) {
           MirroredRequest sending =
               MirroredRequest.send(
-                  client.worker(), to.get().endpoint(), copy, bodyless, client.allocator());
+                  client.worker(),
+                  to.get().endpoint().by(source.caller()),
+                  copy,
+                  bodyless,
+                  client.allocator());
           if (sending != null && !bodyless) {
             if (mirrors.isEmpty()) {
               mirrors = new ArrayList<>(1);
@@ -588,7 +592,8 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
 
   private void connect(boolean fresh) {
     Target to = backend;
-    if (to == null) {
+    Source asks = source;
+    if (to == null || asks == null) {
       return;
     }
     connecting = true;
@@ -609,7 +614,7 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
       listener = next;
     }
     acquiring = true;
-    to.endpoint().acquire(loop, listener, fresh);
+    to.endpoint().by(asks.caller()).acquire(loop, listener, fresh);
     acquiring = false;
   }
 

@@ -21,6 +21,19 @@ public sealed interface Origin {
   record Workload(Address peer, BindAddress destination, int source) implements Origin {}
 
   /**
+   * Came by a tunnel of another node, with the certificate of a workload there.
+   *
+   * @param peer address of that workload, else of the node
+   * @param destination address and port of one of this node's workloads; without address one that
+   *     has none of its own
+   * @param source stable number of the workload
+   * @param principal that the certificate proved: counts as long as a plan says the workload's is
+   *     that one
+   */
+  record Tunnel(Address peer, BindAddress destination, int source, String principal)
+      implements Origin {}
+
+  /**
    * Came to a gateway's port.
    *
    * @param peer other end of the socket

@@ -3,6 +3,7 @@ package dev.weir.proxy.listen;
 
 import dev.weir.policy.plan.Address;
 import dev.weir.policy.plan.ProxyPlan.ListenerProtocol;
+import dev.weir.proxy.hbone.Tunnels;
 import dev.weir.proxy.http.Origin;
 import dev.weir.proxy.http.ServerConnection;
 import dev.weir.proxy.http.Worker;
@@ -26,9 +27,11 @@ final class Acceptor extends ChannelInitializer<Channel> {
 
   private final Worker worker;
   private final OriginSource origins;
+  private final Tunnels tunnels;
   private final BindAddress bind;
 
-  Acceptor(Worker worker, OriginSource origins, BindAddress bind) {
+  Acceptor(Worker worker, OriginSource origins, Tunnels tunnels, BindAddress bind) {
+    this.tunnels = tunnels;
     this.worker = worker;
     this.origins = origins;
     this.bind = bind;
@@ -44,6 +47,12 @@ final class Acceptor extends ChannelInitializer<Channel> {
     if (!(channel.remoteAddress() instanceof InetSocketAddress remote)) {
       // It went away before it was looked at.
       var _ = channel.close();
+      return;
+    }
+    if (generation.isHbone(bind)) {
+      // Whoever it is proves it: what the kernel knows of the connection is of no use here.
+      admit(channel);
+      tunnels.accept(worker, channel);
       return;
     }
     Address peer = Address.of(remote.getAddress().getAddress());

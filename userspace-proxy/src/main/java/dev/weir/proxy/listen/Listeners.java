@@ -2,6 +2,7 @@
 package dev.weir.proxy.listen;
 
 import dev.weir.policy.plan.Address;
+import dev.weir.proxy.hbone.Tunnels;
 import dev.weir.proxy.http.Worker;
 import dev.weir.proxy.observe.Log;
 import dev.weir.proxy.outbound.BindAddress;
@@ -48,6 +49,7 @@ public final class Listeners {
 
   private final List<Worker> workers;
   private final OriginSource origins;
+  private final Tunnels tunnels;
   private final Log log;
   private final Map<BindAddress, List<Channel>> open = new LinkedHashMap<>();
   private final Map<Long, List<Channel>> elsewhere = new LinkedHashMap<>();
@@ -56,7 +58,8 @@ public final class Listeners {
   private final List<EpollServerSocketChannel> inherited = new ArrayList<>();
 
   /** None open. */
-  public Listeners(List<Worker> workers, OriginSource origins, Log log) {
+  public Listeners(List<Worker> workers, OriginSource origins, Tunnels tunnels, Log log) {
+    this.tunnels = tunnels;
     this.workers = List.copyOf(workers);
     this.origins = origins;
     this.log = log;
@@ -346,7 +349,7 @@ public final class Listeners {
         .childOption(ChannelOption.SO_KEEPALIVE, true)
         .childOption(ChannelOption.ALLOW_HALF_CLOSURE, true)
         .childOption(ChannelOption.WRITE_BUFFER_WATER_MARK, new WriteBufferWaterMark(16384, 65536))
-        .childHandler(new Acceptor(worker, origins, bind));
+        .childHandler(new Acceptor(worker, origins, tunnels, bind));
   }
 
   private static InetSocketAddress socketAddress(BindAddress bind) {

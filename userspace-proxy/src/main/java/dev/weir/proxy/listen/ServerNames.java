@@ -80,6 +80,7 @@ final class ServerNames extends AbstractSniHandler<Entrance> {
     Optional<Entrance> door =
         switch (origin) {
           case Origin.Workload workload -> now.service(workload.destination());
+          case Origin.Tunnel tunnel -> Optional.empty(); // Its own end of TLS came before.
           case Origin.Gateway gateway ->
               now.gateway(gateway.bind()).filter(Gateway::tls).flatMap(g -> g.door(name(hostname)));
         };
@@ -137,6 +138,7 @@ final class ServerNames extends AbstractSniHandler<Entrance> {
         switch (origin) {
           case Origin.Gateway gateway -> gateway.bind();
           case Origin.Workload workload -> workload.destination();
+          case Origin.Tunnel tunnel -> tunnel.destination();
         };
     SslHandler handler =
         worker

@@ -75,6 +75,36 @@ public enum Counter {
   ACCESS_LOST(
       "weir_proxy_access_log_lost_total",
       "Lines that the access log had no room for: more than perSecond, or nobody took them."),
+  /** Tunnels of other nodes taken. */
+  TUNNEL_ACCEPTED("weir_proxy_tunnels_accepted_total", "Tunnels that other nodes have made."),
+  /** Tunnels whose handshake failed, or that were no HTTP/2. */
+  TUNNEL_REFUSED(
+      "weir_proxy_tunnels_refused_total",
+      "Tunnels of other nodes closed before they carried anything."),
+  /** Tunnels made to other nodes. */
+  TUNNEL_OPENED("weir_proxy_tunnels_opened_total", "Tunnels made to other nodes."),
+  /** Tunnels that could not be made. */
+  TUNNEL_FAILED(
+      "weir_proxy_tunnels_failed_total", "Tunnels to other nodes that could not be made."),
+  /** Connections that came by a tunnel. */
+  TUNNEL_STREAM(
+      "weir_proxy_tunnel_streams_total{direction=\"inbound\"}", "Connections within tunnels."),
+  /** Connections that went by a tunnel. */
+  TUNNEL_STREAM_OUT("weir_proxy_tunnel_streams_total{direction=\"outbound\"}", ""),
+  /** Connections of tunnels refused before they were looked at. */
+  TUNNEL_MALFORMED(
+      "weir_proxy_tunnel_streams_refused_total{reason=\"malformed\"}",
+      "Connections within tunnels refused, by reason."),
+  /** Whoever came has proved to be nobody that the plan knows on another node. */
+  TUNNEL_UNKNOWN("weir_proxy_tunnel_streams_refused_total{reason=\"unknown_source\"}", ""),
+  /** Nobody on this node is meant. */
+  TUNNEL_UNPLANNED("weir_proxy_tunnel_streams_refused_total{reason=\"unplanned_destination\"}", ""),
+  /** Too many connections, or draining. */
+  TUNNEL_FULL("weir_proxy_tunnel_streams_refused_total{reason=\"limit\"}", ""),
+  /** Connections cut off because they were not read and took too much room. */
+  TUNNEL_OVERWHELMED(
+      "weir_proxy_tunnel_streams_cut_total",
+      "Connections within tunnels cut off because nobody read them and room ran out."),
   /** Requests counted in the overflow row. */
   SERIES_OVERFLOW(
       "weir_proxy_metric_overflow_total", "Requests counted in the overflow row of istio metrics.");

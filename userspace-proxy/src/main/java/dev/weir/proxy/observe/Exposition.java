@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.weir.proxy.observe;
 
+import java.util.HashSet;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Set;
 import java.util.TreeMap;
 import java.util.function.Function;
 import java.util.function.ToLongFunction;
@@ -43,7 +45,7 @@ public final class Exposition {
    * The text of what these loops counted.
    *
    * @param loops one copy per loop
-   * @param gauges complete samples of what is so now, by family
+   * @param gauges what is so now, by family and perhaps labels, those of a family together
    */
   public static String text(List<LoopMetrics.Copy> loops, Map<String, Number> gauges) {
     return new Exposition(loops).write(gauges);
@@ -90,9 +92,14 @@ public final class Exposition {
       }
       text.append(counter.sample()).append(' ').append(counters[counter.ordinal()]).append('\n');
     }
+    Set<String> families = new HashSet<>();
     gauges.forEach(
         (name, value) -> {
-          text.append("# TYPE ").append(name).append(" gauge\n");
+          int brace = name.indexOf('{');
+          String named = brace < 0 ? name : name.substring(0, brace);
+          if (families.add(named)) {
+            text.append("# TYPE ").append(named).append(" gauge\n");
+          }
           text.append(name).append(' ').append(number(value.doubleValue())).append('\n');
         });
     return text.toString();

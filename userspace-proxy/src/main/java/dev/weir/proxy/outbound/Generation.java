@@ -3,12 +3,18 @@ package dev.weir.proxy.outbound;
 
 import dev.weir.policy.plan.Address;
 import dev.weir.policy.plan.Backend;
+import dev.weir.policy.plan.Hbone;
 import dev.weir.policy.plan.Identity;
 import dev.weir.policy.plan.Plan;
+import dev.weir.policy.plan.PortOwner;
+import dev.weir.policy.plan.Protocol;
 import dev.weir.policy.plan.ProxyPlan;
 import dev.weir.policy.plan.ProxyPlan.BackendTls;
 import dev.weir.policy.plan.ProxyPlan.ListenerProtocol;
+import dev.weir.policy.plan.ProxyPlan.Match;
+import dev.weir.policy.plan.ProxyPlan.PathMatch;
 import dev.weir.policy.plan.ProxyPlan.VirtualService;
+import dev.weir.policy.plan.ProxyPlan.WeightedBackend;
 import dev.weir.policy.plan.ProxyUpdate;
 import dev.weir.policy.plan.Reserved;
 import dev.weir.policy.plan.Rule;
@@ -25,14 +31,17 @@ import dev.weir.policy.route.SessionKey;
 import dev.weir.proxy.observe.Peer;
 import dev.weir.proxy.resilience.ClusterHealth;
 import dev.weir.proxy.resilience.Journal;
+import dev.weir.proxy.resilience.RateLimits;
 import dev.weir.proxy.resilience.RoutePolicies;
 import dev.weir.proxy.tls.Certificates;
 import dev.weir.proxy.tls.Origination;
 import dev.weir.proxy.upstream.Endpoint;
+import dev.weir.proxy.upstream.Transports;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
@@ -75,6 +84,10 @@ public final class Generation {
   private final Map<BackendTls, Origination> originations;
   private final VerdictIndex verdicts;
   private final Set<BindAddress> outboundBinds;
+  private final Optional<Hbone> hbone;
+  private final Map<BindAddress, Inbound> inbound;
+  private final Map<String, List<Integer>> elsewhere;
+  private final Map<Address, Integer> elsewhereByAddress;
   // Made when first seen: a node's plan names many workloads that never ask for anything here.
   private final Map<Integer, Source> sources = new ConcurrentHashMap<>();
   private final Map<Integer, Source> outside = new ConcurrentHashMap<>();
@@ -85,8 +98,18 @@ public final class Generation {
    *
    * @param at where
    * @param tls how
+   * @param tunnel by which tunnel; empty without one
    */
-  private record Dialled(BindAddress at, Optional<BackendTls> tls) {}
+  private record Dialled(BindAddress at, Optional<BackendTls> tls, Optional<TunnelEnd> tunnel) {}
+
+  /**
+   * Where a tunnel leads and who is there.
+   *
+   * @param peer the node
+   * @param shown principal that must be shown there
+   * @param account {@code NAMESPACE/ACCOUNT} whose certificate is asked for
+   */
+  private record TunnelEnd(Hbone.Peer peer, String shown, String account) {}
 
   private Generation(
       ProxyUpdate update,
@@ -102,7 +125,8 @@ public final class Generation {
       Map<BackendTls, Origination> originations,
       VerdictIndex verdicts,
       int targets,
-      Set<BindAddress> outboundBinds) {
+      Set<BindAddress> outboundBinds,
+      Map<BindAddress, Inbound> inbound) {
     this.number = update.generation();
     this.workloads = update.plan().workloads();
     this.identities = update.plan().identities();
@@ -110,7 +134,7 @@ public final class Generation {
     this.targets = targets;
     this.audit = update.plan().settings().audit();
     this.telemetry = update.plan().settings().telemetry();
-    this.trustDomain = update.plan().proxy().access().trustDomain();
+    this.trustDomain = update.plan().settings().trustDomain();
     this.addresses = addresses(update.plan());
     this.services = services;
     this.gateways = gateways;
@@ -124,6 +148,30 @@ public final class Generation {
     this.originations = originations;
     this.verdicts = verdicts;
     this.outboundBinds = outboundBinds;
+    this.hbone = update.plan().proxy().hbone();
+    this.inbound = inbound;
+    this.elsewhere = new HashMap<>();
+    this.elsewhereByAddress = new HashMap<>();
+    if (hbone.isPresent()) {
+      elsewhere(update);
+    }
+  }
+
+  /** Workloads of other nodes, by what their certificates prove. */
+  private void elsewhere(ProxyUpdate update) {
+    Set<Integer> seen = new HashSet<>();
+    for (dev.weir.policy.plan.Endpoint endpoint : remote(update.plan())) {
+      elsewhereByAddress.put(endpoint.address(), update.workloadNumbers().get(endpoint.workload()));
+      if (seen.add(endpoint.workload())) {
+        elsewhere
+            .computeIfAbsent(principal(endpoint.workload()).text(), p -> new ArrayList<>())
+            .add(update.workloadNumbers().get(endpoint.workload()));
+      }
+    }
+  }
+
+  private static List<dev.weir.policy.plan.Endpoint> remote(Plan plan) {
+    return plan.endpoints().stream().filter(e -> e.remote()).toList();
   }
 
   /**
@@ -134,6 +182,7 @@ public final class Generation {
    * @param sessionKeys asked when a route has sessions
    * @param journal told what is decided about backends
    * @param now monotonic nanoseconds of the event loops' clock
+   * @param transports asked for backends on other nodes
    * @throws UpdateRefusedException when it cannot be put in force; nothing of it is left then
    */
   public static Generation compile(
@@ -142,7 +191,8 @@ public final class Generation {
       int loops,
       SessionKeyFile sessionKeys,
       Journal journal,
-      long now)
+      long now,
+      Transports transports)
       throws UpdateRefusedException {
     Map<String, Certificates> certificates = certificates(update, previous);
     Map<BackendTls, Origination> originations = originations(update, previous);
@@ -155,7 +205,8 @@ public final class Generation {
               originations,
               sessionKey(update, sessionKeys),
               journal,
-              now)
+              now,
+              transports)
           .compile();
     } catch (UpdateRefusedException | RuntimeException e) {
       releaseFresh(certificates, previous);
@@ -265,14 +316,79 @@ public final class Generation {
             ? workload.name()
             : workload.namespace() + "/" + workload.name(),
         index != Reserved.OUTSIDE.index() && index != Reserved.UNKNOWN.index(),
-        index < Workload.RESERVED
-            ? Principal.NONE
-            : Principal.of(
-                trustDomain,
-                workload.namespace(),
-                workload.serviceAccount().isEmpty() ? "default" : workload.serviceAccount()),
+        principal(index),
         Optional.ofNullable(addresses.get(index)),
         targets);
+  }
+
+  private Principal principal(int index) {
+    Workload workload = workloads.get(index);
+    return index < Workload.RESERVED
+        ? Principal.NONE
+        : Principal.of(trustDomain, workload.namespace(), serviceAccount(workload));
+  }
+
+  private static String serviceAccount(Workload workload) {
+    return workload.serviceAccount().isEmpty() ? "default" : workload.serviceAccount();
+  }
+
+  /** How connections go from node to node; empty when they go as they are. */
+  public Optional<Hbone> hbone() {
+    return hbone;
+  }
+
+  /** Whether tunnels of other nodes are awaited there. */
+  public boolean isHbone(BindAddress bind) {
+    return hbone.isPresent() && bind.address().isEmpty() && bind.port() == hbone.get().port();
+  }
+
+  /**
+   * The principal of a service account in this mesh.
+   *
+   * @param account {@code NAMESPACE/ACCOUNT}
+   */
+  public String principal(String account) {
+    return principalOf(trustDomain, account);
+  }
+
+  private static String principalOf(String trustDomain, String account) {
+    int slash = account.indexOf('/');
+    return Principal.of(trustDomain, account.substring(0, slash), account.substring(slash + 1))
+        .text();
+  }
+
+  /**
+   * What a tunnel may lead to on this node.
+   *
+   * @param destination without address for whoever has none of his own
+   */
+  public Optional<Inbound> inbound(BindAddress destination) {
+    return Optional.ofNullable(inbound.get(destination));
+  }
+
+  /**
+   * A workload of another node with this stable number, as long as it is who has proved to be it.
+   *
+   * @param principal of the certificate that proved it
+   */
+  public Optional<Source> source(int workloadNumber, String principal) {
+    return elsewhere(principal, Optional.empty()).contains(workloadNumber)
+        ? source(workloadNumber)
+        : Optional.empty();
+  }
+
+  /**
+   * The stable numbers of workloads of other nodes with a principal.
+   *
+   * @param address of the one that is meant; empty for any
+   */
+  public List<Integer> elsewhere(String principal, Optional<Address> address) {
+    List<Integer> all = elsewhere.getOrDefault(principal, List.of());
+    if (address.isEmpty()) {
+      return all;
+    }
+    Integer there = elsewhereByAddress.get(address.get());
+    return there != null && all.contains(there) ? List.of(there) : List.of();
   }
 
   /** The first address of each workload that has one of its own. */
@@ -317,6 +433,7 @@ public final class Generation {
   public Set<BindAddress> binds() {
     Set<BindAddress> binds = new LinkedHashSet<>(outboundBinds);
     binds.addAll(gateways.keySet());
+    hbone.ifPresent(h -> binds.add(new BindAddress(Optional.empty(), h.port())));
     return binds;
   }
 
@@ -391,6 +508,8 @@ public final class Generation {
     private final int loops;
     private final Map<String, Certificates> certificates;
     private final Optional<SessionKey> sessionKey;
+    private final Transports transports;
+    private final Map<Backend, Hbone.Peer> through = new HashMap<>();
     private final Map<BackendTls, Origination> originations;
     private final Map<Dialled, Endpoint> endpoints = new HashMap<>();
     private final Map<TargetKey, Target> targets = new HashMap<>();
@@ -401,7 +520,7 @@ public final class Generation {
     private final TrafficSettings settings;
     private final RoutePolicies policies;
 
-    private record TargetKey(int backend, Optional<BackendTls> tls) {}
+    private record TargetKey(Backend backend, Optional<BackendTls> tls) {}
 
     Compiler(
         ProxyUpdate update,
@@ -411,8 +530,23 @@ public final class Generation {
         Map<BackendTls, Origination> originations,
         Optional<SessionKey> sessionKey,
         Journal journal,
-        long now) {
+        long now,
+        Transports transports) {
       this.update = update;
+      this.transports = transports;
+      update
+          .plan()
+          .proxy()
+          .hbone()
+          .ifPresent(
+              hbone ->
+                  hbone
+                      .through()
+                      .forEach(
+                          t ->
+                              through.put(
+                                  update.plan().backends().get(t.backend()),
+                                  hbone.peers().get(t.peer()))));
       this.plan = update.plan();
       this.previous = previous;
       this.loops = loops;
@@ -428,6 +562,7 @@ public final class Generation {
     Generation compile() throws UpdateRefusedException {
       Unserved.check(plan.proxy());
       Clusters clusters = clusters();
+      Map<BindAddress, Inbound> inbound = inbound();
       VerdictIndex verdicts = new VerdictIndex(plan);
       Map<Endpoint, Target> byEndpoint = targetsByEndpoint();
       Set<BindAddress> outbound = new LinkedHashSet<>();
@@ -451,7 +586,8 @@ public final class Generation {
             originations,
             verdicts,
             byEndpoint.size() + targets.size(),
-            outbound);
+            outbound,
+            inbound);
       } catch (PatternSyntaxException e) {
         throw new UpdateRefusedException(
             "a route's pattern is not a regular expression: " + e.getMessage());
@@ -568,14 +704,17 @@ public final class Generation {
     }
 
     private Target target(int backend, Optional<BackendTls> tls) {
-      return targets.computeIfAbsent(new TargetKey(backend, tls), this::makeTarget);
+      return targets.computeIfAbsent(
+          new TargetKey(plan.backends().get(backend), tls), this::makeTarget);
     }
 
     private Target makeTarget(TargetKey wanted) {
-      Backend backend = plan.backends().get(wanted.backend());
+      Backend backend = wanted.backend();
       Dialled key =
           new Dialled(
-              new BindAddress(Optional.of(backend.address()), backend.port()), wanted.tls());
+              new BindAddress(Optional.of(backend.address()), backend.port()),
+              wanted.tls(),
+              tunnel(backend));
       Endpoint endpoint =
           endpoints.computeIfAbsent(
               key,
@@ -584,13 +723,45 @@ public final class Generation {
                     previous.map(generation -> generation.endpoints.get(k)).orElse(null);
                 return known != null
                     ? known
-                    : new Endpoint(
-                        backend.address(),
-                        backend.port(),
+                    : endpoint(
+                        backend,
                         k.tls().flatMap(tls -> Optional.ofNullable(originations.get(tls))),
-                        loops);
+                        k.tunnel());
               });
       return target(backend, endpoint, targets.size());
+    }
+
+    private Endpoint endpoint(
+        Backend backend, Optional<Origination> tls, Optional<TunnelEnd> tunnel) {
+      return tunnel
+          .map(
+              end ->
+                  new Endpoint(
+                      backend.address(),
+                      backend.port(),
+                      tls,
+                      loops,
+                      transports.to(
+                          end.peer(),
+                          end.shown(),
+                          end.account(),
+                          backend.address(),
+                          backend.port())))
+          .orElseGet(() -> new Endpoint(backend.address(), backend.port(), tls, loops));
+    }
+
+    private Optional<TunnelEnd> tunnel(Backend backend) {
+      return Optional.ofNullable(through.get(backend))
+          .map(
+              peer -> {
+                String account = peer.account();
+                if (account.isEmpty()) {
+                  Workload workload = plan.workloads().get(backend.workload());
+                  account = workload.namespace() + "/" + serviceAccount(workload);
+                }
+                return new TunnelEnd(
+                    peer, principalOf(plan.settings().trustDomain(), account), account);
+              });
     }
 
     private Target target(Backend backend, Endpoint endpoint, int index) {
@@ -741,6 +912,101 @@ public final class Generation {
       int slash = gateway.indexOf('/');
       return new Cluster.ServiceName(
           gateway, gateway.substring(slash + 1), slash < 0 ? "" : gateway.substring(0, slash));
+    }
+
+    /** Whoever lives here and has a port can be reached by tunnel, if there are any. */
+    private Map<BindAddress, Inbound> inbound() {
+      if (plan.proxy().hbone().isEmpty()) {
+        return Map.of();
+      }
+      Set<Integer> elsewhere =
+          remote(plan).stream()
+              .map(dev.weir.policy.plan.Endpoint::workload)
+              .collect(Collectors.toSet());
+      Map<Integer, List<Address>> own = new HashMap<>();
+      for (var endpoint : plan.endpoints()) {
+        if (!endpoint.remote()) {
+          own.computeIfAbsent(endpoint.workload(), w -> new ArrayList<>()).add(endpoint.address());
+        }
+      }
+      Map<BindAddress, Inbound> inbound = new HashMap<>();
+      for (Backend backend : plan.backends()) {
+        if (backend.workload() >= Workload.RESERVED && !elsewhere.contains(backend.workload())) {
+          boolean apart = own.containsKey(backend.workload());
+          inbound.putIfAbsent(
+              new BindAddress(
+                  apart ? Optional.of(backend.address()) : Optional.empty(), backend.port()),
+              inbound(backend));
+        }
+      }
+      for (PortOwner port : plan.ports()) {
+        if (port.workload() >= Workload.RESERVED && port.protocol() == Protocol.TCP) {
+          int identity = plan.workloads().get(port.workload()).identity();
+          List<Address> addresses = own.getOrDefault(port.workload(), List.of());
+          for (Address address : addresses) {
+            inbound.computeIfAbsent(
+                new BindAddress(Optional.of(address), port.port()),
+                k -> inbound(new Backend(address, port.port(), port.workload(), identity)));
+          }
+          if (addresses.isEmpty()) {
+            inbound.computeIfAbsent(
+                new BindAddress(Optional.empty(), port.port()),
+                k ->
+                    inbound(
+                        new Backend(Address.LOOPBACK4, port.port(), port.workload(), identity)));
+          }
+        }
+      }
+      return Map.copyOf(inbound);
+    }
+
+    private Inbound inbound(Backend backend) {
+      Target target =
+          targets.computeIfAbsent(new TargetKey(backend, Optional.empty()), this::makeTarget);
+      Workload workload = plan.workloads().get(backend.workload());
+      Cluster.ServiceName name = Cluster.ServiceName.of(workload.name(), workload.namespace());
+      String key = workload.namespace() + "/" + workload.name() + ":" + backend.port();
+      Cluster cluster =
+          new Cluster(
+              key,
+              name,
+              List.of(target),
+              loops,
+              retryBudgets.computeIfAbsent("tunnel to " + key, this::retryBudget),
+              new ClusterHealth(
+                  key, List.of(target.endpoint()), Optional.empty(), journal, Optional.empty()));
+      WeightedBackend all = new WeightedBackend(0, 1, List.of());
+      Match any = new Match(new PathMatch.Prefix("/"), List.of(), List.of(), Optional.empty());
+      return new Inbound(
+          target,
+          new Entrance(
+              name,
+              ListenerProtocol.TCP,
+              List.of(),
+              List.of(new ProxyPlan.L4Route(key, 0, List.of(), List.of(all))),
+              List.of(cluster),
+              List.of(),
+              sessionKey,
+              policies,
+              RateLimits.NONE,
+              Optional.empty()),
+          new Entrance(
+              name,
+              ListenerProtocol.HTTP,
+              List.of(
+                  new ProxyPlan.Route(
+                      key,
+                      0,
+                      List.of(),
+                      List.of(
+                          new ProxyPlan.RouteRule(List.of(any), List.of(), List.of(all), 0, 0)))),
+              List.of(),
+              List.of(cluster),
+              List.of(),
+              sessionKey,
+              policies,
+              RateLimits.NONE,
+              Optional.empty()));
     }
 
     private List<AccessRules> guard(ProxyPlan.Listener listener) {

@@ -7,6 +7,7 @@ import dev.weir.policy.plan.Verdict;
 import dev.weir.policy.plan.VerdictIndex;
 import dev.weir.policy.rbac.Principal;
 import dev.weir.proxy.observe.Peer;
+import dev.weir.proxy.upstream.Caller;
 import java.util.Optional;
 import java.util.concurrent.atomic.AtomicReferenceArray;
 
@@ -20,6 +21,7 @@ public final class Source {
   private final boolean workload;
   private final Principal principal;
   private final Optional<Address> address;
+  private final Caller caller;
   private final AtomicReferenceArray<VerdictIndex.Answer> answers;
 
   Source(
@@ -38,7 +40,13 @@ public final class Source {
     this.workload = workload;
     this.principal = principal;
     this.address = address;
+    this.caller = new Caller(principal.text(), address);
     this.answers = new AtomicReferenceArray<>(targets);
+  }
+
+  /** In whose name backends on other nodes are dialled for it. */
+  public Caller caller() {
+    return caller;
   }
 
   /** As metrics name it. */
@@ -69,6 +77,11 @@ public final class Source {
     return principal;
   }
 
+  /** Whether no policy tells the two apart. */
+  public boolean sharesIdentity(Source other) {
+    return identity == other.identity;
+  }
+
   /** The address that is its own; without one, its socket's counts. */
   public Optional<Address> address() {
     return address;
@@ -82,6 +95,11 @@ public final class Source {
       answers.setRelease(target.index(), answer);
     }
     return answer;
+  }
+
+  /** Whether requests decide, by the policies about the backend. */
+  boolean inspected(Target target) {
+    return verdict(target).decision() == Verdict.Decision.INSPECT && !target.rules().isEmpty();
   }
 
   /**

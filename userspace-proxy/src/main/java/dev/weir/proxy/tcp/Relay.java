@@ -19,6 +19,7 @@ import dev.weir.proxy.outbound.Cluster;
 import dev.weir.proxy.outbound.Entrance;
 import dev.weir.proxy.outbound.Gateway;
 import dev.weir.proxy.outbound.Generation;
+import dev.weir.proxy.outbound.Inbound;
 import dev.weir.proxy.outbound.Source;
 import dev.weir.proxy.outbound.Target;
 import dev.weir.proxy.resilience.ClusterHealth;
@@ -190,6 +191,8 @@ public final class Relay extends ChannelInboundHandlerAdapter implements Endpoin
     Optional<Entrance> found =
         switch (origin) {
           case Origin.Workload workload -> within.service(workload.destination());
+          case Origin.Tunnel tunnel ->
+              within.inbound(tunnel.destination()).map(Inbound::connections);
           case Origin.Gateway gateway ->
               within.gateway(gateway.bind()).flatMap(g -> door(g, serverName));
         };
@@ -203,6 +206,7 @@ public final class Relay extends ChannelInboundHandlerAdapter implements Endpoin
   private Optional<Source> source(Generation within) {
     return switch (origin) {
       case Origin.Workload workload -> within.source(workload.source());
+      case Origin.Tunnel tunnel -> within.source(tunnel.source(), tunnel.principal());
       case Origin.Gateway gateway ->
           gateway.source().isPresent()
               ? within.source(gateway.source().getAsInt())
@@ -219,7 +223,7 @@ public final class Relay extends ChannelInboundHandlerAdapter implements Endpoin
       denied(barred.get());
     } else {
       connects++;
-      picked.endpoint().dial(loop, this);
+      picked.endpoint().by(asks.caller()).dial(loop, this);
     }
   }
 
@@ -267,6 +271,7 @@ public final class Relay extends ChannelInboundHandlerAdapter implements Endpoin
   private int localPort() {
     return switch (origin) {
       case Origin.Workload workload -> workload.destination().port();
+      case Origin.Tunnel tunnel -> tunnel.destination().port();
       case Origin.Gateway gateway -> gateway.bind().port();
     };
   }
@@ -344,6 +349,9 @@ public final class Relay extends ChannelInboundHandlerAdapter implements Endpoin
       }
     }
     lastActivity = loop.coarseNanos();
+    if (client instanceof Answerable waits) {
+      waits.accept();
+    }
     while (!early.isEmpty()) {
       forward(early.poll(), channel, counts);
     }
@@ -628,6 +636,9 @@ public final class Relay extends ChannelInboundHandlerAdapter implements Endpoin
     counts.close();
     tell(flags);
     releaseEarly();
+    if (client instanceof Answerable waits) {
+      waits.refuse(status(why));
+    }
     switch (how) {
       case CLOSE -> {
         var _ = client.close();
@@ -640,6 +651,15 @@ public final class Relay extends ChannelInboundHandlerAdapter implements Endpoin
                 .addListener(ChannelFutureListener.CLOSE);
       }
     }
+  }
+
+  /** As ztunnel answers, so that whoever is at the other end can tell. */
+  private static int status(Counter why) {
+    return switch (why) {
+      case DENIED, UNKNOWN_SOURCE -> 403;
+      case UNPLANNED, NO_ROUTE -> 404;
+      default -> 503;
+    };
   }
 
   private StreamKey key(String flags) {

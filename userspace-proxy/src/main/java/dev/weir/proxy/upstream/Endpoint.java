@@ -24,7 +24,9 @@ import java.net.UnknownHostException;
 import java.util.ArrayDeque;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
 import java.util.stream.IntStream;
@@ -54,6 +56,11 @@ public final class Endpoint {
   private final String text;
   private final InetSocketAddress socketAddress;
   private final List<Pool> pools;
+  private final int loops;
+  private final Optional<Transport> transport;
+  private final Optional<Caller> caller;
+  // One for each caller, and only where there is a transport: callers share no connections there.
+  private final Map<Caller, Endpoint> callers = new ConcurrentHashMap<>(0);
   private volatile boolean retired;
 
   /** For one loop's thread only. */
@@ -65,6 +72,11 @@ public final class Endpoint {
     protected void check(long nowNanos) {
       while (!idle.isEmpty() && nowNanos - idle.peekFirst().idleSince() > IDLE_NANOS) {
         idle.pollFirst().close();
+      }
+      for (UpstreamConnection connection : List.copyOf(idle)) {
+        if (!connection.isActive()) {
+          connection.close();
+        }
       }
     }
   }
@@ -112,6 +124,29 @@ public final class Endpoint {
    * @param loops number of event loops
    */
   public Endpoint(Address address, int port, Optional<Origination> tls, int loops) {
+    this(address, port, tls, loops, Optional.empty(), Optional.empty());
+  }
+
+  /**
+   * An endpoint on another node.
+   *
+   * @param transport by which it is reached, and by nothing else
+   */
+  public Endpoint(
+      Address address, int port, Optional<Origination> tls, int loops, Transport transport) {
+    this(address, port, tls, loops, Optional.of(transport), Optional.empty());
+  }
+
+  private Endpoint(
+      Address address,
+      int port,
+      Optional<Origination> tls,
+      int loops,
+      Optional<Transport> transport,
+      Optional<Caller> caller) {
+    this.loops = loops;
+    this.transport = transport;
+    this.caller = caller;
     this.address = address;
     this.port = port;
     this.tls = tls;
@@ -128,8 +163,20 @@ public final class Endpoint {
         (address.isV4() ? address.toString() : "[" + address + "]")
             + ":"
             + port
-            + tls.map(t -> " as " + t.policy().hostname()).orElse("");
+            + tls.map(t -> " as " + t.policy().hostname()).orElse("")
+            + transport.map(t -> " by " + t).orElse("");
     this.pools = IntStream.range(0, loops).mapToObj(i -> new Pool()).toList();
+  }
+
+  /**
+   * The same, for what somebody asks for. Where it is reached by tunnels, they are made in his name
+   * and his connections are nobody else's.
+   */
+  public Endpoint by(Caller asks) {
+    return transport.isEmpty()
+        ? this
+        : callers.computeIfAbsent(
+            asks, c -> new Endpoint(address, port, tls, loops, transport, Optional.of(c)));
   }
 
   /** Whether this is that address. */
@@ -166,6 +213,7 @@ public final class Endpoint {
         listener.connected(connection);
         return;
       }
+      connection.close();
     }
     if (!reserve(loop, pool)) {
       listener.connectFailed(new Overloaded(text));
@@ -238,6 +286,24 @@ public final class Endpoint {
         return;
       }
     }
+    Optional<SslHandler> encrypting = handler;
+    Consumer<Channel> made = channel -> encrypt(channel, encrypting, ready, given);
+    if (transport.isPresent()) {
+      transport
+          .get()
+          .open(
+              loop,
+              caller.orElseThrow(() -> new IllegalStateException("in nobody's name")),
+              channel -> {
+                channel.config().setOption(ChannelOption.ALLOW_HALF_CLOSURE, halfClosure);
+                made.accept(channel);
+              },
+              cause -> {
+                encrypting.ifPresent(e -> ReferenceCountUtil.safeRelease(e.engine()));
+                given.accept(cause);
+              });
+      return;
+    }
     ChannelFuture connecting =
         new Bootstrap()
             .group(loop.executor())
@@ -253,23 +319,29 @@ public final class Endpoint {
             .option(ChannelOption.WRITE_BUFFER_WATER_MARK, new WriteBufferWaterMark(16384, 65536))
             .handler(new Nothing())
             .connect(socketAddress);
-    Optional<SslHandler> encrypting = handler;
     connecting.addListener(
         future -> {
-          if (!future.isSuccess()) {
+          if (future.isSuccess()) {
+            made.accept(connecting.channel());
+          } else {
             encrypting.ifPresent(e -> ReferenceCountUtil.safeRelease(e.engine()));
             given.accept(future.cause());
-          } else if (encrypting.isEmpty()) {
-            ready.accept(connecting.channel());
-          } else {
-            connecting
-                .channel()
-                .pipeline()
-                .addLast(
-                    encrypting.get(),
-                    new TlsGuard(tls.orElseThrow(), encrypting.get(), ready, given));
           }
         });
+  }
+
+  private void encrypt(
+      Channel channel,
+      Optional<SslHandler> handler,
+      Consumer<Channel> ready,
+      Consumer<Throwable> failed) {
+    if (handler.isEmpty()) {
+      ready.accept(channel);
+    } else {
+      channel
+          .pipeline()
+          .addLast(handler.get(), new TlsGuard(tls.orElseThrow(), handler.get(), ready, failed));
+    }
   }
 
   /** A pipeline must begin with some handler. */
@@ -305,6 +377,7 @@ public final class Endpoint {
   /** No plan names it any more: requests in flight end, connections are not kept. */
   public void retire() {
     retired = true;
+    callers.values().forEach(Endpoint::retire);
   }
 
   /** Closes what is idle on a loop, from that loop. */
@@ -313,15 +386,20 @@ public final class Endpoint {
     while (!pool.idle.isEmpty()) {
       pool.idle.pollLast().close();
     }
+    callers.values().forEach(endpoint -> endpoint.closeIdle(loop));
   }
 
   /** Open connections of a loop, for that loop's thread. */
   public int open(Loop loop) {
-    return pools.get(loop.index()).open;
+    return callers.values().stream()
+        .mapToInt(endpoint -> endpoint.open(loop))
+        .reduce(pools.get(loop.index()).open, Integer::sum);
   }
 
   /** Idle connections of a loop, for that loop's thread. */
   public int idle(Loop loop) {
-    return pools.get(loop.index()).idle.size();
+    return callers.values().stream()
+        .mapToInt(endpoint -> endpoint.idle(loop))
+        .reduce(pools.get(loop.index()).idle.size(), Integer::sum);
   }
 }

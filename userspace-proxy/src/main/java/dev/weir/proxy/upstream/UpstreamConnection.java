@@ -125,7 +125,7 @@ final class UpstreamConnection extends ChannelInboundHandlerAdapter implements U
   }
 
   boolean isActive() {
-    return channel.isActive();
+    return channel.isActive() && !(channel instanceof Passing passing && passing.leaving());
   }
 
   long idleSince() {
