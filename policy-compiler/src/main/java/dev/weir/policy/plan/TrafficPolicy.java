@@ -121,7 +121,8 @@ public record TrafficPolicy(int rule, List<Target> targets, List<Setting> settin
       implements Setting {}
 
   /**
-   * Most of each at once towards one Service, answered 503 beyond; 0 is no limit.
+   * Most of each at once towards one port of a Service, answered 503 beyond; 0 is the default:
+   * 1024, and of retries a share of the requests under way.
    *
    * @param connections open
    * @param pendingRequests waiting for a connection

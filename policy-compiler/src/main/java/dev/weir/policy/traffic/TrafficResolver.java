@@ -15,6 +15,7 @@ import dev.weir.policy.model.TrafficPolicy;
 import dev.weir.policy.model.Workload;
 import dev.weir.policy.plan.Protocol;
 import dev.weir.policy.plan.TrafficPolicy.CanaryRollback;
+import dev.weir.policy.plan.TrafficPolicy.CircuitLimits;
 import dev.weir.policy.plan.TrafficPolicy.ConnectionRate;
 import dev.weir.policy.plan.TrafficPolicy.Level;
 import dev.weir.policy.plan.TrafficPolicy.Locality;
@@ -123,6 +124,8 @@ public final class TrafficResolver {
     for (Located<Setting> setting : policy.settings()) {
       if (!isEnforced(policy, setting.value())) {
         diagnostics.unserved(setting.at(), setting.field(), "is not enforced yet");
+      } else if (setting.value() instanceof CircuitLimits) {
+        partly(policy, setting);
       }
     }
     return new dev.weir.policy.plan.TrafficPolicy(places.rule(policy), targets, settings);
@@ -138,6 +141,7 @@ public final class TrafficResolver {
       case RequestRates rates ->
           routes(policy).noneMatch(places::byConnection)
               && services(policy).noneMatch(led -> places.byKernel(led.service, led.port));
+      case CircuitLimits limits -> throughProxy(policy);
       case StickySplit sticky -> routes(policy).noneMatch(places::byConnection);
       // The kernel knows no names of ports.
       case OutlierEjection ejection ->
@@ -157,6 +161,31 @@ public final class TrafficResolver {
                               && !places.byProxy(led.service, led.port));
       default -> false;
     };
+  }
+
+  /** Whether what the proxy alone can do holds for anything. */
+  private boolean throughProxy(TrafficPolicy policy) {
+    return services(policy)
+        .allMatch(
+            led ->
+                places.byProxy(led.service, led.port) || !places.byKernel(led.service, led.port));
+  }
+
+  /** What holds only for what routes lead to a Service is said, where there is anything else. */
+  private void partly(TrafficPolicy policy, Located<Setting> setting) {
+    services(policy)
+        .filter(
+            led -> places.byProxy(led.service, led.port) && places.byKernel(led.service, led.port))
+        .forEach(
+            led ->
+                diagnostics.warning(
+                    setting.at(),
+                    setting.field(),
+                    "holds for what routes lead to "
+                        + led.service.id()
+                        + ", not for connections to its own virtual address, which the kernel"
+                        + " leads",
+                    "attach a route to it, if they are to meet it"));
   }
 
   /**

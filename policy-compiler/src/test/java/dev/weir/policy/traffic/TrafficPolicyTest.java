@@ -248,6 +248,30 @@ class TrafficPolicyTest {
   }
 
   @Test
+  void whatOnlyTheProxyCanDoHoldsForWhatRoutesLeadToAService() {
+    String limits = "  circuitLimits: {maxRequests: 10}\n";
+    assertThat(check(ON_SERVICE + limits).warnings()).isEmpty();
+    // A route leads there as well as its own address, which is the kernel's.
+    assertThat(check(ON_SERVICE.replace("cart", "cart-v2") + limits).warnings())
+        .singleElement()
+        .satisfies(
+            w ->
+                assertThat(w.toString())
+                    .contains("holds for what routes lead to Service default/cart-v2, not for"));
+    // No route leads there.
+    assertThat(
+            PolicyCompiler.check(
+                    SourceTree.of(
+                        "f",
+                        SHOP.replace(", {name: cart-v2, port: 80}", "")
+                            + ON_SERVICE.replace("cart", "cart-v2")
+                            + limits))
+                .warnings())
+        .singleElement()
+        .satisfies(w -> assertThat(w.toString()).contains("circuitLimits: is not enforced yet"));
+  }
+
+  @Test
   void aRateOfRequestsIsEnforcedWhereTheProxySeesThem() {
     String rate = "  rateLimit: {requests: [{requests: 10}]}\n";
     assertThat(check(ON_SERVICE + rate).warnings()).isEmpty();
@@ -374,7 +398,7 @@ class TrafficPolicyTest {
   void toPutItInForceIsRefusedUntilItIsEnforced() {
     Compilation compilation =
         PolicyCompiler.compile(
-            SourceTree.of("f", SHOP + ON_SERVICE + "  circuitLimits: {maxConnections: 1}\n"));
+            SourceTree.of("f", SHOP + ON_SERVICE + "  locality: {prefer: [Zone]}\n"));
     assertThat(compilation).isInstanceOf(Compilation.Refused.class);
   }
 

@@ -110,6 +110,7 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
   private int connects;
   private boolean retried;
   private boolean judged;
+  private boolean waits;
 
   // Only where the rule asks for retries.
   private @Nullable RetryPolicy retry;
@@ -302,11 +303,14 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
     if (!pick(picked)) {
       return;
     }
+    if (!picked.circuit().begin(loop)) {
+      overloaded(Counter.CIRCUIT_REQUESTS, "too many requests to the backend");
+      return;
+    }
+    counted = picked;
     if (copied.isPresent()) {
       mirror(chosen, copied.get());
     }
-    picked.retryBudget().began(loop);
-    counted = picked;
     long timeout = chosen.route().requestTimeoutMillis();
     if (timeout > 0) {
       deadline = loop.nanos() + TimeUnit.MILLISECONDS.toNanos(timeout);
@@ -593,7 +597,7 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
   private void connect(boolean fresh) {
     Target to = backend;
     Source asks = source;
-    if (to == null || asks == null) {
+    if (to == null || asks == null || !mayConnect(to.endpoint().by(asks.caller()), fresh)) {
       return;
     }
     connecting = true;
@@ -616,6 +620,42 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
     acquiring = true;
     to.endpoint().by(asks.caller()).acquire(loop, listener, fresh);
     acquiring = false;
+  }
+
+  /** Whether there may be a connection for it, where one has to be opened. */
+  private boolean mayConnect(Endpoint to, boolean fresh) {
+    Cluster from = cluster;
+    if (from == null || !fresh && to.ready(loop)) {
+      return true;
+    }
+    return switch (from.circuit().takeWaiting(loop, to)) {
+      case ALLOWED -> {
+        waits = true;
+        yield true;
+      }
+      case CONNECTIONS -> {
+        overloaded(Counter.CIRCUIT_CONNECTIONS, "too many connections to the backend");
+        yield false;
+      }
+      case WAITING -> {
+        overloaded(Counter.CIRCUIT_WAITING, "too many requests wait for the backend");
+        yield false;
+      }
+    };
+  }
+
+  /** No connection is waited for any more. */
+  private void waited() {
+    if (waits && cluster != null) {
+      waits = false;
+      cluster.circuit().giveWaiting();
+    }
+  }
+
+  private void overloaded(Counter why, String text) {
+    client.worker().metrics().count(why);
+    connecting = false;
+    reply(HttpResponseStatus.SERVICE_UNAVAILABLE, "UO", text);
   }
 
   /**
@@ -710,7 +750,7 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
       // The request's own time would be over by then: what is known now is the better answer.
       return false;
     }
-    if (!retrying && !from.retryBudget().take()) {
+    if (!retrying && !from.circuit().takeRetry()) {
       client.worker().metrics().count(Counter.RETRY_OVERFLOW);
       return false;
     }
@@ -718,6 +758,7 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
     retrying = true;
     retries++;
     triedBackend();
+    waited();
     cancel(backendTimer);
     attempt = null;
     UpstreamStream left = upstream;
@@ -781,7 +822,7 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
   private void noMoreTries() {
     if (retrying && cluster != null) {
       retrying = false;
-      cluster.retryBudget().give();
+      cluster.circuit().giveRetry();
     }
     if (replay != null) {
       replay.release();
@@ -792,6 +833,7 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
   @Override
   public void connected(UpstreamStream connection) {
     connecting = false;
+    waited();
     if (over) {
       // Whoever wanted it is gone; nothing was sent on it, so it is as good as new.
       connection.release();
@@ -819,6 +861,7 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
   @Override
   public void connectFailed(Throwable cause) {
     connecting = false;
+    waited();
     if (over) {
       return;
     }
@@ -832,7 +875,7 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
       failed(ClusterHealth.Failure.CONNECT, cause);
     }
     if (cause instanceof Endpoint.Overloaded) {
-      reply(HttpResponseStatus.SERVICE_UNAVAILABLE, "UO", "too many connections to the backend");
+      overloaded(Counter.CIRCUIT_CONNECTIONS, "too many connections to the backend");
     } else if (retry == null && from != null && from.size() > 1 && connects < MAX_CONNECTS) {
       client.worker().metrics().count(Counter.RETRIED);
       triedBackend();
@@ -1226,6 +1269,7 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
     cancel(backendTimer);
     cancel(retryTimer);
     attempt = null;
+    waited();
     noMoreTries();
     if (!mirrors.isEmpty()) {
       mirrors.forEach(MirroredRequest::requestEnded);
@@ -1234,7 +1278,7 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
     Cluster asked = counted;
     counted = null;
     if (asked != null) {
-      asked.retryBudget().ended(loop);
+      asked.circuit().ended(loop);
     }
     UpstreamStream from = upstream;
     upstream = null;

@@ -52,6 +52,14 @@ public enum Counter {
   RETRY_OVERFLOW(
       "weir_proxy_upstream_retries_refused_total",
       "Requests not sent again because too many others were."),
+  /** Refused: too many connections to the cluster. */
+  CIRCUIT_CONNECTIONS(
+      "weir_proxy_circuit_overflow_total{limit=\"connections\"}",
+      "Requests and connections refused since too much was under way to their backend."),
+  /** Refused: too many requests wait for connections to the cluster. */
+  CIRCUIT_WAITING("weir_proxy_circuit_overflow_total{limit=\"pending_requests\"}", ""),
+  /** Refused: too many requests to the cluster. */
+  CIRCUIT_REQUESTS("weir_proxy_circuit_overflow_total{limit=\"requests\"}", ""),
   /** Copies of requests begun to be sent. */
   MIRRORED("weir_proxy_mirrored_requests_total", "Copies of requests sent to mirrors."),
   /** Copies that were not sent, or not whole, or not answered. */

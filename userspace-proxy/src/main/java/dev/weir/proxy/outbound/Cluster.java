@@ -3,6 +3,7 @@ package dev.weir.proxy.outbound;
 
 import dev.weir.proxy.loop.Loop;
 import dev.weir.proxy.observe.Peer;
+import dev.weir.proxy.resilience.CircuitBreaker;
 import dev.weir.proxy.resilience.ClusterHealth;
 import dev.weir.proxy.upstream.Endpoint;
 import java.util.List;
@@ -14,7 +15,7 @@ public final class Cluster {
   private final ServiceName service;
   private final List<Target> targets;
   private final int[] next;
-  private final RetryBudget retryBudget;
+  private final CircuitBreaker circuit;
   private final ClusterHealth health;
   private volatile Usable usable;
 
@@ -55,13 +56,13 @@ public final class Cluster {
       ServiceName service,
       List<Target> targets,
       int loops,
-      RetryBudget retryBudget,
+      CircuitBreaker circuit,
       ClusterHealth health) {
     this.name = name;
     this.service = service;
     this.targets = targets;
     this.next = new int[loops];
-    this.retryBudget = retryBudget;
+    this.circuit = circuit;
     this.health = health;
     this.usable = find();
   }
@@ -86,9 +87,9 @@ public final class Cluster {
     return targets.size();
   }
 
-  /** Who of its requests may be tried again. */
-  public RetryBudget retryBudget() {
-    return retryBudget;
+  /** How much may be under way to it. */
+  public CircuitBreaker circuit() {
+    return circuit;
   }
 
   /** How its backends do. */

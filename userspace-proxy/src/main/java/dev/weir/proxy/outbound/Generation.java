@@ -20,6 +20,7 @@ import dev.weir.policy.plan.Reserved;
 import dev.weir.policy.plan.Rule;
 import dev.weir.policy.plan.Telemetry;
 import dev.weir.policy.plan.TlsKeyPair;
+import dev.weir.policy.plan.TrafficPolicy.CircuitLimits;
 import dev.weir.policy.plan.TrafficPolicy.OutlierEjection;
 import dev.weir.policy.plan.TrafficSettings;
 import dev.weir.policy.plan.VerdictIndex;
@@ -29,6 +30,7 @@ import dev.weir.policy.rbac.Principal;
 import dev.weir.policy.route.Listeners;
 import dev.weir.policy.route.SessionKey;
 import dev.weir.proxy.observe.Peer;
+import dev.weir.proxy.resilience.CircuitBreaker;
 import dev.weir.proxy.resilience.ClusterHealth;
 import dev.weir.proxy.resilience.Journal;
 import dev.weir.proxy.resilience.RateLimits;
@@ -78,7 +80,7 @@ public final class Generation {
   private final Map<Dialled, Endpoint> endpoints;
   private final Map<Endpoint, Target> targetsByEndpoint;
   private final Map<String, Certificates> certificates;
-  private final Map<String, RetryBudget> retryBudgets;
+  private final Map<String, CircuitBreaker> circuits;
   private final Map<String, ClusterHealth> healths;
   private final RoutePolicies policies;
   private final Map<BackendTls, Origination> originations;
@@ -119,7 +121,7 @@ public final class Generation {
       Map<Dialled, Endpoint> endpoints,
       Map<Endpoint, Target> targetsByEndpoint,
       Map<String, Certificates> certificates,
-      Map<String, RetryBudget> retryBudgets,
+      Map<String, CircuitBreaker> circuits,
       Map<String, ClusterHealth> healths,
       RoutePolicies policies,
       Map<BackendTls, Origination> originations,
@@ -142,7 +144,7 @@ public final class Generation {
     this.endpoints = endpoints;
     this.targetsByEndpoint = targetsByEndpoint;
     this.certificates = certificates;
-    this.retryBudgets = retryBudgets;
+    this.circuits = circuits;
     this.healths = healths;
     this.policies = policies;
     this.originations = originations;
@@ -514,7 +516,7 @@ public final class Generation {
     private final Map<Dialled, Endpoint> endpoints = new HashMap<>();
     private final Map<TargetKey, Target> targets = new HashMap<>();
     private final Map<Long, AccessRules> rules = new HashMap<>();
-    private final Map<String, RetryBudget> retryBudgets = new HashMap<>();
+    private final Map<String, CircuitBreaker> circuits = new HashMap<>();
     private final Map<String, ClusterHealth> healths = new HashMap<>();
     private final Journal journal;
     private final TrafficSettings settings;
@@ -580,7 +582,7 @@ public final class Generation {
             endpoints,
             byEndpoint,
             certificates,
-            retryBudgets,
+            circuits,
             healths,
             policies,
             originations,
@@ -646,7 +648,12 @@ public final class Generation {
           Cluster.ServiceName.of(workload.name(), workload.namespace()),
           made,
           loops,
-          retryBudgets.computeIfAbsent(cluster.name(), this::retryBudget),
+          circuit(
+              cluster.name(),
+              made,
+              settings
+                  .ofService(cluster.workload(), cluster.port(), CircuitLimits.class)
+                  .map(TrafficSettings.Said::setting)),
           health(cluster, made));
     }
 
@@ -697,10 +704,18 @@ public final class Generation {
       return Map.copyOf(byEndpoint);
     }
 
-    /** A cluster's goes on: an update is no reason to repeat more. */
-    private RetryBudget retryBudget(String cluster) {
-      RetryBudget known = previous.map(g -> g.retryBudgets.get(cluster)).orElse(null);
-      return known != null ? known : new RetryBudget(loops);
+    /** What is under way goes on: an update is no reason to do more. */
+    private CircuitBreaker circuit(String name, List<Target> made, Optional<CircuitLimits> limits) {
+      CircuitBreaker twin = circuits.get(name);
+      CircuitBreaker circuit =
+          new CircuitBreaker(
+              made.stream().map(Target::endpoint).toList(),
+              loops,
+              limits,
+              Optional.ofNullable(twin)
+                  .or(() -> previous.flatMap(g -> Optional.ofNullable(g.circuits.get(name)))));
+      circuits.put(name, circuit);
+      return circuit;
     }
 
     private Target target(int backend, Optional<BackendTls> tls) {
@@ -972,7 +987,7 @@ public final class Generation {
               name,
               List.of(target),
               loops,
-              retryBudgets.computeIfAbsent("tunnel to " + key, this::retryBudget),
+              circuit("tunnel to " + key, List.of(target), Optional.empty()),
               new ClusterHealth(
                   key, List.of(target.endpoint()), Optional.empty(), journal, Optional.empty()));
       WeightedBackend all = new WeightedBackend(0, 1, List.of());

@@ -223,7 +223,12 @@ public final class Relay extends ChannelInboundHandlerAdapter implements Endpoin
       denied(barred.get());
     } else {
       connects++;
-      picked.endpoint().by(asks.caller()).dial(loop, this);
+      Endpoint wanted = picked.endpoint().by(asks.caller());
+      if (from.circuit().mayOpen(loop, wanted)) {
+        wanted.dial(loop, this);
+      } else {
+        overloaded();
+      }
     }
   }
 
@@ -379,7 +384,7 @@ public final class Relay extends ChannelInboundHandlerAdapter implements Endpoin
       from.health().failed(loop, to.endpoint(), ClusterHealth.Failure.CONNECT, cause);
     }
     if (cause instanceof Endpoint.Overloaded) {
-      refuse(Counter.NO_BACKEND, "UO", Ending.RESET);
+      overloaded();
     } else if (from.size() > 1 && connects < MAX_CONNECTS && asks.isPresent()) {
       worker.metrics().count(Counter.RETRIED);
       if (tried.isEmpty()) {
@@ -391,6 +396,11 @@ public final class Relay extends ChannelInboundHandlerAdapter implements Endpoin
       worker.log().refused("reset " + reached(to) + ": " + cause.getMessage());
       refuse(Counter.NO_BACKEND, "UF", Ending.RESET);
     }
+  }
+
+  private void overloaded() {
+    worker.metrics().count(Counter.CIRCUIT_CONNECTIONS);
+    refuse(Counter.NO_BACKEND, "UO", Ending.RESET);
   }
 
   private void forward(ByteBuf bytes, Channel to, StreamSeries counts) {

@@ -28,6 +28,7 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.Consumer;
 import java.util.stream.IntStream;
 import javax.net.ssl.SSLException;
@@ -61,6 +62,7 @@ public final class Endpoint {
   private final Optional<Caller> caller;
   // One for each caller, and only where there is a transport: callers share no connections there.
   private final Map<Caller, Endpoint> callers = new ConcurrentHashMap<>(0);
+  private final AtomicInteger open = new AtomicInteger();
   private volatile boolean retired;
 
   /** For one loop's thread only. */
@@ -254,10 +256,11 @@ public final class Endpoint {
         listener::connectFailed);
   }
 
-  private static boolean reserve(Loop loop, Pool pool) {
+  private boolean reserve(Loop loop, Pool pool) {
     if (pool.open >= MAX_CONNECTIONS) {
       return false;
     }
+    open.incrementAndGet();
     if (pool.open++ == 0) {
       loop.watch(pool);
     }
@@ -368,7 +371,8 @@ public final class Endpoint {
     closedOne(loop, pool);
   }
 
-  private static void closedOne(Loop loop, Pool pool) {
+  private void closedOne(Loop loop, Pool pool) {
+    open.decrementAndGet();
     if (--pool.open == 0) {
       loop.unwatch(pool);
     }
@@ -394,6 +398,16 @@ public final class Endpoint {
     return callers.values().stream()
         .mapToInt(endpoint -> endpoint.open(loop))
         .reduce(pools.get(loop.index()).open, Integer::sum);
+  }
+
+  /** Open connections of all loops, for any thread. */
+  public int open() {
+    return callers.values().stream().mapToInt(Endpoint::open).reduce(open.get(), Integer::sum);
+  }
+
+  /** Whether a request need not wait for a connection, for that loop's thread. */
+  public boolean ready(Loop loop) {
+    return !pools.get(loop.index()).idle.isEmpty();
   }
 
   /** Idle connections of a loop, for that loop's thread. */
