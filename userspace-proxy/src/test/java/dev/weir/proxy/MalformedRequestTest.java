@@ -76,7 +76,7 @@ final class MalformedRequestTest {
         bad("HTTP/2.0", "GET / HTTP/2.0\r\n" + host + "\r\n"),
         bad("HTTP/3", "GET / HTTP/3\r\n" + host + "\r\n"),
         bad("http in lower case", "GET / http/1.1\r\n" + host + "\r\n"),
-        bad("HTTP/2 preface", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
+        bad("nearly the HTTP/2 preface", "PRI * HTTP/2.0\r\n\r\nSN\r\n\r\n"),
         bad("folded header", get + host + "x-a: 1\r\n 2\r\n\r\n"),
         bad("header folded with a tab", get + host + "x-a: 1\r\n\t2\r\n\r\n"),
         bad("first header folded", get + " " + host + "\r\n"),

@@ -109,7 +109,7 @@ final class MetricsTest {
       metrics
           .series(
               new SeriesKey(
-                  "r", Peer.NOBODY, Peer.NOBODY, "service" + i, "", "", 200, "-", "unknown"))
+                  "r", Peer.NOBODY, Peer.NOBODY, "service" + i, "", "", 200, -1, "-", "unknown"))
           .record(1, 1, 1);
     }
     String text = Exposition.text(List.of(metrics.copy()), Map.of());

@@ -101,13 +101,18 @@ final class TlsTest {
 
   private static SSLSocket connect(int port, String serverName, String... protocols)
       throws Exception {
+    return connect(port, serverName, new String[] {"http/1.1"}, protocols);
+  }
+
+  private static SSLSocket connect(
+      int port, String serverName, String[] applications, String... protocols) throws Exception {
     SSLContext context = SSLContext.getInstance("TLS");
     context.init(null, new TrustManager[] {new Authority.TrustAll()}, new SecureRandom());
     SSLSocket socket =
         (SSLSocket) context.getSocketFactory().createSocket(InetAddress.getLoopbackAddress(), port);
     SSLParameters parameters = socket.getSSLParameters();
     parameters.setServerNames(List.of(new SNIHostName(serverName)));
-    parameters.setApplicationProtocols(new String[] {"h2", "http/1.1"});
+    parameters.setApplicationProtocols(applications);
     parameters.setProtocols(protocols);
     socket.setSSLParameters(parameters);
     socket.startHandshake();
@@ -144,6 +149,45 @@ final class TlsTest {
         for (int i = 0; i < 10; i++) {
           assertThat(client.get("/", "x-forwarded-proto: http\r\n").text()).isEqualTo("https");
         }
+      }
+    }
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"TLSv1.2", "TLSv1.3"})
+  void aClientThatSpeaksHttp2GetsIt(String protocol) throws Exception {
+    try (RawBackend backend = new RawBackend(RawBackend.named("v1"));
+        Mesh mesh = new Mesh()) {
+      mesh.origin = Optional.empty();
+      int port = FreePorts.next();
+      serve(
+          mesh,
+          backend.port(),
+          List.of(keyPair("shop/tls", "shop.test")),
+          https(port, "https", "", "shop/tls"));
+      SSLSocket socket = connect(port, "shop.test", new String[] {"h2", "http/1.1"}, protocol);
+      assertThat(socket.getApplicationProtocol()).isEqualTo("h2");
+      try (Http2Peer client = Http2Peer.client(socket)) {
+        client.get(1, "/");
+        assertThat(client.answer(1).head()).containsEntry("x-version", "v1");
+      }
+    }
+  }
+
+  @Test
+  void withinTlsTheHandshakeSaysWhichVersionIsSpoken() throws Exception {
+    try (RawBackend backend = new RawBackend(RawBackend.named("v1"));
+        Mesh mesh = new Mesh()) {
+      mesh.origin = Optional.empty();
+      int port = FreePorts.next();
+      serve(
+          mesh,
+          backend.port(),
+          List.of(keyPair("shop/tls", "shop.test")),
+          https(port, "https", "", "shop/tls"));
+      try (Client client = new Client(connect(port, "shop.test", "TLSv1.3"))) {
+        client.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+        assertThat(client.read(false).status()).isEqualTo(400);
       }
     }
   }

@@ -37,7 +37,6 @@ final class GrpcRouteReader {
     object.ignore("apiVersion", "kind", "metadata", "status");
     Fields spec = object.mapping("spec").orElseGet(() -> object.empty("spec"));
     object.finish();
-    route.unserved(object, "kind", "GRPCRoutes are not served by the proxy yet");
     List<Reference> parents = route.parents(spec, meta);
     List<String> hostnames = RouteReader.hostnames(spec);
     RouteReader.count(spec);

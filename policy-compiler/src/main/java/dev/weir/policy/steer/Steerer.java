@@ -361,12 +361,6 @@ public final class Steerer {
 
   private RouteCluster cluster(Backing backing, Map<Target, Integer> numbers) {
     Service.Port port = backends.port(backing);
-    if (port.appProtocol().equals("kubernetes.io/h2c")) {
-      diagnostics.unserved(
-          port.at(),
-          port.field() + ".appProtocol",
-          "routes lead to it, and the proxy does not speak HTTP/2 to backends yet");
-    }
     return new RouteCluster(
         backing.service(),
         port.port(),

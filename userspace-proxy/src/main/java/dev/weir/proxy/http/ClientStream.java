@@ -19,6 +19,9 @@ interface ClientStream {
   /** Whose request it is. */
   Client client();
 
+  /** Whether it is a stream of HTTP/2. */
+  boolean http2();
+
   /** Sends an interim response (RFC 9110 15.2), if the client can take one. */
   boolean interim(HttpResponse head);
 

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.weir.proxy.http;
 
+import dev.weir.policy.plan.ProxyPlan;
 import dev.weir.policy.plan.ProxyPlan.Filter;
 import dev.weir.policy.plan.Telemetry;
 import dev.weir.policy.rbac.AccessRules;
 import dev.weir.policy.rbac.Attributes;
 import dev.weir.policy.route.Cors;
+import dev.weir.policy.route.GrpcStatus;
 import dev.weir.policy.route.LocalReply;
 import dev.weir.policy.route.RequestTarget;
 import dev.weir.policy.route.RequestView;
@@ -58,6 +60,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Objects;
 import java.util.Optional;
+import java.util.OptionalLong;
 import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 
@@ -71,6 +74,9 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
   private static final AsciiString RATE_LIMIT = AsciiString.cached("ratelimit");
   private static final AsciiString HTTP = AsciiString.cached("http");
   private static final AsciiString HTTPS = AsciiString.cached("https");
+  private static final AsciiString GRPC_STATUS = AsciiString.cached("grpc-status");
+  private static final AsciiString GRPC_MESSAGE = AsciiString.cached("grpc-message");
+  private static final AsciiString GRPC_TIMEOUT = AsciiString.cached("grpc-timeout");
   private static final AsciiString TEXT_PLAIN = AsciiString.cached("text/plain; charset=utf-8");
 
   /** How many backends are tried when connecting fails; nothing was sent then. */
@@ -123,6 +129,8 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
   private @Nullable Cluster counted;
 
   private boolean bodyless;
+  private boolean grpc;
+  private int grpcStatus = GrpcStatus.NONE;
 
   private boolean requestComplete;
   private boolean responseStarted;
@@ -206,6 +214,7 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
         !headers.contains(HttpHeaderNames.TRANSFER_ENCODING)
             && (!headers.contains(HttpHeaderNames.CONTENT_LENGTH)
                 || "0".equals(headers.get(HttpHeaderNames.CONTENT_LENGTH)));
+    grpc = GrpcStatus.isCall(headers.get(HttpHeaderNames.CONTENT_TYPE));
     generation = client.pinGeneration();
     leaving = client.leaving();
     if (client.source().isEmpty()) {
@@ -236,6 +245,7 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
       return;
     }
     match = found.get();
+    grpc |= match.route().kind() == ProxyPlan.RouteKind.GRPC;
     action = in.action(match);
     if (action.route().cors().isPresent()) {
       cors = action.route().cors().get();
@@ -311,16 +321,24 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
     if (copied.isPresent()) {
       mirror(chosen, copied.get());
     }
-    long timeout = chosen.route().requestTimeoutMillis();
+    long timeout = TimeUnit.MILLISECONDS.toNanos(chosen.route().requestTimeoutMillis());
+    String asked = grpc ? request.headers().get(GRPC_TIMEOUT) : null;
+    if (asked != null) {
+      OptionalLong given = GrpcStatus.timeoutNanos(asked);
+      if (given.isPresent() && (timeout == 0 || given.getAsLong() < timeout)) {
+        timeout = Math.max(1, given.getAsLong());
+      }
+    }
     if (timeout > 0) {
-      deadline = loop.nanos() + TimeUnit.MILLISECONDS.toNanos(timeout);
-      requestTimer = loop.executor().schedule(this::timedOut, timeout, TimeUnit.MILLISECONDS);
+      deadline = loop.nanos() + timeout;
+      requestTimer = loop.executor().schedule(this::timedOut, timeout, TimeUnit.NANOSECONDS);
     }
     if (chosen.route().retry().isPresent()) {
       retry = chosen.route().retry().get();
-      if (!bodyless) {
-        replay = new ReplayBody(client.worker().bodies(), client.allocator());
-      }
+    }
+    if (!bodyless && (retry != null || versionOf(picked) == Endpoint.Version.HTTP_2)) {
+      // A connection of HTTP/2 may be leaving when a request comes by it.
+      replay = new ReplayBody(client.worker().bodies(), client.allocator());
     }
     connect(false);
   }
@@ -502,6 +520,7 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
               MirroredRequest.send(
                   client.worker(),
                   to.get().endpoint().by(source.caller()),
+                  versionOf(mirror.cluster()),
                   copy,
                   bodyless,
                   client.allocator());
@@ -618,14 +637,14 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
       listener = next;
     }
     acquiring = true;
-    to.endpoint().by(asks.caller()).acquire(loop, listener, fresh);
+    to.endpoint().by(asks.caller()).acquire(loop, listener, versionOf(cluster), fresh);
     acquiring = false;
   }
 
   /** Whether there may be a connection for it, where one has to be opened. */
   private boolean mayConnect(Endpoint to, boolean fresh) {
     Cluster from = cluster;
-    if (from == null || !fresh && to.ready(loop)) {
+    if (from == null || !fresh && to.ready(loop, versionOf(from))) {
       return true;
     }
     return switch (from.circuit().takeWaiting(loop, to)) {
@@ -656,6 +675,21 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
     client.worker().metrics().count(why);
     connecting = false;
     reply(HttpResponseStatus.SERVICE_UNAVAILABLE, "UO", text);
+  }
+
+  /**
+   * What the request is sent in: a call of gRPC is one of HTTP/2, whatever its backend's port says.
+   */
+  private Endpoint.Version versionOf(@Nullable Cluster to) {
+    boolean http2 =
+        grpc
+            || to != null
+                && switch (to.protocol()) {
+                  case HTTP_1 -> false;
+                  case HTTP_2 -> true;
+                  case AS_CLIENT -> stream.http2();
+                };
+    return http2 ? Endpoint.Version.HTTP_2 : Endpoint.Version.HTTP_1;
   }
 
   /**
@@ -718,6 +752,13 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
     public void closed(Throwable cause) {
       if (current()) {
         Exchange.this.closed(cause);
+      }
+    }
+
+    @Override
+    public void refused(Throwable cause) {
+      if (current()) {
+        Exchange.this.refused(cause);
       }
     }
 
@@ -938,7 +979,8 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
       if (last) {
         Hops.sieveTrailers(
             ((LastHttpContent) content).trailingHeaders(),
-            request.headers().getAll(HttpHeaderNames.TRAILER));
+            request.headers().getAll(HttpHeaderNames.TRAILER),
+            stream.http2());
       }
       if (replay != null) {
         replay.keep(content);
@@ -998,6 +1040,12 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
     noMoreTries();
     cancel(backendTimer);
     status = response.status().code();
+    if (grpc) {
+      // Without content it comes with the head; without any, status of HTTP says what it is.
+      String told = headers.get(GRPC_STATUS);
+      grpcStatus =
+          told != null ? GrpcStatus.of(told) : status == 200 ? 2 : GrpcStatus.ofHttp(status);
+    }
     upstreamKeepAlive = HttpUtil.isKeepAlive(response);
     responseTrailers = headers.getAll(HttpHeaderNames.TRAILER);
     Hops.strip(headers);
@@ -1084,7 +1132,11 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
       stream.write(content);
       return;
     }
-    Hops.sieveTrailers(last.trailingHeaders(), responseTrailers);
+    HttpHeaders trailers = last.trailingHeaders();
+    Hops.sieveTrailers(trailers, responseTrailers, versionOf(cluster) == Endpoint.Version.HTTP_2);
+    if (grpc && !trailers.isEmpty()) {
+      grpcStatus = GrpcStatus.of(trailers.get(GRPC_STATUS));
+    }
     stream.write(content);
     boolean sentAll = requestComplete || bodyless;
     UpstreamStream from = upstream;
@@ -1148,6 +1200,20 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
     }
   }
 
+  /** Nothing came of it, so that it may be sent once more, as long as all of it is still there. */
+  @Override
+  public void refused(Throwable cause) {
+    upstream = null;
+    if (!over && !responseStarted && !retried && (bodyless || replay != null && replay.whole())) {
+      retried = true;
+      client.worker().metrics().count(Counter.RETRIED);
+      cancel(backendTimer);
+      connect(true);
+    } else {
+      closed(cause);
+    }
+  }
+
   @Override
   public void malformed(Throwable cause) {
     upstream = null;
@@ -1191,7 +1257,11 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
       stream.abort();
     } else {
       late();
-      reply(HttpResponseStatus.GATEWAY_TIMEOUT, "UT", "the backend did not answer in time");
+      reply(
+          HttpResponseStatus.GATEWAY_TIMEOUT,
+          GrpcStatus.DEADLINE_EXCEEDED,
+          "UT",
+          "the backend did not answer in time");
     }
   }
 
@@ -1232,17 +1302,38 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
   }
 
   private void reply(LocalReply with, String flag) {
-    reply(HttpResponseStatus.valueOf(with.status()), flag, with.text());
+    reply(HttpResponseStatus.valueOf(with.status()), with.grpcStatus(), flag, with.text());
   }
 
   /** Answers in the backend's place. */
   private void reply(HttpResponseStatus with, String flag, String why) {
+    reply(with, GrpcStatus.ofHttp(with.code()), flag, why);
+  }
+
+  private void reply(HttpResponseStatus with, int grpcCode, String flag, String why) {
     flags = flag;
+    if (grpc) {
+      grpcReply(grpcCode, why);
+      return;
+    }
     status = with.code();
     details = details.isEmpty() ? why : details;
     ByteBuf body = Unpooled.copiedBuffer(why + "\n", StandardCharsets.US_ASCII);
     FullHttpResponse response = new DefaultFullHttpResponse(HttpVersion.HTTP_1_1, with, body);
     response.headers().set(HttpHeaderNames.CONTENT_TYPE, TEXT_PLAIN);
+    local(response);
+  }
+
+  /** What gRPC calls trailers only: its status comes in the head of a response that is well. */
+  private void grpcReply(int code, String why) {
+    status = 200;
+    grpcStatus = code;
+    FullHttpResponse response =
+        new DefaultFullHttpResponse(
+            HttpVersion.HTTP_1_1, HttpResponseStatus.OK, Unpooled.EMPTY_BUFFER);
+    response.headers().set(HttpHeaderNames.CONTENT_TYPE, GrpcStatus.CONTENT_TYPE);
+    response.headers().setInt(GRPC_STATUS, code);
+    response.headers().set(GRPC_MESSAGE, GrpcStatus.message(why));
     local(response);
   }
 
@@ -1354,6 +1445,7 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
           && key.destination().equals(destination)
           && key.source().equals(from)
           && key.service().equals(service.host())
+          && key.grpcStatus() == grpcStatus
           && key.flags().equals(flag)) {
         return key;
       }
@@ -1366,6 +1458,7 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
         service.name(),
         service.namespace(),
         status,
+        grpcStatus,
         flag,
         Peer.UNKNOWN);
   }

@@ -108,8 +108,13 @@ final class Hops {
     headers.remove(HTTP2_SETTINGS);
   }
 
-  /** Keeps of the trailers only those announced in Trailer and {@code grpc-*}. */
-  static void sieveTrailers(HttpHeaders trailers, List<String> announced) {
+  /**
+   * Keeps of the trailers only those announced in Trailer and {@code grpc-*}.
+   *
+   * @param all whether also those that nobody announced: in HTTP/2, where they are fields as good
+   *     as any, it is hardly done
+   */
+  static void sieveTrailers(HttpHeaders trailers, List<String> announced, boolean all) {
     if (trailers.isEmpty()) {
       return;
     }
@@ -121,7 +126,8 @@ final class Hops {
     }
     for (Map.Entry<String, String> trailer : trailers.entries()) {
       String name = trailer.getKey().toLowerCase(Locale.ROOT);
-      if (NOT_IN_TRAILERS.contains(name) || !(name.startsWith("grpc-") || allowed.contains(name))) {
+      if (NOT_IN_TRAILERS.contains(name)
+          || !(all || name.startsWith("grpc-") || allowed.contains(name))) {
         trailers.remove(name);
       }
     }

@@ -66,6 +66,7 @@ final class MirroredRequest extends Loop.Watched implements UpstreamListener {
   static @Nullable MirroredRequest send(
       Worker worker,
       Endpoint to,
+      Endpoint.Version version,
       HttpRequest request,
       boolean bodyless,
       ByteBufAllocator allocator) {
@@ -77,7 +78,7 @@ final class MirroredRequest extends Loop.Watched implements UpstreamListener {
     MirroredRequest mirrored = new MirroredRequest(worker, request, bodyless, allocator, reserved);
     worker.metrics().count(Counter.MIRRORED);
     worker.loop().watch(mirrored);
-    to.acquire(worker.loop(), mirrored, false);
+    to.acquire(worker.loop(), mirrored, version, false);
     return mirrored;
   }
 

@@ -62,6 +62,10 @@ final class RequestChecks {
     if (!http11 && !version.equals(HttpVersion.HTTP_1_0)) {
       return bad("version " + version.text() + " is not HTTP/1.1 or HTTP/1.0");
     }
+    if (request.uri().length() > RequestDecoder.MAX_LINE) {
+      // Of HTTP/2: its fields have one limit for all of them.
+      return Optional.of(tooLong());
+    }
     HttpHeaders headers = request.headers();
     if (headers.size() > MAX_FIELDS) {
       return Optional.of(
@@ -137,12 +141,15 @@ final class RequestChecks {
     return Optional.of(new Refusal(HttpResponseStatus.BAD_REQUEST, why));
   }
 
+  private static Refusal tooLong() {
+    return new Refusal(
+        HttpResponseStatus.REQUEST_URI_TOO_LONG,
+        "request line longer than " + RequestDecoder.MAX_LINE + " bytes");
+  }
+
   private static Refusal undecodable(Throwable cause) {
     return switch (cause) {
-      case TooLongHttpLineException tooLong ->
-          new Refusal(
-              HttpResponseStatus.REQUEST_URI_TOO_LONG,
-              "request line longer than " + RequestDecoder.MAX_LINE + " bytes");
+      case TooLongHttpLineException tooLong -> tooLong();
       case TooLongHttpHeaderException tooLong ->
           new Refusal(
               HttpResponseStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,

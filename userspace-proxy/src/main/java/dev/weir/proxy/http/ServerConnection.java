@@ -25,6 +25,7 @@ import io.netty.handler.codec.http.HttpResponse;
 import io.netty.handler.codec.http.HttpUtil;
 import io.netty.handler.codec.http.HttpVersion;
 import io.netty.handler.codec.http.LastHttpContent;
+import io.netty.handler.ssl.ApplicationProtocolNames;
 import io.netty.handler.ssl.SniCompletionEvent;
 import io.netty.handler.ssl.SslHandler;
 import io.netty.handler.ssl.SslHandshakeCompletionEvent;
@@ -36,8 +37,9 @@ import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 
 /**
- * One client connection of HTTP/1.1. Requests are served one after the other; those that come early
- * wait here, and reading stops while any wait. All of it runs on one event loop.
+ * One client connection of HTTP/1.1, or of HTTP/2 until it says so. Requests are served one after
+ * the other; those that come early wait here, and reading stops while any wait. All of it runs on
+ * one event loop.
  */
 public final class ServerConnection extends ChannelInboundHandlerAdapter implements ClientStream {
 
@@ -68,7 +70,7 @@ public final class ServerConnection extends ChannelInboundHandlerAdapter impleme
   private final Worker worker;
   private final Client client;
   private final Channel channel;
-  private final RequestDecoder decoder = new RequestDecoder();
+  private final RequestDecoder decoder;
   private final ResponseEncoder encoder = new ResponseEncoder();
   private final Watch watch = new Watch();
 
@@ -97,6 +99,8 @@ public final class ServerConnection extends ChannelInboundHandlerAdapter impleme
     this.worker = worker;
     this.client = client;
     this.channel = channel;
+    // Within TLS the handshake says which version is spoken.
+    this.decoder = new RequestDecoder(this::becomeHttp2, !client.tls());
     this.idleSince = worker.loop().coarseNanos();
   }
 
@@ -115,6 +119,18 @@ public final class ServerConnection extends ChannelInboundHandlerAdapter impleme
     pipeline.addLast(connection.decoder, connection.encoder, connection);
   }
 
+  /** The client speaks HTTP/2: what it sent, and will send, is for another handler. */
+  private void becomeHttp2() {
+    worker.loop().unwatch(watch);
+    ChannelPipeline pipeline = channel.pipeline();
+    // First: it would encode what the other writes.
+    pipeline.remove(encoder);
+    pipeline.addLast(Http2ServerConnection.of(client, channel));
+    pipeline.remove(this);
+    // Last: with it goes what it has read.
+    pipeline.remove(decoder);
+  }
+
   private final class Watch extends Loop.Watched {
     @Override
     protected void check(long nowNanos) {
@@ -125,6 +141,11 @@ public final class ServerConnection extends ChannelInboundHandlerAdapter impleme
   @Override
   public Client client() {
     return client;
+  }
+
+  @Override
+  public boolean http2() {
+    return false;
   }
 
   @Override
@@ -279,9 +300,14 @@ public final class ServerConnection extends ChannelInboundHandlerAdapter impleme
     if (event instanceof SniCompletionEvent sni && sni.hostname() != null) {
       client.serverName(sni.hostname().toLowerCase(Locale.ROOT));
     }
-    if (event instanceof SslHandshakeCompletionEvent handshake && !handshake.isSuccess()) {
-      worker.metrics().count(Counter.TLS_FAILED);
-      var _ = channel.close();
+    if (event instanceof SslHandshakeCompletionEvent handshake) {
+      if (!handshake.isSuccess()) {
+        worker.metrics().count(Counter.TLS_FAILED);
+        var _ = channel.close();
+      } else if (ApplicationProtocolNames.HTTP_2.equals(
+          ctx.pipeline().get(SslHandler.class).applicationProtocol())) {
+        becomeHttp2();
+      }
     }
     super.userEventTriggered(ctx, event);
   }

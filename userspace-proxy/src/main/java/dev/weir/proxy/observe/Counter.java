@@ -41,6 +41,11 @@ public enum Counter {
       "Requests let pass that a policy in audit would have refused."),
   /** Requests answered 429. */
   RATE_LIMITED("weir_proxy_requests_rate_limited_total", "Requests refused by a rate limit."),
+  /** Connections of HTTP/2 ended for frames without content, resets or malformed requests. */
+  FLOOD(
+      "weir_proxy_connection_floods_total",
+      "Client connections of HTTP/2 ended for more frames without content, resets or malformed"
+          + " requests than there is any use for."),
   /** Heads that did not come in time. */
   HEAD_TIMEOUT("weir_proxy_head_timeouts_total", "Request heads that did not arrive in time."),
   /** Bodies that came too slowly. */

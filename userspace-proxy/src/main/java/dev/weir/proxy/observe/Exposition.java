@@ -154,9 +154,10 @@ public final class Exposition {
     label(labels, "destination_service", key.service());
     label(labels, "destination_service_name", key.serviceName());
     label(labels, "destination_service_namespace", key.serviceNamespace());
-    label(labels, "request_protocol", "http");
+    boolean call = key.grpcStatus() >= 0;
+    label(labels, "request_protocol", call ? "grpc" : "http");
     label(labels, "response_code", Integer.toString(key.code()));
-    label(labels, "grpc_response_status", "");
+    label(labels, "grpc_response_status", call ? Integer.toString(key.grpcStatus()) : "");
     label(labels, "response_flags", key.flags());
     label(labels, "connection_security_policy", key.policy());
     return labels.toString();

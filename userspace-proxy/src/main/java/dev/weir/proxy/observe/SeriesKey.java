@@ -11,6 +11,7 @@ package dev.weir.proxy.observe;
  * @param serviceName first part of it
  * @param serviceNamespace namespace of it
  * @param code status
+ * @param grpcStatus of a call of gRPC, 0 to 16; -1 of any other request
  * @param flags Envoy's response flags; {@code -} when none
  * @param policy {@code mutual_tls}, {@code none} or {@code unknown}
  */
@@ -22,6 +23,7 @@ public record SeriesKey(
     String serviceName,
     String serviceNamespace,
     int code,
+    int grpcStatus,
     String flags,
     String policy) {
 
@@ -35,6 +37,7 @@ public record SeriesKey(
           "overflow",
           "overflow",
           0,
+          -1,
           "-",
           "unknown");
 }

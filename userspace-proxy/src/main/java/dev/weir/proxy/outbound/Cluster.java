@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.weir.proxy.outbound;
 
+import dev.weir.policy.route.BackendProtocol;
 import dev.weir.proxy.loop.Loop;
 import dev.weir.proxy.observe.Peer;
 import dev.weir.proxy.resilience.CircuitBreaker;
@@ -14,6 +15,7 @@ public final class Cluster {
   private final String name;
   private final ServiceName service;
   private final List<Target> targets;
+  private final BackendProtocol protocol;
   private final int[] next;
   private final CircuitBreaker circuit;
   private final ClusterHealth health;
@@ -55,12 +57,14 @@ public final class Cluster {
       String name,
       ServiceName service,
       List<Target> targets,
+      BackendProtocol protocol,
       int loops,
       CircuitBreaker circuit,
       ClusterHealth health) {
     this.name = name;
     this.service = service;
     this.targets = targets;
+    this.protocol = protocol;
     this.next = new int[loops];
     this.circuit = circuit;
     this.health = health;
@@ -80,6 +84,11 @@ public final class Cluster {
   /** Its backends. */
   List<Target> targets() {
     return targets;
+  }
+
+  /** What its backends speak. */
+  public BackendProtocol protocol() {
+    return protocol;
   }
 
   /** Number of backends. */

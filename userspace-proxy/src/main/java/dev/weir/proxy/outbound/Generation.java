@@ -27,6 +27,7 @@ import dev.weir.policy.plan.VerdictIndex;
 import dev.weir.policy.plan.Workload;
 import dev.weir.policy.rbac.AccessRules;
 import dev.weir.policy.rbac.Principal;
+import dev.weir.policy.route.BackendProtocol;
 import dev.weir.policy.route.Listeners;
 import dev.weir.policy.route.SessionKey;
 import dev.weir.proxy.observe.Peer;
@@ -647,6 +648,7 @@ public final class Generation {
           cluster.name(),
           Cluster.ServiceName.of(workload.name(), workload.namespace()),
           made,
+          BackendProtocol.of(cluster.appProtocol()),
           loops,
           circuit(
               cluster.name(),
@@ -986,6 +988,7 @@ public final class Generation {
               key,
               name,
               List.of(target),
+              BackendProtocol.AS_CLIENT,
               loops,
               circuit("tunnel to " + key, List.of(target), Optional.empty()),
               new ClusterHealth(

@@ -2,10 +2,7 @@
 package dev.weir.proxy.outbound;
 
 import dev.weir.policy.plan.ProxyPlan;
-import dev.weir.policy.plan.ProxyPlan.Route;
-import dev.weir.policy.plan.ProxyPlan.RouteKind;
 import dev.weir.policy.plan.ProxyPlan.VirtualService;
-import java.util.stream.Stream;
 
 /**
  * What a plan may say and this proxy cannot do. The compiler refuses such plans already; here they
@@ -24,16 +21,6 @@ final class Unserved {
                 + " of "
                 + service.addresses()
                 + ": this proxy serves no routes of consumers; remove them");
-      }
-    }
-    Stream<Route> routes =
-        Stream.concat(
-            plan.listeners().stream().flatMap(listener -> listener.routes().stream()),
-            plan.virtualServices().stream().flatMap(VirtualService::everyRoute));
-    for (Route route : routes.toList()) {
-      if (route.kind() != RouteKind.HTTP) {
-        throw new UpdateRefusedException(
-            "route " + route.name() + ": this proxy serves no GRPCRoutes; remove it");
       }
     }
   }

@@ -3,6 +3,7 @@ package dev.weir.proxy.tls;
 
 import dev.weir.policy.plan.TlsKeyPair;
 import io.netty.handler.ssl.ApplicationProtocolConfig;
+import io.netty.handler.ssl.ApplicationProtocolNames;
 import io.netty.handler.ssl.OpenSsl;
 import io.netty.handler.ssl.SslContext;
 import io.netty.handler.ssl.SslContextBuilder;
@@ -70,7 +71,8 @@ public final class Certificates {
                       ApplicationProtocolConfig.Protocol.ALPN,
                       ApplicationProtocolConfig.SelectorFailureBehavior.NO_ADVERTISE,
                       ApplicationProtocolConfig.SelectedListenerFailureBehavior.ACCEPT,
-                      "http/1.1"))
+                      ApplicationProtocolNames.HTTP_2,
+                      ApplicationProtocolNames.HTTP_1_1))
               .build();
     } catch (SSLException | CertificateException | IllegalArgumentException e) {
       // The parsers' messages may quote what they were given: only their kind is told.

@@ -4,6 +4,8 @@ package dev.weir.proxy.tls;
 import dev.weir.policy.plan.ProxyPlan.BackendTls;
 import dev.weir.policy.plan.ProxyPlan.SubjectAltName;
 import io.netty.buffer.ByteBufAllocator;
+import io.netty.handler.ssl.ApplicationProtocolConfig;
+import io.netty.handler.ssl.ApplicationProtocolNames;
 import io.netty.handler.ssl.SslContext;
 import io.netty.handler.ssl.SslContextBuilder;
 import io.netty.handler.ssl.SslHandler;
@@ -49,6 +51,8 @@ public final class Origination {
   private final BackendTls policy;
   private final String problem;
   private final Optional<SslContext> context;
+  // Which protocols are offered is a context's: few policies need both.
+  private final Optional<SslContext> http2;
 
   /**
    * What a policy says. Authorities that cannot be read are no authorities; without any, every
@@ -62,6 +66,7 @@ public final class Origination {
     this.policy = policy;
     String obstacle = "";
     Optional<SslContext> made = Optional.empty();
+    Optional<SslContext> multiplexed = Optional.empty();
     try {
       List<X509Certificate> authorities = new ArrayList<>();
       for (String pem : policy.authorities()) {
@@ -73,7 +78,8 @@ public final class Origination {
       if (authorities.isEmpty()) {
         obstacle = "the BackendTLSPolicy for " + policy.hostname() + " has no authority to trust";
       } else {
-        made = Optional.of(context(policy, authorities));
+        made = Optional.of(context(policy, authorities, false));
+        multiplexed = Optional.of(context(policy, authorities, true));
       }
     } catch (GeneralSecurityException | IOException | IllegalArgumentException e) {
       obstacle =
@@ -84,9 +90,11 @@ public final class Origination {
     }
     this.problem = obstacle;
     this.context = made;
+    this.http2 = multiplexed;
   }
 
-  private static SslContext context(BackendTls policy, List<X509Certificate> authorities)
+  private static SslContext context(
+      BackendTls policy, List<X509Certificate> authorities, boolean http2)
       throws GeneralSecurityException, IOException {
     SslContextBuilder builder =
         SslContextBuilder.forClient()
@@ -99,6 +107,14 @@ public final class Origination {
             .endpointIdentificationAlgorithm(policy.subjectAltNames().isEmpty() ? "HTTPS" : null)
             .sessionCacheSize(MAX_SESSIONS)
             .sessionTimeout(SESSION_SECONDS);
+    if (http2) {
+      builder.applicationProtocolConfig(
+          new ApplicationProtocolConfig(
+              ApplicationProtocolConfig.Protocol.ALPN,
+              ApplicationProtocolConfig.SelectorFailureBehavior.NO_ADVERTISE,
+              ApplicationProtocolConfig.SelectedListenerFailureBehavior.ACCEPT,
+              ApplicationProtocolNames.HTTP_2));
+    }
     return builder.build();
   }
 
@@ -121,14 +137,17 @@ public final class Origination {
    * What encrypts one connection.
    *
    * @param port of the backend: sessions are kept by name and port
+   * @param multiplexed whether HTTP/2 is to be spoken; the backend has to say that it does
    * @throws SSLException when no connection can be good enough
    */
-  public SslHandler handler(ByteBufAllocator allocator, int port) throws SSLException {
-    if (context.isEmpty()) {
+  public SslHandler handler(ByteBufAllocator allocator, int port, boolean multiplexed)
+      throws SSLException {
+    Optional<SslContext> with = multiplexed ? http2 : context;
+    if (with.isEmpty()) {
       throw new SSLException(problem);
     }
     try {
-      return context.get().newHandler(allocator, policy.hostname(), port);
+      return with.get().newHandler(allocator, policy.hostname(), port);
     } catch (IllegalReferenceCountException e) {
       throw new SSLException("the plan does not dial " + policy.hostname() + " like this any more");
     }
@@ -155,6 +174,7 @@ public final class Origination {
   /** Frees native memory once. */
   public void release() {
     context.ifPresent(ReferenceCountUtil::release);
+    http2.ifPresent(ReferenceCountUtil::release);
   }
 
   private static void check(BackendTls policy, X509Certificate leaf) throws CertificateException {

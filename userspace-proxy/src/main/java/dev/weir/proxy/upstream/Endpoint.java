@@ -22,6 +22,7 @@ import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.net.UnknownHostException;
 import java.util.ArrayDeque;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
@@ -49,6 +50,9 @@ public final class Endpoint {
   /** Connections per loop; Envoy's circuit breaker has the same default. */
   static final int MAX_CONNECTIONS = 1024;
 
+  /** Requests of a loop that wait for a connection of HTTP/2; the same as Envoy's default. */
+  static final int MAX_WAITING = 1024;
+
   static final int CONNECT_TIMEOUT_MILLIS = 5_000;
 
   private final Address address;
@@ -65,9 +69,20 @@ public final class Endpoint {
   private final AtomicInteger open = new AtomicInteger();
   private volatile boolean retired;
 
+  /** What is spoken with a backend. */
+  public enum Version {
+    /** One request at a time. */
+    HTTP_1,
+    /** Many; in plain text without asking first (RFC 9113 3.3), else by ALPN. */
+    HTTP_2
+  }
+
   /** For one loop's thread only. */
   private static final class Pool extends Loop.Watched {
     private final ArrayDeque<UpstreamConnection> idle = new ArrayDeque<>();
+    private final List<Http2Upstream> multiplexed = new ArrayList<>(1);
+    private final ArrayDeque<UpstreamListener> waiting = new ArrayDeque<>(0);
+    private boolean connecting;
     private int open;
 
     @Override
@@ -78,6 +93,12 @@ public final class Endpoint {
       for (UpstreamConnection connection : List.copyOf(idle)) {
         if (!connection.isActive()) {
           connection.close();
+        }
+      }
+      for (Http2Upstream connection : List.copyOf(multiplexed)) {
+        if (connection.idle(nowNanos)) {
+          multiplexed.remove(connection);
+          connection.leave();
         }
       }
     }
@@ -198,12 +219,18 @@ public final class Endpoint {
   }
 
   /**
-   * Gives the listener a connection: an idle one at once, else a new one later.
+   * Gives the listener a place for a request: by a connection that is there at once, else by a new
+   * one later.
    *
-   * @param fresh never an idle one
+   * @param version what the backend speaks
+   * @param fresh never by an idle connection of HTTP/1.1
    */
-  public void acquire(Loop loop, UpstreamListener listener, boolean fresh) {
+  public void acquire(Loop loop, UpstreamListener listener, Version version, boolean fresh) {
     Pool pool = pools.get(loop.index());
+    if (version == Version.HTTP_2) {
+      multiplex(loop, pool, listener);
+      return;
+    }
     while (!fresh) {
       // The one used last is the least likely to have been closed by the backend.
       UpstreamConnection connection = pool.idle.pollLast();
@@ -225,6 +252,7 @@ public final class Endpoint {
     open(
         loop,
         pool,
+        version,
         false,
         channel -> {
           UpstreamConnection connection = new UpstreamConnection(loop, this, channel, decoder);
@@ -233,6 +261,69 @@ public final class Endpoint {
           listener.connected(connection);
         },
         listener::connectFailed);
+  }
+
+  private void multiplex(Loop loop, Pool pool, UpstreamListener listener) {
+    for (int i = 0; i < pool.multiplexed.size(); i++) {
+      Http2Upstream connection = pool.multiplexed.get(i);
+      if (connection.hasRoom()) {
+        listener.connected(connection.take(listener));
+        return;
+      }
+    }
+    if (pool.waiting.size() >= MAX_WAITING) {
+      listener.connectFailed(new Overloaded(text));
+      return;
+    }
+    pool.waiting.add(listener);
+    if (!pool.connecting) {
+      connectMultiplexed(loop, pool);
+    }
+  }
+
+  /** One at a time: those who wait share it. */
+  private void connectMultiplexed(Loop loop, Pool pool) {
+    if (!reserve(loop, pool)) {
+      failWaiting(pool, new Overloaded(text));
+      return;
+    }
+    pool.connecting = true;
+    open(
+        loop,
+        pool,
+        Version.HTTP_2,
+        false,
+        channel -> {
+          Http2Upstream connection = Http2Upstream.of(loop, this, channel);
+          channel.pipeline().addLast(connection);
+          pool.connecting = false;
+          if (!retired) {
+            pool.multiplexed.add(connection);
+          }
+          for (UpstreamListener next = pool.waiting.poll();
+              next != null;
+              next = connection.hasRoom() ? pool.waiting.poll() : null) {
+            next.connected(connection.take(next));
+          }
+          connection.flushLater();
+          if (retired) {
+            connection.leave();
+          }
+          if (!pool.waiting.isEmpty() && !pool.connecting) {
+            connectMultiplexed(loop, pool);
+          }
+        },
+        cause -> {
+          pool.connecting = false;
+          failWaiting(pool, cause);
+        });
+  }
+
+  private static void failWaiting(Pool pool, Throwable cause) {
+    // Who asks again while being told waits for the next one.
+    List<UpstreamListener> waiting = List.copyOf(pool.waiting);
+    pool.waiting.clear();
+    waiting.forEach(listener -> listener.connectFailed(cause));
   }
 
   /**
@@ -248,6 +339,7 @@ public final class Endpoint {
     open(
         loop,
         pool,
+        Version.HTTP_1,
         true,
         channel -> {
           channel.closeFuture().addListener(closed -> closedOne(loop, pool));
@@ -270,6 +362,7 @@ public final class Endpoint {
   private void open(
       Loop loop,
       Pool pool,
+      Version version,
       boolean halfClosure,
       Consumer<Channel> ready,
       Consumer<Throwable> failed) {
@@ -281,7 +374,8 @@ public final class Endpoint {
     Optional<SslHandler> handler = Optional.empty();
     if (tls.isPresent()) {
       try {
-        SslHandler made = tls.get().handler(ByteBufAllocator.DEFAULT, port);
+        SslHandler made =
+            tls.get().handler(ByteBufAllocator.DEFAULT, port, version == Version.HTTP_2);
         made.setHandshakeTimeoutMillis(CONNECT_TIMEOUT_MILLIS);
         handler = Optional.of(made);
       } catch (SSLException e) {
@@ -290,7 +384,7 @@ public final class Endpoint {
       }
     }
     Optional<SslHandler> encrypting = handler;
-    Consumer<Channel> made = channel -> encrypt(channel, encrypting, ready, given);
+    Consumer<Channel> made = channel -> encrypt(channel, encrypting, version, ready, given);
     if (transport.isPresent()) {
       transport
           .get()
@@ -336,6 +430,7 @@ public final class Endpoint {
   private void encrypt(
       Channel channel,
       Optional<SslHandler> handler,
+      Version version,
       Consumer<Channel> ready,
       Consumer<Throwable> failed) {
     if (handler.isEmpty()) {
@@ -343,7 +438,9 @@ public final class Endpoint {
     } else {
       channel
           .pipeline()
-          .addLast(handler.get(), new TlsGuard(tls.orElseThrow(), handler.get(), ready, failed));
+          .addLast(
+              handler.get(),
+              new TlsGuard(tls.orElseThrow(), handler.get(), version, ready, failed));
     }
   }
 
@@ -363,6 +460,18 @@ public final class Endpoint {
     } else {
       pool.idle.addLast(connection);
     }
+  }
+
+  void ended(Loop loop, Http2Upstream connection) {
+    Pool pool = pools.get(loop.index());
+    pool.multiplexed.remove(connection);
+    closedOne(loop, pool);
+  }
+
+  /** It takes no more requests. */
+  void leaves(Loop loop, Http2Upstream connection) {
+    pools.get(loop.index()).multiplexed.remove(connection);
+    connection.leave();
   }
 
   void ended(Loop loop, UpstreamConnection connection) {
@@ -390,6 +499,9 @@ public final class Endpoint {
     while (!pool.idle.isEmpty()) {
       pool.idle.pollLast().close();
     }
+    List<Http2Upstream> multiplexed = List.copyOf(pool.multiplexed);
+    pool.multiplexed.clear();
+    multiplexed.forEach(Http2Upstream::leave);
     callers.values().forEach(endpoint -> endpoint.closeIdle(loop));
   }
 
@@ -406,14 +518,21 @@ public final class Endpoint {
   }
 
   /** Whether a request need not wait for a connection, for that loop's thread. */
-  public boolean ready(Loop loop) {
-    return !pools.get(loop.index()).idle.isEmpty();
+  public boolean ready(Loop loop, Version version) {
+    Pool pool = pools.get(loop.index());
+    return switch (version) {
+      case HTTP_1 -> !pool.idle.isEmpty();
+      case HTTP_2 -> pool.multiplexed.stream().anyMatch(Http2Upstream::hasRoom);
+    };
   }
 
   /** Idle connections of a loop, for that loop's thread. */
   public int idle(Loop loop) {
+    Pool pool = pools.get(loop.index());
+    int here =
+        pool.idle.size() + (int) pool.multiplexed.stream().filter(c -> c.requests() == 0).count();
     return callers.values().stream()
         .mapToInt(endpoint -> endpoint.idle(loop))
-        .reduce(pools.get(loop.index()).idle.size(), Integer::sum);
+        .reduce(here, Integer::sum);
   }
 }

@@ -18,6 +18,9 @@ import java.util.List;
  */
 final class ResponseDecoder extends HttpResponseDecoder {
 
+  /** Longest header section, in bytes. */
+  static final int MAX_HEADERS = 16384;
+
   private final SecondLook look = new SecondLook(HeadScan.ofResponses());
   private boolean head;
 
@@ -25,7 +28,7 @@ final class ResponseDecoder extends HttpResponseDecoder {
     super(
         new HttpDecoderConfig()
             .setMaxInitialLineLength(4096)
-            .setMaxHeaderSize(16384)
+            .setMaxHeaderSize(MAX_HEADERS)
             .setMaxChunkSize(65536));
   }
 

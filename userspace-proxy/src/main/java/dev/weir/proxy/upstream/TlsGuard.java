@@ -5,6 +5,7 @@ import dev.weir.proxy.tls.Origination;
 import io.netty.channel.Channel;
 import io.netty.channel.ChannelHandlerContext;
 import io.netty.channel.ChannelInboundHandlerAdapter;
+import io.netty.handler.ssl.ApplicationProtocolNames;
 import io.netty.handler.ssl.SslCloseCompletionEvent;
 import io.netty.handler.ssl.SslHandler;
 import io.netty.handler.ssl.SslHandshakeCompletionEvent;
@@ -19,6 +20,7 @@ final class TlsGuard extends ChannelInboundHandlerAdapter {
 
   private final Origination tls;
   private final SslHandler handler;
+  private final Endpoint.Version version;
   private final Consumer<Channel> ready;
   private final Consumer<Throwable> failed;
   private State state = State.SHAKING_HANDS;
@@ -31,9 +33,14 @@ final class TlsGuard extends ChannelInboundHandlerAdapter {
   }
 
   TlsGuard(
-      Origination tls, SslHandler handler, Consumer<Channel> ready, Consumer<Throwable> failed) {
+      Origination tls,
+      SslHandler handler,
+      Endpoint.Version version,
+      Consumer<Channel> ready,
+      Consumer<Throwable> failed) {
     this.tls = tls;
     this.handler = handler;
+    this.version = version;
     this.ready = ready;
     this.failed = failed;
   }
@@ -64,6 +71,11 @@ final class TlsGuard extends ChannelInboundHandlerAdapter {
     } catch (CertificateException e) {
       handler.engine().getSession().invalidate();
       fail(ctx, e);
+      return;
+    }
+    if (version == Endpoint.Version.HTTP_2
+        && !ApplicationProtocolNames.HTTP_2.equals(handler.applicationProtocol())) {
+      fail(ctx, new CertificateException("the backend does not speak HTTP/2 (ALPN)"));
       return;
     }
     state = State.OPEN;

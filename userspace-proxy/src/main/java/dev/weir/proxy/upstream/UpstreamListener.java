@@ -28,6 +28,11 @@ public interface UpstreamListener {
   /** The connection ended. */
   void closed(Throwable cause);
 
+  /** The backend did not look at the request: it may be sent again, whatever it is. */
+  default void refused(Throwable cause) {
+    closed(cause);
+  }
+
   /** What came is not HTTP as it should be; the connection is closed. */
   default void malformed(Throwable cause) {
     closed(cause);

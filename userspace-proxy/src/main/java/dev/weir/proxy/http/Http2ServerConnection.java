@@ -1,0 +1,570 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.weir.proxy.http;
+
+import dev.weir.proxy.loop.Loop;
+import dev.weir.proxy.observe.Counter;
+import dev.weir.proxy.wire.FrameBudget;
+import dev.weir.proxy.wire.FrameHeaders;
+import dev.weir.proxy.wire.Http2Fields;
+import io.netty.buffer.ByteBuf;
+import io.netty.buffer.Unpooled;
+import io.netty.channel.Channel;
+import io.netty.channel.ChannelHandlerContext;
+import io.netty.channel.socket.ChannelInputShutdownEvent;
+import io.netty.handler.codec.http.DefaultHttpContent;
+import io.netty.handler.codec.http.DefaultLastHttpContent;
+import io.netty.handler.codec.http.HttpRequest;
+import io.netty.handler.codec.http.LastHttpContent;
+import io.netty.handler.codec.http2.AbstractHttp2ConnectionHandlerBuilder;
+import io.netty.handler.codec.http2.DefaultHttp2Connection;
+import io.netty.handler.codec.http2.DefaultHttp2RemoteFlowController;
+import io.netty.handler.codec.http2.Http2CodecUtil;
+import io.netty.handler.codec.http2.Http2Connection;
+import io.netty.handler.codec.http2.Http2ConnectionAdapter;
+import io.netty.handler.codec.http2.Http2ConnectionDecoder;
+import io.netty.handler.codec.http2.Http2ConnectionEncoder;
+import io.netty.handler.codec.http2.Http2ConnectionHandler;
+import io.netty.handler.codec.http2.Http2Error;
+import io.netty.handler.codec.http2.Http2Exception;
+import io.netty.handler.codec.http2.Http2Flags;
+import io.netty.handler.codec.http2.Http2FrameAdapter;
+import io.netty.handler.codec.http2.Http2Headers;
+import io.netty.handler.codec.http2.Http2Settings;
+import io.netty.handler.codec.http2.Http2Stream;
+import io.netty.handler.codec.http2.UniformStreamByteDistributor;
+import java.io.IOException;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * One client connection of HTTP/2 (RFC 9113). The library frames; which request belongs to which
+ * stream, and what of a request's content is acknowledged when, is decided here: a client may send
+ * as much as backends take, and each stream waits for its own backend alone. All of it runs on one
+ * event loop.
+ */
+final class Http2ServerConnection extends Http2ConnectionHandler {
+
+  /** Requests under way at once; the same that Envoy and nginx allow. */
+  static final int MAX_STREAMS = 128;
+
+  /** Content of one request that may be on its way here; also of a connection, times two. */
+  static final int WINDOW = 131_072;
+
+  /** Frames that carry nothing which a client may send at once, and each second. */
+  static final int IDLE_FRAMES = 1_000;
+
+  static final int IDLE_FRAMES_PER_SECOND = 100;
+
+  /**
+   * Requests that a client may give up at once, and each second, beyond those it sees to an end.
+   */
+  static final int RESETS = 200;
+
+  static final int RESETS_PER_SECOND = 10;
+
+  /** What one request or frame of content earns of the above. */
+  private static final int EARNED = 4;
+
+  private final Worker worker;
+  private final Client client;
+  private final Channel channel;
+  private final Http2Connection.PropertyKey streamKey;
+  private final Watch watch = new Watch();
+  private final FrameBudget idleFrames;
+  private final FrameBudget resets;
+
+  private @Nullable ChannelHandlerContext context;
+  private boolean flushing;
+  // What comes after an error of the connection is not looked at any more.
+  private boolean broken;
+  private boolean leavingSaid;
+  private long idleSince;
+  // When the client began with a preface or a header block that it has not ended yet; 0 for none.
+  private long unfinishedSince;
+  private final FrameHeaders frames = FrameHeaders.ofClient();
+
+  private Http2ServerConnection(
+      Http2ConnectionDecoder decoder,
+      Http2ConnectionEncoder encoder,
+      Http2Settings settings,
+      Client client,
+      Channel channel) {
+    // A close of the channel is one: what is to be said before is said where it is decided.
+    super(decoder, encoder, settings, true);
+    this.worker = client.worker();
+    this.client = client;
+    this.channel = channel;
+    this.streamKey = connection().newKey();
+    this.idleSince = worker.loop().coarseNanos();
+    this.unfinishedSince = idleSince;
+    this.idleFrames = new FrameBudget(IDLE_FRAMES, IDLE_FRAMES_PER_SECOND, idleSince);
+    this.resets = new FrameBudget(RESETS, RESETS_PER_SECOND, idleSince);
+    connection().addListener(new Closed());
+    decoder.frameListener(new Frames());
+    encoder.flowController().listener(this::writabilityChanged);
+  }
+
+  /** What speaks HTTP/2 with a client; it is the end of the pipeline. */
+  static Http2ServerConnection of(Client client, Channel channel) {
+    return new Builder(client, channel).build();
+  }
+
+  private static final class Builder
+      extends AbstractHttp2ConnectionHandlerBuilder<Http2ServerConnection, Builder> {
+    private final Client client;
+    private final Channel channel;
+
+    Builder(Client client, Channel channel) {
+      this.client = client;
+      this.channel = channel;
+      Http2Connection connection = new DefaultHttp2Connection(true, 0);
+      // Priorities are gone (RFC 9113 5.3): each stream gets its share in turn.
+      connection
+          .remote()
+          .flowController(
+              new DefaultHttp2RemoteFlowController(
+                  connection, new UniformStreamByteDistributor(connection)));
+      connection(connection);
+      initialSettings(
+          new Http2Settings()
+              .maxConcurrentStreams(MAX_STREAMS)
+              .initialWindowSize(WINDOW)
+              .maxHeaderListSize(RequestDecoder.MAX_HEADERS + RequestDecoder.MAX_LINE));
+      validateHeaders(true);
+      // Resets are counted here, by what the requests were worth.
+      decoderEnforceMaxRstFramesPerWindow(0, 0);
+      encoderEnforceMaxRstFramesPerWindow(0, 0);
+      encoderEnforceMaxQueuedControlFrames(IDLE_FRAMES);
+      flushPreface(false);
+    }
+
+    @Override
+    protected Http2ServerConnection build() {
+      return super.build();
+    }
+
+    @Override
+    protected Http2ServerConnection build(
+        Http2ConnectionDecoder decoder, Http2ConnectionEncoder encoder, Http2Settings settings) {
+      return new Http2ServerConnection(decoder, encoder, settings, client, channel);
+    }
+  }
+
+  private final class Watch extends Loop.Watched {
+    @Override
+    protected void check(long nowNanos) {
+      checkDeadlines(nowNanos);
+    }
+  }
+
+  Client client() {
+    return client;
+  }
+
+  private ChannelHandlerContext context() {
+    ChannelHandlerContext ctx = context;
+    if (ctx == null) {
+      throw new IllegalStateException("not in a pipeline");
+    }
+    return ctx;
+  }
+
+  @Override
+  public void handlerAdded(ChannelHandlerContext ctx) throws Exception {
+    context = ctx;
+    worker.loop().watch(watch);
+    super.handlerAdded(ctx);
+    // The window of the connection begins with 64 KB, whatever the settings say (RFC 9113 6.9.2).
+    Http2Stream whole = connection().connectionStream();
+    decoder()
+        .flowController()
+        .incrementWindowSize(whole, 2 * WINDOW - decoder().flowController().windowSize(whole));
+    flushLater();
+  }
+
+  @Override
+  public void handlerRemoved0(ChannelHandlerContext ctx) throws Exception {
+    worker.loop().unwatch(watch);
+    super.handlerRemoved0(ctx);
+  }
+
+  // ---- frames
+
+  /**
+   * A header block that is not at its end is no frame yet for the library: whoever sends a piece of
+   * one each minute would be kept for ever.
+   */
+  @Override
+  protected void decode(ChannelHandlerContext ctx, ByteBuf in, List<Object> out) throws Exception {
+    if (broken) {
+      in.skipBytes(in.readableBytes());
+      return;
+    }
+    int start = in.readerIndex();
+    super.decode(ctx, in, out);
+    frames.look(in, start, in.readerIndex());
+    if (!decoder().prefaceReceived()) {
+      return;
+    }
+    if (!frames.midSection()) {
+      unfinishedSince = 0;
+    } else if (unfinishedSince == 0) {
+      unfinishedSince = worker.loop().coarseNanos();
+    }
+  }
+
+  private final class Frames extends Http2FrameAdapter {
+
+    @Override
+    public void onHeadersRead(
+        ChannelHandlerContext ctx,
+        int streamId,
+        Http2Headers headers,
+        int dependency,
+        short weight,
+        boolean exclusive,
+        int padding,
+        boolean ended)
+        throws Http2Exception {
+      onHeadersRead(ctx, streamId, headers, padding, ended);
+    }
+
+    @Override
+    public void onHeadersRead(
+        ChannelHandlerContext ctx, int streamId, Http2Headers headers, int padding, boolean ended)
+        throws Http2Exception {
+      idleFrames.earn(EARNED);
+      Http2ServerStream known = known(streamId);
+      HttpRequest request;
+      try {
+        if (known != null) {
+          known.content(
+              new DefaultLastHttpContent(Unpooled.EMPTY_BUFFER, Http2Fields.trailers(headers)), 0);
+          return;
+        }
+        request = Http2Fields.request(headers, ended);
+      } catch (Http2Fields.MalformedFieldsException e) {
+        throw Http2Exception.streamError(
+            streamId, Http2Error.PROTOCOL_ERROR, "%s", String.valueOf(e.getMessage()));
+      }
+      Http2Stream stream = connection().stream(streamId);
+      if (stream == null) {
+        return; // Reset already.
+      }
+      Http2ServerStream next = new Http2ServerStream(Http2ServerConnection.this, stream);
+      stream.setProperty(streamKey, next);
+      next.begin(request);
+      if (ended) {
+        next.content(LastHttpContent.EMPTY_LAST_CONTENT, 0);
+      }
+    }
+
+    @Override
+    public int onDataRead(
+        ChannelHandlerContext ctx, int streamId, ByteBuf data, int padding, boolean ended)
+        throws Http2Exception {
+      int size = data.readableBytes();
+      if (size > 0) {
+        idleFrames.earn(EARNED);
+      } else if (!ended) {
+        idle();
+      }
+      Http2ServerStream stream = known(streamId);
+      if (stream == null) {
+        return size + padding;
+      }
+      ByteBuf kept = data.retain();
+      stream.content(
+          ended ? new DefaultLastHttpContent(kept) : new DefaultHttpContent(kept), size + padding);
+      return 0;
+    }
+
+    @Override
+    public void onRstStreamRead(ChannelHandlerContext ctx, int streamId, long errorCode)
+        throws Http2Exception {
+      if (!resets.take(worker.loop().coarseNanos())) {
+        throw flood("more requests given up than there is any use for");
+      }
+    }
+
+    @Override
+    public void onPingRead(ChannelHandlerContext ctx, long data) throws Http2Exception {
+      idle();
+    }
+
+    @Override
+    public void onPingAckRead(ChannelHandlerContext ctx, long data) throws Http2Exception {
+      idle();
+    }
+
+    @Override
+    public void onSettingsRead(ChannelHandlerContext ctx, Http2Settings settings)
+        throws Http2Exception {
+      idle();
+    }
+
+    @Override
+    public void onSettingsAckRead(ChannelHandlerContext ctx) throws Http2Exception {
+      idle();
+    }
+
+    @Override
+    public void onPriorityRead(
+        ChannelHandlerContext ctx, int streamId, int dependency, short weight, boolean exclusive)
+        throws Http2Exception {
+      idle();
+    }
+
+    @Override
+    public void onWindowUpdateRead(ChannelHandlerContext ctx, int streamId, int increment)
+        throws Http2Exception {
+      idle();
+    }
+
+    @Override
+    public void onUnknownFrame(
+        ChannelHandlerContext ctx, byte type, int streamId, Http2Flags flags, ByteBuf payload) {
+      try {
+        idle();
+      } catch (Http2Exception e) {
+        onError(ctx, false, e);
+      }
+    }
+
+    private void idle() throws Http2Exception {
+      if (!idleFrames.take(worker.loop().coarseNanos())) {
+        throw flood("more frames without content than there is any use for");
+      }
+    }
+  }
+
+  private static Http2Exception flood(String what) {
+    return Http2Exception.connectionError(Http2Error.ENHANCE_YOUR_CALM, "%s", what);
+  }
+
+  @Override
+  protected void onConnectionError(
+      ChannelHandlerContext ctx,
+      boolean outbound,
+      Throwable cause,
+      @Nullable Http2Exception error) {
+    if (broken) {
+      return;
+    }
+    broken = true;
+    if (error != null && error.error() == Http2Error.ENHANCE_YOUR_CALM) {
+      worker.metrics().count(Counter.FLOOD);
+      worker
+          .log()
+          .refused("connection from " + client.peerText() + " ended: " + error.getMessage());
+    } else if (!outbound) {
+      worker.metrics().count(Counter.MALFORMED);
+    }
+    super.onConnectionError(ctx, outbound, cause, error);
+  }
+
+  private @Nullable Http2ServerStream known(int streamId) {
+    Http2Stream stream = connection().stream(streamId);
+    return stream == null ? null : stream.getProperty(streamKey);
+  }
+
+  private final class Closed extends Http2ConnectionAdapter {
+    @Override
+    public void onStreamClosed(Http2Stream stream) {
+      Http2ServerStream closed = stream.getProperty(streamKey);
+      if (closed != null) {
+        closed.ended();
+      }
+      if (connection().numActiveStreams() == 0) {
+        idleSince = worker.loop().coarseNanos();
+      }
+    }
+  }
+
+  private void writabilityChanged(Http2Stream stream) {
+    Http2ServerStream of = stream.getProperty(streamKey);
+    if (of != null) {
+      of.writabilityChanged();
+    }
+  }
+
+  @Override
+  protected void onStreamError(
+      ChannelHandlerContext ctx,
+      boolean outbound,
+      Throwable cause,
+      Http2Exception.StreamException error) {
+    if (!outbound) {
+      worker.metrics().count(Counter.MALFORMED);
+      // Each is a stream that we reset: whoever makes us do it for ever is a flood as well.
+      if (!resets.take(worker.loop().coarseNanos())) {
+        onError(ctx, false, flood("more malformed requests than there is any use for"));
+        return;
+      }
+    }
+    super.onStreamError(ctx, outbound, cause, error);
+  }
+
+  @Override
+  public void channelReadComplete(ChannelHandlerContext ctx) throws Exception {
+    connection().forEachActiveStream(this::flushRequest);
+    super.channelReadComplete(ctx);
+    updateReading();
+  }
+
+  private boolean flushRequest(Http2Stream stream) {
+    Http2ServerStream of = stream.getProperty(streamKey);
+    if (of != null) {
+      of.readComplete();
+    }
+    return true;
+  }
+
+  @Override
+  public void channelWritabilityChanged(ChannelHandlerContext ctx) throws Exception {
+    updateReading();
+    super.channelWritabilityChanged(ctx);
+  }
+
+  /** A client that does not read may not ask for more, not even for answers to its PINGs. */
+  private void updateReading() {
+    boolean read = channel.isWritable();
+    if (channel.config().isAutoRead() != read) {
+      channel.config().setAutoRead(read);
+    }
+  }
+
+  @Override
+  public void userEventTriggered(ChannelHandlerContext ctx, Object event) throws Exception {
+    if (event instanceof ChannelInputShutdownEvent) {
+      // Without its WINDOW_UPDATEs hardly anything could be sent to it.
+      var _ = channel.close();
+    }
+    super.userEventTriggered(ctx, event);
+  }
+
+  @Override
+  public void exceptionCaught(ChannelHandlerContext ctx, Throwable cause) throws Exception {
+    if (Http2CodecUtil.getEmbeddedHttp2Exception(cause) != null) {
+      onError(ctx, false, cause);
+      return;
+    }
+    if (!(cause instanceof IOException)) {
+      worker.log().warn("connection from " + client.peerText() + " closed: " + cause);
+    }
+    var _ = channel.close();
+  }
+
+  // ---- to the client
+
+  /**
+   * Sends what is queued, once for all that comes in this turn of the event loop: answers of
+   * several backends that came together leave together.
+   */
+  void flushLater() {
+    if (!flushing) {
+      flushing = true;
+      worker.loop().executor().execute(this::flushNow);
+    }
+  }
+
+  private void flushNow() {
+    flushing = false;
+    ChannelHandlerContext ctx = context();
+    if (!ctx.isRemoved()) {
+      flush(ctx);
+    }
+  }
+
+  /** Acknowledges content that went on: the client may send as much again. */
+  void consume(Http2Stream stream, int bytes) {
+    try {
+      if (decoder().flowController().consumeBytes(stream, bytes)) {
+        flushLater();
+      }
+    } catch (Http2Exception e) {
+      onError(context(), true, e);
+    }
+  }
+
+  ChannelHandlerContext writer() {
+    return context();
+  }
+
+  /** A request came to its end as it should. */
+  void completed() {
+    resets.earn(1);
+  }
+
+  /** Content went to the client, which it will acknowledge. */
+  void contentSent() {
+    idleFrames.earn(EARNED);
+  }
+
+  boolean isWritable(Http2Stream stream) {
+    return encoder().flowController().isWritable(stream);
+  }
+
+  void reset(Http2Stream stream, Http2Error error) {
+    var _ = resetStream(context(), stream.id(), error.code(), context().newPromise());
+    flushLater();
+  }
+
+  // ---- endings
+
+  private void checkDeadlines(long now) {
+    if (unfinishedSince != 0 && now - unfinishedSince > ServerConnection.HEAD_NANOS) {
+      worker.metrics().count(Counter.HEAD_TIMEOUT);
+      end();
+      return;
+    }
+    if (connection().numActiveStreams() > 0) {
+      try {
+        connection().forEachActiveStream(stream -> checkStream(stream, now));
+      } catch (Http2Exception e) {
+        onError(context(), true, e);
+      }
+    }
+    boolean leave = worker.draining().get() || client.unplanned();
+    if (connection().numActiveStreams() == 0
+        && (leave || now - idleSince > ServerConnection.IDLE_NANOS)) {
+      end();
+    } else if (leave) {
+      sayLeaving();
+    }
+  }
+
+  private boolean checkStream(Http2Stream stream, long now) {
+    Http2ServerStream of = stream.getProperty(streamKey);
+    if (of != null) {
+      of.checkDeadline(now);
+    }
+    return true;
+  }
+
+  /** RFC 9113 6.8: what is under way comes to its end, the rest is for another connection. */
+  private void sayLeaving() {
+    if (!leavingSaid) {
+      leavingSaid = true;
+      goAway();
+      flushLater();
+    }
+  }
+
+  private void end() {
+    goAway();
+    flush(context());
+    var _ = channel.close();
+  }
+
+  private void goAway() {
+    ChannelHandlerContext ctx = context();
+    var _ =
+        goAway(
+            ctx,
+            connection().remote().lastStreamCreated(),
+            Http2Error.NO_ERROR.code(),
+            Unpooled.EMPTY_BUFFER,
+            ctx.newPromise());
+  }
+}

@@ -1,0 +1,456 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.weir.proxy.upstream;
+
+import dev.weir.proxy.loop.Loop;
+import dev.weir.proxy.wire.FrameBudget;
+import dev.weir.proxy.wire.Http2Fields;
+import io.netty.buffer.ByteBuf;
+import io.netty.buffer.Unpooled;
+import io.netty.channel.Channel;
+import io.netty.channel.ChannelHandlerContext;
+import io.netty.channel.socket.ChannelInputShutdownEvent;
+import io.netty.handler.codec.http.DefaultHttpContent;
+import io.netty.handler.codec.http.DefaultLastHttpContent;
+import io.netty.handler.codec.http.HttpResponse;
+import io.netty.handler.codec.http.HttpStatusClass;
+import io.netty.handler.codec.http.LastHttpContent;
+import io.netty.handler.codec.http2.AbstractHttp2ConnectionHandlerBuilder;
+import io.netty.handler.codec.http2.DefaultHttp2Connection;
+import io.netty.handler.codec.http2.DefaultHttp2RemoteFlowController;
+import io.netty.handler.codec.http2.Http2CodecUtil;
+import io.netty.handler.codec.http2.Http2Connection;
+import io.netty.handler.codec.http2.Http2ConnectionAdapter;
+import io.netty.handler.codec.http2.Http2ConnectionDecoder;
+import io.netty.handler.codec.http2.Http2ConnectionEncoder;
+import io.netty.handler.codec.http2.Http2ConnectionHandler;
+import io.netty.handler.codec.http2.Http2Error;
+import io.netty.handler.codec.http2.Http2Exception;
+import io.netty.handler.codec.http2.Http2Flags;
+import io.netty.handler.codec.http2.Http2FrameAdapter;
+import io.netty.handler.codec.http2.Http2Headers;
+import io.netty.handler.codec.http2.Http2Settings;
+import io.netty.handler.codec.http2.Http2Stream;
+import io.netty.handler.codec.http2.UniformStreamByteDistributor;
+import java.util.ArrayList;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * One connection of HTTP/2 to a backend (RFC 9113), carrying the requests of one event loop. What a
+ * slow client does not read holds up its own stream and no other one.
+ */
+final class Http2Upstream extends Http2ConnectionHandler {
+
+  /**
+   * Requests on one connection; a backend may allow less. Beyond it there is another connection.
+   */
+  static final int MAX_STREAMS = 128;
+
+  /** Content of one response that may be on its way here; also of a connection, times four. */
+  static final int WINDOW = 131_072;
+
+  /** Frames that carry nothing which a backend may send at once, and each second. */
+  static final int IDLE_FRAMES = 2_000;
+
+  static final int IDLE_FRAMES_PER_SECOND = 200;
+
+  private static final int EARNED = 4;
+
+  private final Loop loop;
+  private final Endpoint endpoint;
+  private final Channel channel;
+  private final Http2Connection.PropertyKey streamKey;
+  private final FrameBudget idleFrames;
+
+  private @Nullable ChannelHandlerContext context;
+  private final List<Served> served = new ArrayList<>();
+  private boolean flushing;
+  private boolean leaving;
+  private int taken;
+  private boolean used;
+  private long idleSince;
+
+  private Http2Upstream(
+      Http2ConnectionDecoder decoder,
+      Http2ConnectionEncoder encoder,
+      Http2Settings settings,
+      Loop loop,
+      Endpoint endpoint,
+      Channel channel) {
+    super(decoder, encoder, settings, true);
+    this.loop = loop;
+    this.endpoint = endpoint;
+    this.channel = channel;
+    this.streamKey = connection().newKey();
+    this.idleSince = loop.coarseNanos();
+    this.idleFrames = new FrameBudget(IDLE_FRAMES, IDLE_FRAMES_PER_SECOND, idleSince);
+    connection().addListener(new Closed());
+    decoder.frameListener(new Frames());
+    encoder.flowController().listener(this::writabilityChanged);
+  }
+
+  /** What speaks HTTP/2 with a backend; it is the end of the pipeline. */
+  static Http2Upstream of(Loop loop, Endpoint endpoint, Channel channel) {
+    return new Builder(loop, endpoint, channel).build();
+  }
+
+  private static final class Builder
+      extends AbstractHttp2ConnectionHandlerBuilder<Http2Upstream, Builder> {
+    private final Loop loop;
+    private final Endpoint endpoint;
+    private final Channel channel;
+
+    Builder(Loop loop, Endpoint endpoint, Channel channel) {
+      this.loop = loop;
+      this.endpoint = endpoint;
+      this.channel = channel;
+      Http2Connection connection = new DefaultHttp2Connection(false, 0);
+      connection
+          .remote()
+          .flowController(
+              new DefaultHttp2RemoteFlowController(
+                  connection, new UniformStreamByteDistributor(connection)));
+      connection(connection);
+      initialSettings(
+          new Http2Settings()
+              .pushEnabled(false)
+              .initialWindowSize(WINDOW)
+              .maxHeaderListSize(ResponseDecoder.MAX_HEADERS));
+      validateHeaders(true);
+      encoderEnforceMaxQueuedControlFrames(IDLE_FRAMES);
+      // The first request goes with it.
+      flushPreface(false);
+    }
+
+    @Override
+    protected Http2Upstream build() {
+      return super.build();
+    }
+
+    @Override
+    protected Http2Upstream build(
+        Http2ConnectionDecoder decoder, Http2ConnectionEncoder encoder, Http2Settings settings) {
+      return new Http2Upstream(decoder, encoder, settings, loop, endpoint, channel);
+    }
+  }
+
+  /** Whether another request may go by it. */
+  boolean hasRoom() {
+    return channel.isActive()
+        && !leaving
+        && !connection().goAwayReceived()
+        && taken < Math.min(MAX_STREAMS, connection().local().maxActiveStreams())
+        // Identifiers are used up after 2^30 requests (RFC 9113 5.1.1).
+        && connection().local().canOpenStream();
+  }
+
+  /** Takes room for a request. */
+  Http2UpstreamStream take(UpstreamListener listener) {
+    taken++;
+    boolean before = used;
+    used = true;
+    return new Http2UpstreamStream(this, listener, before);
+  }
+
+  /** Gives back what {@link #take} took. */
+  void give() {
+    if (--taken == 0) {
+      idleSince = loop.coarseNanos();
+      if (leaving) {
+        var _ = channel.close();
+      }
+    }
+  }
+
+  /** Whether nothing is under way by it since a while. */
+  boolean idle(long nowNanos) {
+    return taken == 0 && nowNanos - idleSince > Endpoint.IDLE_NANOS;
+  }
+
+  /** Carries no new request, and ends with the last one that it carries. */
+  void leave() {
+    leaving = true;
+    if (taken == 0) {
+      var _ = channel.close();
+    }
+  }
+
+  /** How many requests go by it. */
+  int requests() {
+    return taken;
+  }
+
+  Endpoint endpoint() {
+    return endpoint;
+  }
+
+  ChannelHandlerContext context() {
+    ChannelHandlerContext ctx = context;
+    if (ctx == null) {
+      throw new IllegalStateException("not in a pipeline");
+    }
+    return ctx;
+  }
+
+  Http2Connection.PropertyKey streamKey() {
+    return streamKey;
+  }
+
+  @Override
+  public void handlerAdded(ChannelHandlerContext ctx) throws Exception {
+    context = ctx;
+    super.handlerAdded(ctx);
+    Http2Stream whole = connection().connectionStream();
+    decoder()
+        .flowController()
+        .incrementWindowSize(whole, 4 * WINDOW - decoder().flowController().windowSize(whole));
+  }
+
+  private @Nullable Http2UpstreamStream known(int streamId) {
+    Http2Stream stream = connection().stream(streamId);
+    return stream == null ? null : stream.getProperty(streamKey);
+  }
+
+  private final class Frames extends Http2FrameAdapter {
+
+    @Override
+    public void onHeadersRead(
+        ChannelHandlerContext ctx,
+        int streamId,
+        Http2Headers headers,
+        int dependency,
+        short weight,
+        boolean exclusive,
+        int padding,
+        boolean ended)
+        throws Http2Exception {
+      onHeadersRead(ctx, streamId, headers, padding, ended);
+    }
+
+    @Override
+    public void onHeadersRead(
+        ChannelHandlerContext ctx, int streamId, Http2Headers headers, int padding, boolean ended)
+        throws Http2Exception {
+      idleFrames.earn(EARNED);
+      Http2UpstreamStream stream = known(streamId);
+      if (stream == null) {
+        return;
+      }
+      HttpResponse response;
+      try {
+        if (stream.answered()) {
+          stream.content(
+              new DefaultLastHttpContent(Unpooled.EMPTY_BUFFER, Http2Fields.trailers(headers)), 0);
+          return;
+        }
+        response = Http2Fields.response(headers);
+      } catch (Http2Fields.MalformedFieldsException e) {
+        throw Http2Exception.streamError(
+            streamId, Http2Error.PROTOCOL_ERROR, "%s", String.valueOf(e.getMessage()));
+      }
+      if (response.status().codeClass() == HttpStatusClass.INFORMATIONAL) {
+        // None of them has an end of its own.
+        idle();
+      }
+      stream.response(response);
+      if (ended) {
+        stream.content(LastHttpContent.EMPTY_LAST_CONTENT, 0);
+      }
+    }
+
+    @Override
+    public int onDataRead(
+        ChannelHandlerContext ctx, int streamId, ByteBuf data, int padding, boolean ended)
+        throws Http2Exception {
+      int size = data.readableBytes();
+      if (size > 0) {
+        idleFrames.earn(EARNED);
+      } else if (!ended) {
+        idle();
+      }
+      Http2UpstreamStream stream = known(streamId);
+      if (stream == null) {
+        return size + padding;
+      }
+      ByteBuf kept = data.retain();
+      stream.content(
+          ended ? new DefaultLastHttpContent(kept) : new DefaultHttpContent(kept), size + padding);
+      return 0;
+    }
+
+    @Override
+    public void onRstStreamRead(ChannelHandlerContext ctx, int streamId, long errorCode) {
+      Http2UpstreamStream stream = known(streamId);
+      if (stream != null) {
+        stream.reset(errorCode);
+      }
+    }
+
+    @Override
+    public void onGoAwayRead(
+        ChannelHandlerContext ctx, int lastStreamId, long errorCode, ByteBuf debugData) {
+      // The library closes what the backend says it never looked at.
+      endpoint.leaves(loop, Http2Upstream.this);
+    }
+
+    @Override
+    public void onPingRead(ChannelHandlerContext ctx, long data) throws Http2Exception {
+      idle();
+    }
+
+    @Override
+    public void onPingAckRead(ChannelHandlerContext ctx, long data) throws Http2Exception {
+      idle();
+    }
+
+    @Override
+    public void onSettingsRead(ChannelHandlerContext ctx, Http2Settings settings)
+        throws Http2Exception {
+      idle();
+    }
+
+    @Override
+    public void onPriorityRead(
+        ChannelHandlerContext ctx, int streamId, int dependency, short weight, boolean exclusive)
+        throws Http2Exception {
+      idle();
+    }
+
+    @Override
+    public void onWindowUpdateRead(ChannelHandlerContext ctx, int streamId, int increment)
+        throws Http2Exception {
+      idle();
+    }
+
+    @Override
+    public void onUnknownFrame(
+        ChannelHandlerContext ctx, byte type, int streamId, Http2Flags flags, ByteBuf payload) {
+      try {
+        idle();
+      } catch (Http2Exception e) {
+        onError(ctx, false, e);
+      }
+    }
+
+    private void idle() throws Http2Exception {
+      if (!idleFrames.take(loop.coarseNanos())) {
+        throw Http2Exception.connectionError(
+            Http2Error.ENHANCE_YOUR_CALM, "more frames without content than there is any use for");
+      }
+    }
+  }
+
+  private final class Closed extends Http2ConnectionAdapter {
+    @Override
+    public void onStreamClosed(Http2Stream stream) {
+      Http2UpstreamStream closed = stream.getProperty(streamKey);
+      if (closed != null) {
+        // RFC 9113 6.8: what comes after the last one it names was not looked at.
+        boolean refused =
+            connection().goAwayReceived()
+                && stream.id() > connection().local().lastStreamKnownByPeer();
+        closed.ended(refused);
+      }
+    }
+  }
+
+  private void writabilityChanged(Http2Stream stream) {
+    Http2UpstreamStream of = stream.getProperty(streamKey);
+    if (of != null) {
+      of.writabilityChanged();
+    }
+  }
+
+  @Override
+  protected void onStreamError(
+      ChannelHandlerContext ctx,
+      boolean outbound,
+      Throwable cause,
+      Http2Exception.StreamException error) {
+    Http2UpstreamStream stream = known(error.streamId());
+    if (stream != null && !outbound) {
+      stream.malformed(error);
+    }
+    super.onStreamError(ctx, outbound, cause, error);
+  }
+
+  /** Something came for a listener since the last {@link #channelReadComplete}. */
+  void served(Http2UpstreamStream stream, UpstreamListener to) {
+    served.add(new Served(stream, to));
+  }
+
+  private record Served(Http2UpstreamStream stream, UpstreamListener to) {}
+
+  @Override
+  public void channelReadComplete(ChannelHandlerContext ctx) throws Exception {
+    for (int i = 0; i < served.size(); i++) {
+      Served next = served.get(i);
+      next.stream().readComplete(next.to());
+    }
+    served.clear();
+    super.channelReadComplete(ctx);
+  }
+
+  @Override
+  public void channelInactive(ChannelHandlerContext ctx) throws Exception {
+    endpoint.ended(loop, this);
+    super.channelInactive(ctx);
+  }
+
+  @Override
+  public void userEventTriggered(ChannelHandlerContext ctx, Object event) throws Exception {
+    if (event instanceof ChannelInputShutdownEvent) {
+      var _ = channel.close();
+    }
+    super.userEventTriggered(ctx, event);
+  }
+
+  @Override
+  public void exceptionCaught(ChannelHandlerContext ctx, Throwable cause) throws Exception {
+    if (Http2CodecUtil.getEmbeddedHttp2Exception(cause) != null) {
+      onError(ctx, false, cause);
+    } else {
+      var _ = channel.close();
+    }
+  }
+
+  /** Sends what is queued, once for all requests of this turn of the event loop. */
+  void flushLater() {
+    if (!flushing) {
+      flushing = true;
+      loop.executor().execute(this::flushNow);
+    }
+  }
+
+  private void flushNow() {
+    flushing = false;
+    ChannelHandlerContext ctx = context();
+    if (!ctx.isRemoved()) {
+      flush(ctx);
+    }
+  }
+
+  /** Acknowledges content that went on. */
+  void consume(Http2Stream stream, int bytes) {
+    try {
+      if (decoder().flowController().consumeBytes(stream, bytes)) {
+        flushLater();
+      }
+    } catch (Http2Exception e) {
+      onError(context(), true, e);
+    }
+  }
+
+  void contentSent() {
+    idleFrames.earn(EARNED);
+  }
+
+  boolean isWritable(Http2Stream stream) {
+    return encoder().flowController().isWritable(stream);
+  }
+
+  void reset(Http2Stream stream) {
+    var _ = resetStream(context(), stream.id(), Http2Error.CANCEL.code(), context().newPromise());
+    flushLater();
+  }
+}

@@ -1,0 +1,308 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.weir.proxy.upstream;
+
+import dev.weir.proxy.wire.Http2Fields;
+import io.netty.buffer.ByteBuf;
+import io.netty.channel.ChannelHandlerContext;
+import io.netty.handler.codec.http.HttpContent;
+import io.netty.handler.codec.http.HttpHeaders;
+import io.netty.handler.codec.http.HttpObject;
+import io.netty.handler.codec.http.HttpRequest;
+import io.netty.handler.codec.http.HttpResponse;
+import io.netty.handler.codec.http.HttpStatusClass;
+import io.netty.handler.codec.http.LastHttpContent;
+import io.netty.handler.codec.http2.Http2Error;
+import io.netty.handler.codec.http2.Http2Stream;
+import io.netty.util.ReferenceCountUtil;
+import java.io.IOException;
+import org.jspecify.annotations.Nullable;
+
+/** One request at a backend that speaks HTTP/2. */
+final class Http2UpstreamStream implements UpstreamStream {
+
+  private final Http2Upstream connection;
+  private final boolean reused;
+
+  private @Nullable UpstreamListener listener;
+  private @Nullable HttpRequest head;
+  private @Nullable Http2Stream stream;
+  private int unconsumed;
+  private boolean reading = true;
+  private boolean answered;
+  private boolean responseEnded;
+  private boolean served;
+  private long resetCode = -1;
+  private boolean over;
+
+  Http2UpstreamStream(Http2Upstream connection, UpstreamListener listener, boolean reused) {
+    this.connection = connection;
+    this.listener = listener;
+    this.reused = reused;
+  }
+
+  /** Carries no stack trace: where it is made says nothing. */
+  private static final class Ended extends IOException {
+    Ended(String message) {
+      super(message);
+    }
+
+    @Override
+    public synchronized Throwable fillInStackTrace() {
+      return this;
+    }
+  }
+
+  @Override
+  public Endpoint endpoint() {
+    return connection.endpoint();
+  }
+
+  @Override
+  public boolean reused() {
+    return reused;
+  }
+
+  @Override
+  public void expectHead(boolean isHead) {
+    // Frames say where a response ends.
+  }
+
+  // ---- the request
+
+  @Override
+  public void write(HttpObject object) {
+    if (over) {
+      ReferenceCountUtil.release(object);
+      return;
+    }
+    if (object instanceof HttpRequest request) {
+      head = request;
+    }
+    if (object instanceof HttpContent content) {
+      write(content);
+    }
+  }
+
+  private void write(HttpContent content) {
+    ByteBuf data = content.content();
+    boolean last = content instanceof LastHttpContent;
+    HttpHeaders trailers =
+        last
+            ? ((LastHttpContent) content).trailingHeaders()
+            : LastHttpContent.EMPTY_LAST_CONTENT.trailingHeaders();
+    if (last && !data.isReadable() && head != null && trailers.isEmpty()) {
+      content.release();
+      open(true);
+      return;
+    }
+    open(false);
+    Http2Stream to = stream;
+    if (to == null) {
+      content.release();
+      return;
+    }
+    boolean ends = last && trailers.isEmpty();
+    ChannelHandlerContext ctx = connection.context();
+    if (data.isReadable() || ends) {
+      connection.contentSent();
+      var _ = connection.encoder().writeData(ctx, to.id(), data, 0, ends, ctx.newPromise());
+    } else {
+      content.release();
+    }
+    if (last && !ends) {
+      var _ =
+          connection
+              .encoder()
+              .writeHeaders(ctx, to.id(), Http2Fields.fields(trailers), 0, true, ctx.newPromise());
+    }
+  }
+
+  /** Sends the head, once it is known whether anything follows. */
+  private void open(boolean ends) {
+    HttpRequest request = head;
+    head = null;
+    if (request == null) {
+      return;
+    }
+    ChannelHandlerContext ctx = connection.context();
+    int id = connection.connection().local().incrementAndGetNextStreamId();
+    var _ =
+        connection
+            .encoder()
+            .writeHeaders(
+                ctx,
+                id,
+                Http2Fields.fields(request, endpoint().isTls()),
+                0,
+                ends,
+                ctx.newPromise());
+    Http2Stream made = connection.connection().stream(id);
+    if (made == null) {
+      // It could not be opened: nothing was sent.
+      ctx.executor().execute(() -> ended(true));
+      return;
+    }
+    stream = made;
+    made.setProperty(connection.streamKey(), this);
+  }
+
+  @Override
+  public void flush() {
+    if (!over) {
+      open(false);
+      connection.flushLater();
+    }
+  }
+
+  @Override
+  public boolean isWritable() {
+    Http2Stream to = stream;
+    return over || to == null || connection.isWritable(to);
+  }
+
+  void writabilityChanged() {
+    UpstreamListener to = listener;
+    if (to != null) {
+      to.writabilityChanged();
+    }
+  }
+
+  // ---- the response
+
+  boolean answered() {
+    return answered;
+  }
+
+  void response(HttpResponse response) {
+    served();
+    boolean interim = response.status().codeClass() == HttpStatusClass.INFORMATIONAL;
+    answered = !interim;
+    UpstreamListener to = listener;
+    if (to != null) {
+      to.response(response);
+    }
+    to = listener;
+    if (interim && to != null) {
+      to.content(LastHttpContent.EMPTY_LAST_CONTENT);
+    }
+  }
+
+  /** Part of the response, with its reference. */
+  void content(HttpContent content, int bytes) {
+    served();
+    unconsumed += bytes;
+    responseEnded |= content instanceof LastHttpContent;
+    UpstreamListener to = listener;
+    if (to == null) {
+      content.release();
+    } else {
+      to.content(content);
+    }
+    acknowledge();
+  }
+
+  private void acknowledge() {
+    Http2Stream of = stream;
+    if (unconsumed > 0 && reading && !over && of != null) {
+      int bytes = unconsumed;
+      unconsumed = 0;
+      connection.consume(of, bytes);
+    }
+  }
+
+  @Override
+  public void reading(boolean on) {
+    reading = on;
+    acknowledge();
+  }
+
+  /** Whoever it is for will want to send on what came, though the stream may be gone by then. */
+  private void served() {
+    UpstreamListener to = listener;
+    if (!served && to != null) {
+      served = true;
+      connection.served(this, to);
+    }
+  }
+
+  void readComplete(UpstreamListener to) {
+    served = false;
+    to.readComplete();
+  }
+
+  // ---- endings
+
+  void reset(long code) {
+    resetCode = code;
+  }
+
+  void malformed(Throwable cause) {
+    UpstreamListener to = listener;
+    listener = null;
+    if (to != null) {
+      to.malformed(cause);
+    }
+  }
+
+  /**
+   * The stream is closed, by whomever.
+   *
+   * @param refused the backend did not look at it
+   */
+  void ended(boolean refused) {
+    if (over) {
+      return;
+    }
+    over = true;
+    head = null;
+    connection.give();
+    UpstreamListener to = listener;
+    listener = null;
+    if (to == null) {
+      return;
+    }
+    if (responseEnded) {
+      // The response is whole; it is the request that is not: nobody waits for anything.
+      return;
+    }
+    if (refused || resetCode == Http2Error.REFUSED_STREAM.code()) {
+      to.refused(new Ended("the backend did not take the request"));
+    } else if (resetCode >= 0) {
+      Http2Error error = Http2Error.valueOf(resetCode);
+      to.closed(new Ended("the backend reset the request: " + (error == null ? resetCode : error)));
+    } else {
+      to.closed(new Ended("the backend closed the connection"));
+    }
+  }
+
+  @Override
+  public void release() {
+    end();
+  }
+
+  @Override
+  public void discard(boolean keepAlive) {
+    end();
+  }
+
+  @Override
+  public void close() {
+    end();
+  }
+
+  private void end() {
+    listener = null;
+    Http2Stream open = stream;
+    if (over) {
+      return;
+    }
+    if (open == null) {
+      over = true;
+      head = null;
+      connection.give();
+    } else if (!responseEnded || open.state() != Http2Stream.State.HALF_CLOSED_LOCAL) {
+      // Whatever is left of it, nobody wants. Else it is closed when this frame has been looked at.
+      connection.reset(open);
+    }
+  }
+}
