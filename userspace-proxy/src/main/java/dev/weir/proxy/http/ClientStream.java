@@ -25,6 +25,15 @@ interface ClientStream {
   /** Sends an interim response (RFC 9110 15.2), if the client can take one. */
   boolean interim(HttpResponse head);
 
+  /**
+   * Queues the head of a response that switches protocols; from there on content is bytes of
+   * another one, both ways, until the connection ends. Only of HTTP/1.1, which alone can (RFC 9113
+   * 8.6).
+   *
+   * @return false when the client has asked for more already, and cannot be told so
+   */
+  boolean upgrade(HttpResponse head);
+
   /** Queues the head of the response; its content follows. */
   void respond(HttpResponse head);
 

@@ -79,6 +79,9 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
   private static final AsciiString GRPC_TIMEOUT = AsciiString.cached("grpc-timeout");
   private static final AsciiString TEXT_PLAIN = AsciiString.cached("text/plain; charset=utf-8");
 
+  /** Of another protocol than HTTP; as of any connection that is led on as it is. */
+  private static final long UPGRADED_IDLE_NANOS = TimeUnit.HOURS.toNanos(1);
+
   /** How many backends are tried when connecting fails; nothing was sent then. */
   private static final int MAX_CONNECTS = 3;
 
@@ -134,6 +137,10 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
 
   private boolean requestComplete;
   private boolean responseStarted;
+  // What the client asks to switch to; empty when nothing.
+  private String upgrade = "";
+  private boolean upgraded;
+  private @Nullable HttpResponse switching;
   private boolean interim;
   private boolean interimSent;
   private boolean upstreamKeepAlive;
@@ -481,7 +488,13 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
   private Optional<HttpHeaders> prepare(Action asked, RouteAction.Choice turn, RouteMatch matched) {
     RouteAction chosen = asked.route();
     HttpHeaders headers = request.headers();
+    Optional<String> wanted =
+        bodyless && !stream.http2() ? Hops.upgrade(request) : Optional.empty();
     Hops.stripRequest(headers);
+    upgrade = wanted.orElse("");
+    if (wanted.isPresent()) {
+      Hops.upgrade(headers, upgrade);
+    }
     if (request.protocolVersion().equals(HttpVersion.HTTP_1_0)) {
       request.setProtocolVersion(HttpVersion.HTTP_1_1);
       if (!headers.contains(HttpHeaderNames.HOST) && cluster != null) {
@@ -494,6 +507,8 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
       HttpHeaders copy = headers.copy();
       // A mirror gets the body as it comes; it is not asked whether it wants it.
       copy.remove(HttpHeaderNames.EXPECT);
+      copy.remove(HttpHeaderNames.CONNECTION);
+      copy.remove(HttpHeaderNames.UPGRADE);
       chosen.editMirrored(copy, FieldEditor.INSTANCE);
       copied = Optional.of(copy);
     }
@@ -683,7 +698,8 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
   private Endpoint.Version versionOf(@Nullable Cluster to) {
     boolean http2 =
         grpc
-            || to != null
+            || upgrade.isEmpty()
+                && to != null
                 && switch (to.protocol()) {
                   case HTTP_1 -> false;
                   case HTTP_2 -> true;
@@ -939,6 +955,11 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
     return to == null ? "no backend" : to.description() + " (" + to.endpoint() + ")";
   }
 
+  /** How long there may be no byte either way, in nanoseconds. */
+  long idleNanos() {
+    return upgraded ? UPGRADED_IDLE_NANOS : ServerConnection.STREAM_IDLE_NANOS;
+  }
+
   /** Whether the request's body has to wait for a connection. */
   boolean holdsContent() {
     return connecting && !bodyless;
@@ -1110,8 +1131,12 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
 
   private void interim(HttpResponse response) {
     if (response.status().equals(HttpResponseStatus.SWITCHING_PROTOCOLS)) {
-      // Upgrade is not passed on, so nobody asked for this.
-      bad("the backend switched protocols unasked");
+      List<String> to = response.headers().getAll(HttpHeaderNames.UPGRADE);
+      if (upgrade.isEmpty() || to.size() != 1 || !to.getFirst().equalsIgnoreCase(upgrade)) {
+        bad("the backend switched protocols unasked");
+      } else {
+        upgraded(response);
+      }
       return;
     }
     interim = true;
@@ -1119,8 +1144,53 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
     interimSent |= stream.interim(response);
   }
 
+  /**
+   * Both sides speak another protocol now: there are no more tries, requests or timeouts of HTTP.
+   */
+  private void upgraded(HttpResponse response) {
+    responseStarted = true;
+    noMoreTries();
+    cancel(backendTimer);
+    cancel(requestTimer);
+    status = response.status().code();
+    HttpHeaders headers = response.headers();
+    Hops.strip(headers);
+    if (action != null && choice != null) {
+      action.route().editResponse(headers, FieldEditor.INSTANCE, choice);
+    }
+    Hops.upgrade(headers, upgrade);
+    // When the end of the head is there: what comes after it is not HTTP.
+    switching = response;
+  }
+
+  private void told(HttpResponse response) {
+    if (!stream.upgrade(response)) {
+      end("DPE");
+      stream.abort();
+    }
+  }
+
+  private void switched(HttpResponse response) {
+    switching = null;
+    upgraded = true;
+    bodyless = false;
+    requestComplete = false;
+    UpstreamStream to = upstream;
+    if (to != null) {
+      to.upgrade(() -> told(response));
+      stream.flush();
+      stream.updateReading();
+    }
+  }
+
   @Override
   public void content(HttpContent content) {
+    HttpResponse next = switching;
+    if (next != null) {
+      content.release();
+      switched(next);
+      return;
+    }
     if (interim) {
       interim = !(content instanceof LastHttpContent);
       content.release();
@@ -1167,6 +1237,12 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
     UpstreamStream from = upstream;
     upstream = null;
     if (over) {
+      return;
+    }
+    if (upgraded) {
+      // However that protocol ends: nothing of HTTP is left unfinished.
+      end(flags);
+      stream.exchangeDone();
       return;
     }
     if (!responseStarted
@@ -1271,8 +1347,12 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
     reply(HttpResponseStatus.REQUEST_TIMEOUT, "-", "the request's body did not arrive in time");
   }
 
-  boolean responseStarted() {
-    return responseStarted;
+  /**
+   * Whether more of the request has to come before there can be a response. Of a call of gRPC
+   * nobody knows: messages may come one by one, and a deadline is its own.
+   */
+  boolean awaitsBody() {
+    return !requestComplete && !responseStarted && !grpc;
   }
 
   /** The rest of the head did not come. */
@@ -1288,7 +1368,7 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
   void clientGone() {
     if (!over) {
       status = responseStarted ? status : 0;
-      end("DC");
+      end(upgraded ? flags : "DC");
     }
   }
 

@@ -2,15 +2,25 @@
 package dev.weir.proxy.http;
 
 import io.netty.handler.codec.http.HttpHeaderNames;
+import io.netty.handler.codec.http.HttpHeaderValues;
 import io.netty.handler.codec.http.HttpHeaders;
+import io.netty.handler.codec.http.HttpMethod;
+import io.netty.handler.codec.http.HttpRequest;
+import io.netty.handler.codec.http.HttpVersion;
 import io.netty.util.AsciiString;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
+import java.util.regex.Pattern;
 
 /** What belongs to one hop only (RFC 9110 7.6.1), and what may follow a body (RFC 9110 6.5). */
 final class Hops {
+
+  /** A token without a version, and none of HTTP or TLS: those would be led past every rule. */
+  private static final Pattern UPGRADABLE =
+      Pattern.compile("(?!(?i:http|tls|h2c?)$)[A-Za-z0-9!#$%&'*+.^_`|~-]{1,32}");
 
   private static final AsciiString KEEP_ALIVE = AsciiString.cached("keep-alive");
   private static final AsciiString HTTP2_SETTINGS = AsciiString.cached("http2-settings");
@@ -93,6 +103,32 @@ final class Hops {
     headers.remove(KEEP_ALIVE);
     headers.remove(PROXY_CONNECTION);
     headers.remove(HttpHeaderNames.UPGRADE);
+  }
+
+  /**
+   * The protocol that a request asks to switch to (RFC 9110 7.8): a WebSocket, or another one that
+   * is not HTTP. Not of HTTP/1.0, not with content, and not more than one.
+   */
+  static Optional<String> upgrade(HttpRequest request) {
+    HttpHeaders headers = request.headers();
+    if (!headers.contains(HttpHeaderNames.UPGRADE)
+        || !request.protocolVersion().equals(HttpVersion.HTTP_1_1)
+        || !request.method().equals(HttpMethod.GET)
+        || !headers.containsValue(HttpHeaderNames.CONNECTION, HttpHeaderValues.UPGRADE, true)) {
+      return Optional.empty();
+    }
+    List<String> wanted = headers.getAll(HttpHeaderNames.UPGRADE);
+    String first = wanted.getFirst();
+    // A list leaves the choice to the backend, and h2c is still HTTP, which would go by unread.
+    return wanted.size() == 1 && UPGRADABLE.matcher(first).matches()
+        ? Optional.of(first)
+        : Optional.empty();
+  }
+
+  /** Says again what was taken away by {@link #strip}. */
+  static void upgrade(HttpHeaders headers, String to) {
+    headers.set(HttpHeaderNames.CONNECTION, HttpHeaderValues.UPGRADE);
+    headers.set(HttpHeaderNames.UPGRADE, to);
   }
 
   /** The same for requests: TE says only whether trailers are welcome, which we pass on. */

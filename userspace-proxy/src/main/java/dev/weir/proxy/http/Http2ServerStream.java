@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.weir.proxy.http;
 
+import dev.weir.proxy.observe.Counter;
 import dev.weir.proxy.wire.Http2Fields;
 import io.netty.buffer.ByteBuf;
 import io.netty.channel.ChannelFuture;
@@ -28,6 +29,7 @@ final class Http2ServerStream implements ClientStream {
   private @Nullable HttpResponse head;
   // Content that came and that no backend has taken yet, in bytes of the window.
   private int unconsumed;
+  private final BodyPace pace = new BodyPace();
   private long answeredSince;
   private boolean requestEnded;
   private boolean draining;
@@ -63,6 +65,7 @@ final class Http2ServerStream implements ClientStream {
 
   /** Part of the request, with its reference. */
   void content(HttpContent content, int bytes) {
+    pace.came(content.content().readableBytes());
     requestEnded |= content instanceof LastHttpContent;
     unconsumed += bytes;
     Exchange to = exchange;
@@ -127,7 +130,10 @@ final class Http2ServerStream implements ClientStream {
   void checkDeadline(long now) {
     Exchange of = exchange;
     long last = of == null ? answeredSince : of.lastActivity();
-    if (now - last > ServerConnection.STREAM_IDLE_NANOS) {
+    if (of != null && pace.tooSlow(of.awaitsBody() && unconsumed == 0, now)) {
+      client().worker().metrics().count(Counter.BODY_TIMEOUT);
+      of.bodyTimedOut();
+    } else if (now - last > ServerConnection.STREAM_IDLE_NANOS) {
       if (of == null) {
         // Answered, and not read.
         connection.reset(stream, Http2Error.CANCEL);
@@ -169,6 +175,11 @@ final class Http2ServerStream implements ClientStream {
             .writeHeaders(
                 ctx, stream.id(), Http2Fields.fields(response), 0, false, ctx.newPromise());
     return true;
+  }
+
+  @Override
+  public boolean upgrade(HttpResponse response) {
+    throw new IllegalStateException("nobody asks for it in HTTP/2");
   }
 
   @Override

@@ -4,6 +4,7 @@ package dev.weir.proxy.http;
 import dev.weir.proxy.loop.Loop;
 import dev.weir.proxy.observe.Counter;
 import dev.weir.proxy.outbound.Generation;
+import io.netty.buffer.ByteBuf;
 import io.netty.buffer.Unpooled;
 import io.netty.channel.Channel;
 import io.netty.channel.ChannelHandlerContext;
@@ -12,6 +13,7 @@ import io.netty.channel.ChannelPipeline;
 import io.netty.channel.socket.ChannelInputShutdownEvent;
 import io.netty.channel.socket.DuplexChannel;
 import io.netty.handler.codec.DecoderException;
+import io.netty.handler.codec.http.DefaultHttpContent;
 import io.netty.handler.codec.http.DefaultHttpRequest;
 import io.netty.handler.codec.http.FullHttpResponse;
 import io.netty.handler.codec.http.HttpContent;
@@ -46,12 +48,6 @@ public final class ServerConnection extends ChannelInboundHandlerAdapter impleme
   /** A request's head must be complete this long after its first byte. */
   static final long HEAD_NANOS = TimeUnit.SECONDS.toNanos(10);
 
-  /** What a request's body must bring in each of these, until the response begins. */
-  static final long BODY_NANOS = TimeUnit.SECONDS.toNanos(20);
-
-  /** Apache's mod_reqtimeout demands the same 500 bytes a second. */
-  static final long BODY_BYTES = 10_000;
-
   /** How long a closed connection is read from, so that the client gets to read what was sent. */
   static final long LINGER_NANOS = TimeUnit.SECONDS.toNanos(2);
 
@@ -83,9 +79,7 @@ public final class ServerConnection extends ChannelInboundHandlerAdapter impleme
   private boolean dirty;
   private long headSince;
   private long idleSince;
-  private long bodySince;
-  private long bodyBytes;
-  private boolean bodyBegun;
+  private final BodyPace pace = new BodyPace();
   private long lingersSince;
 
   // Of the request in hand.
@@ -94,6 +88,7 @@ public final class ServerConnection extends ChannelInboundHandlerAdapter impleme
   private boolean expects;
   private boolean mayKeepAlive = true;
   private boolean keepAlive;
+  private boolean upgraded;
 
   private ServerConnection(Worker worker, Client client, Channel channel) {
     this.worker = worker;
@@ -165,12 +160,26 @@ public final class ServerConnection extends ChannelInboundHandlerAdapter impleme
     if (message instanceof HttpRequest) {
       headSince = 0;
     }
+    if (upgraded) {
+      bytes((ByteBuf) message);
+      return;
+    }
     if (closing) {
       ReferenceCountUtil.release(message);
     } else if (!waiting.isEmpty() || mustWait(message)) {
       waiting.add(message);
     } else {
       take((HttpObject) message);
+    }
+  }
+
+  /** Of whatever protocol is spoken instead of HTTP. */
+  private void bytes(ByteBuf some) {
+    Exchange open = exchange;
+    if (closing || open == null) {
+      some.release();
+    } else {
+      open.requestContent(new DefaultHttpContent(some));
     }
   }
 
@@ -190,8 +199,7 @@ public final class ServerConnection extends ChannelInboundHandlerAdapter impleme
       if (closing) {
         content.release();
       } else if (exchange != null) {
-        bodyBytes += content.content().readableBytes();
-        bodyBegun |= bodyBytes > 0;
+        pace.came(content.content().readableBytes());
         exchange.requestContent(content);
       } else {
         discard(content);
@@ -210,9 +218,7 @@ public final class ServerConnection extends ChannelInboundHandlerAdapter impleme
     expects = request.headers().contains(HttpHeaderNames.EXPECT);
     mayKeepAlive = HttpUtil.isKeepAlive(request);
     keepAlive = false;
-    bodySince = 0;
-    bodyBytes = 0;
-    bodyBegun = false;
+    pace.restart();
     encoder.expectHead(head);
     Exchange next = new Exchange(this, request);
     exchange = next;
@@ -352,6 +358,25 @@ public final class ServerConnection extends ChannelInboundHandlerAdapter impleme
   }
 
   @Override
+  public boolean upgrade(HttpResponse response) {
+    if (!waiting.isEmpty()) {
+      // Requests of HTTP before it was known that there would be no more of them.
+      worker.metrics().count(Counter.MALFORMED);
+      return false;
+    }
+    response.setProtocolVersion(HttpVersion.HTTP_1_1);
+    queue(response);
+    queue(LastHttpContent.EMPTY_LAST_CONTENT);
+    keepAlive = false;
+    mayKeepAlive = false;
+    upgraded = true;
+    channel.pipeline().remove(encoder);
+    // With it goes what it has read.
+    channel.pipeline().remove(decoder);
+    return true;
+  }
+
+  @Override
   public void respond(HttpResponse response) {
     response.setProtocolVersion(HttpVersion.HTTP_1_1);
     keepAlive = mayKeepAlive && !lastResponse();
@@ -405,6 +430,10 @@ public final class ServerConnection extends ChannelInboundHandlerAdapter impleme
 
   private void queue(HttpObject object) {
     dirty = true;
+    if (upgraded && object instanceof HttpContent bytes) {
+      var _ = channel.write(bytes.content(), channel.voidPromise());
+      return;
+    }
     var _ = channel.write(object, channel.voidPromise());
   }
 
@@ -501,28 +530,12 @@ public final class ServerConnection extends ChannelInboundHandlerAdapter impleme
     }
   }
 
-  /**
-   * A body that is let come, and hardly does, holds a place for nothing. Once there is a response
-   * the two may be a conversation, and take their time.
-   */
   private void checkBody(Exchange open, long now) {
     boolean awaited =
-        !open.requestComplete()
-            && !open.responseStarted()
-            && channel.config().isAutoRead()
-            && (bodyBegun || !expects);
-    if (!awaited) {
-      bodySince = 0;
-    } else if (bodySince == 0) {
-      bodySince = now;
-      bodyBytes = 0;
-    } else if (now - bodySince >= BODY_NANOS) {
-      if (bodyBytes < BODY_BYTES) {
-        worker.metrics().count(Counter.BODY_TIMEOUT);
-        open.bodyTimedOut();
-      }
-      bodySince = now;
-      bodyBytes = 0;
+        open.awaitsBody() && channel.config().isAutoRead() && (pace.begun() || !expects);
+    if (pace.tooSlow(awaited, now)) {
+      worker.metrics().count(Counter.BODY_TIMEOUT);
+      open.bodyTimedOut();
     }
   }
 
@@ -542,7 +555,7 @@ public final class ServerConnection extends ChannelInboundHandlerAdapter impleme
       // Not asked for anything: a client notices, and connects anew to where the service leads now.
       closeAfterFlush();
     } else if (open != null) {
-      if (now - open.lastActivity() > STREAM_IDLE_NANOS) {
+      if (now - open.lastActivity() > open.idleNanos()) {
         open.timedOut();
       } else {
         checkBody(open, now);

@@ -276,6 +276,11 @@ final class Http2UpstreamStream implements UpstreamStream {
   }
 
   @Override
+  public void upgrade(Runnable told) {
+    throw new IllegalStateException("no backend can in HTTP/2");
+  }
+
+  @Override
   public void release() {
     end();
   }

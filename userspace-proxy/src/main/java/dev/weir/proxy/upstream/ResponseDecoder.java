@@ -55,7 +55,9 @@ final class ResponseDecoder extends HttpResponseDecoder {
 
   @Override
   protected boolean isContentAlwaysEmpty(HttpMessage message) {
-    if (message instanceof HttpResponse response && head && response.status().code() >= 200) {
+    if (message instanceof HttpResponse response
+        && (head && response.status().code() >= 200 || response.status().code() == 101)) {
+      // The library would read a body of a 101 for the WebSockets of drafts of long ago.
       return true;
     }
     return super.isContentAlwaysEmpty(message);

@@ -2,11 +2,14 @@
 package dev.weir.proxy.upstream;
 
 import dev.weir.proxy.loop.Loop;
+import io.netty.buffer.ByteBuf;
 import io.netty.channel.Channel;
 import io.netty.channel.ChannelHandlerContext;
 import io.netty.channel.ChannelInboundHandlerAdapter;
+import io.netty.handler.codec.http.DefaultHttpContent;
 import io.netty.handler.codec.http.HttpContent;
 import io.netty.handler.codec.http.HttpObject;
+import io.netty.handler.codec.http.HttpRequestEncoder;
 import io.netty.handler.codec.http.HttpResponse;
 import io.netty.util.ReferenceCountUtil;
 import java.io.IOException;
@@ -28,6 +31,7 @@ final class UpstreamConnection extends ChannelInboundHandlerAdapter implements U
   private long idleSince;
   private boolean used;
   private boolean dirty;
+  private boolean upgraded;
 
   /** Carries no stack trace: where it is made says nothing. */
   private static final class Ended extends IOException {
@@ -68,8 +72,21 @@ final class UpstreamConnection extends ChannelInboundHandlerAdapter implements U
   }
 
   @Override
+  public void upgrade(Runnable told) {
+    upgraded = true;
+    channel.pipeline().remove(HttpRequestEncoder.class);
+    told.run();
+    // With it goes what it has read.
+    channel.pipeline().remove(decoder);
+  }
+
+  @Override
   public void write(HttpObject object) {
     dirty = true;
+    if (upgraded && object instanceof HttpContent bytes) {
+      var _ = channel.write(bytes.content(), channel.voidPromise());
+      return;
+    }
     var _ = channel.write(object, channel.voidPromise());
   }
 
@@ -142,6 +159,10 @@ final class UpstreamConnection extends ChannelInboundHandlerAdapter implements U
       return;
     }
     served = to;
+    if (message instanceof ByteBuf bytes) {
+      to.content(new DefaultHttpContent(bytes));
+      return;
+    }
     if (((HttpObject) message).decoderResult().isFailure()) {
       Throwable cause = ((HttpObject) message).decoderResult().cause();
       ReferenceCountUtil.release(message);

@@ -34,6 +34,15 @@ public interface UpstreamStream {
   /** Reads on or pauses: backpressure from a slow client. */
   void reading(boolean on);
 
+  /**
+   * The backend has switched protocols: from here on content is bytes of another one, both ways.
+   * Only of HTTP/1.1.
+   *
+   * @param told tells whoever asked; what he sends with it may go out then, and nothing comes
+   *     before
+   */
+  void upgrade(Runnable told);
+
   /** The request and its response are complete. */
   void release();
 
