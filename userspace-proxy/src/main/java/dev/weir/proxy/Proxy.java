@@ -21,6 +21,7 @@ import dev.weir.proxy.outbound.Generation;
 import dev.weir.proxy.outbound.SessionKeyFile;
 import dev.weir.proxy.outbound.UpdateRefusedException;
 import dev.weir.proxy.resilience.Journal;
+import dev.weir.proxy.resilience.Rollbacks;
 import dev.weir.proxy.tls.Certificates;
 import dev.weir.proxy.tls.Origination;
 import dev.weir.proxy.upstream.Endpoint;
@@ -64,6 +65,7 @@ public final class Proxy implements Commands, AutoCloseable {
   private final AccessLog access;
   private final SessionKeyFile sessionKeys;
   private final Journal journal;
+  private final Rollbacks rollbacks;
   private final LongSupplier clock;
   private final IdentityStore identities;
   private final Tunnels tunnels;
@@ -115,11 +117,29 @@ public final class Proxy implements Commands, AutoCloseable {
       AccessLog access,
       SessionKeyFile sessionKeys,
       IdentityStore identities) {
+    this(threads, origins, clock, log, access, sessionKeys, identities, Optional.empty());
+  }
+
+  /**
+   * One that remembers which canaries were rolled back.
+   *
+   * @param rollbacks where that is kept; empty to keep it in memory only
+   */
+  public Proxy(
+      int threads,
+      OriginSource origins,
+      LongSupplier clock,
+      Log log,
+      AccessLog access,
+      SessionKeyFile sessionKeys,
+      IdentityStore identities,
+      Optional<Path> rollbacks) {
     this.access = access;
     this.log = log;
     this.identities = identities;
     this.sessionKeys = sessionKeys;
     this.journal = new Journal(log);
+    this.rollbacks = new Rollbacks(rollbacks, log, journal);
     this.clock = clock;
     this.group = new MultiThreadIoEventLoopGroup(threads, EpollIoHandler.newFactory());
     for (int i = 0; i < threads; i++) {
@@ -158,7 +178,14 @@ public final class Proxy implements Commands, AutoCloseable {
     }
     Generation next =
         Generation.compile(
-            update, previous, workers.size(), sessionKeys, journal, clock.getAsLong(), tunnels);
+            update,
+            previous,
+            workers.size(),
+            sessionKeys,
+            journal,
+            rollbacks,
+            clock.getAsLong(),
+            tunnels);
     Set<BindAddress> binds = next.binds();
     try {
       listeners.prepare(binds);
@@ -167,6 +194,7 @@ public final class Proxy implements Commands, AutoCloseable {
       throw e;
     }
     current.set(next);
+    next.policies().inForce();
     listeners.accept();
     listeners.retain(binds);
     listeners.settleInherited(outboundBinds());
@@ -268,7 +296,74 @@ public final class Proxy implements Commands, AutoCloseable {
     gauges.put(
         "weir_proxy_endpoints_ejected", ejected().values().stream().mapToInt(List::size).sum());
     return Exposition.text(states.stream().map(LoopState::metrics).toList(), gauges)
-        + journal.exposition();
+        + journal.exposition()
+        + canaryGauge();
+  }
+
+  private Map<Rollbacks.Key, Boolean> trials() {
+    return current.find().map(generation -> generation.policies().trials()).orElse(Map.of());
+  }
+
+  /** As many rows as policies name canaries. */
+  private String canaryGauge() {
+    StringBuilder text = new StringBuilder(256);
+    text.append("# HELP weir_proxy_canary_rolled_back Whether a canary's weight is taken away.\n");
+    text.append("# TYPE weir_proxy_canary_rolled_back gauge\n");
+    trials()
+        .forEach(
+            (key, rolledBack) ->
+                text.append("weir_proxy_canary_rolled_back{policy=\"")
+                    .append(key.policy())
+                    .append("\",route=\"")
+                    .append(key.route())
+                    .append("\",rule=\"")
+                    .append(key.rule())
+                    .append("\",backend=\"")
+                    .append(key.backend())
+                    .append("\"} ")
+                    .append(rolledBack ? 1 : 0)
+                    .append('\n'));
+    return text.toString();
+  }
+
+  @Override
+  public String canaries() {
+    return "{\"canaries\":" + canaryRows() + "}";
+  }
+
+  private String canaryRows() {
+    Map<Rollbacks.Key, Rollbacks.Rollback> known = rollbacks.all();
+    StringBuilder json = new StringBuilder(256).append('[');
+    String comma = "";
+    for (Map.Entry<Rollbacks.Key, Boolean> trial : trials().entrySet()) {
+      json.append(comma).append('{');
+      member(json, "policy", trial.getKey().policy()).append(',');
+      member(json, "route", trial.getKey().route()).append(',');
+      member(json, "rule", trial.getKey().rule()).append(',');
+      member(json, "backend", trial.getKey().backend());
+      json.append(",\"rolled_back\":").append(trial.getValue());
+      Rollbacks.Rollback rollback = known.get(trial.getKey());
+      if (trial.getValue() && rollback != null) {
+        member(json.append(','), "at", rollback.at()).append(',');
+        member(json, "reason", rollback.reason());
+      }
+      json.append('}');
+      comma = ",";
+    }
+    return json.append(']').toString();
+  }
+
+  /** None of these values has a character that JSON escapes: names, times and figures. */
+  private static StringBuilder member(StringBuilder json, String name, String value) {
+    return json.append('"').append(name).append("\":\"").append(value).append('"');
+  }
+
+  @Override
+  public int release(String route, String backend) {
+    return current
+        .find()
+        .map(generation -> generation.policies().release(route, backend, clock.getAsLong()).size())
+        .orElse(0);
   }
 
   /** The endpoints that get no requests for a while, by cluster. */
@@ -351,7 +446,8 @@ public final class Proxy implements Commands, AutoCloseable {
           .append("\"}");
       comma = ",";
     }
-    return json.append("],\"uptime_seconds\":")
+    json.append("],\"canaries\":").append(canaryRows());
+    return json.append(",\"uptime_seconds\":")
         .append((System.nanoTime() - started) / 1_000_000_000)
         .append(",\"resident_bytes\":")
         .append(residentBytes())

@@ -25,7 +25,8 @@ public final class ProxyMain {
       """
       usage: weir-proxy --control PATH [--identities PATH] [--threads N]
         --control PATH  Unix socket to serve; plans come in here. Beside it lies session.key,
-                        made when a route has sessions
+                        made when a route has sessions, and rollbacks, where canaries that
+                        were rolled back are remembered
         --identities PATH
                         directory of certificates and roots (docs/protocols.md), read when a plan
                         has tunnels
@@ -72,7 +73,8 @@ public final class ProxyMain {
             log,
             new AccessLog(new FileOutputStream(FileDescriptor.out)),
             sessionKeys,
-            new IdentityStore(options.identities, InstantSource.system(), log))) {
+            new IdentityStore(options.identities, InstantSource.system(), log),
+            options.control.map(socket -> socket.resolveSibling("rollbacks")))) {
       ControlServer server = new ControlServer(control, options.control.orElseThrow(), proxy, log);
       log.info("waiting for a plan at " + options.control.orElseThrow());
       proxy.drained().join();

@@ -4,6 +4,7 @@ package dev.weir.proxy;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.weir.policy.plan.ProxyUpdateCodec;
+import dev.weir.policy.plan.TrafficPolicy;
 import dev.weir.proxy.control.ControlServer;
 import dev.weir.proxy.observe.Log;
 import io.netty.channel.MultiThreadIoEventLoopGroup;
@@ -173,6 +174,26 @@ final class ControlTest {
     try (SocketChannel control = connect()) {
       assertThat(ask(control, 4, new byte[8])).isEqualTo(new Reply(128, ""));
       assertThat(mesh.proxy.drained()).succeedsWithin(Duration.ofSeconds(5));
+    }
+  }
+
+  @Test
+  void whatIsOnTrialIsAskedAndWhatIsNotRolledBackIsNotReleased() throws Exception {
+    mesh.distinct = true;
+    mesh.traffic =
+        List.of(
+            new TrafficPolicy(
+                Mesh.TRAFFIC_RULE,
+                List.of(new TrafficPolicy.Target(TrafficPolicy.TargetKind.ROUTE, 1, "")),
+                List.of(new TrafficPolicy.CanaryRollback("shop/cart-v2", 1, -1, 60, 10))));
+    mesh.serve(Mesh.route(Mesh.weighted(Mesh.any(), 1, 1)), FreePorts.next(), FreePorts.next());
+    try (SocketChannel channel = connect()) {
+      Reply canaries = ask(channel, 7, new byte[0]);
+      assertThat(canaries.type()).isEqualTo(130);
+      assertThat(canaries.text()).startsWith("{\"canaries\":[{\"policy\":\"shop/limits\"");
+      Reply refused = ask(channel, 8, "shop/cart shop/cart-v2".getBytes(StandardCharsets.UTF_8));
+      assertThat(refused.type()).isEqualTo(129);
+      assertThat(refused.text()).startsWith("nothing of route shop/cart is rolled back");
     }
   }
 }

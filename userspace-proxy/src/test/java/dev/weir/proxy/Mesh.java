@@ -24,6 +24,7 @@ import dev.weir.policy.plan.TlsKeyPair;
 import dev.weir.policy.plan.TrafficPolicy;
 import dev.weir.policy.plan.Verdict;
 import dev.weir.policy.plan.Workload;
+import dev.weir.proxy.identity.IdentityStore;
 import dev.weir.proxy.listen.OriginSource;
 import dev.weir.proxy.observe.AccessLog;
 import dev.weir.proxy.observe.Log;
@@ -34,6 +35,7 @@ import java.io.IOException;
 import java.io.OutputStream;
 import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
@@ -83,15 +85,24 @@ final class Mesh implements AutoCloseable {
 
   /** One whose access log goes somewhere. */
   Mesh(int threads, LongSupplier clock, OutputStream access) throws IOException {
+    this(threads, clock, access, Optional.empty());
+  }
+
+  /** One that remembers rollbacks. */
+  Mesh(int threads, LongSupplier clock, OutputStream access, Optional<Path> rollbacks)
+      throws IOException {
     this.port = FreePorts.next();
+    Log told = new Log(new PrintStream(log, true, StandardCharsets.UTF_8));
     this.proxy =
         new Proxy(
             threads,
             channel -> origin,
             clock,
-            new Log(new PrintStream(log, true, StandardCharsets.UTF_8)),
+            told,
             new AccessLog(access),
-            new SessionKeyFile(Optional.empty()));
+            new SessionKeyFile(Optional.empty()),
+            IdentityStore.none(told),
+            rollbacks);
   }
 
   String log() {

@@ -600,7 +600,7 @@ public final class Agent implements AutoCloseable {
             });
         yield new ControlServer.Reply(Frame.of(FrameType.OK), ended::countDown);
       }
-      case UPDATE, DRAIN, NAMESPACES, HAND_OVER, OK, ERROR, JSON, TEXT ->
+      case UPDATE, DRAIN, NAMESPACES, HAND_OVER, CANARIES, RELEASE, OK, ERROR, JSON, TEXT ->
           new ControlServer.Reply(
               Frame.of(FrameType.ERROR, "the agent does not answer " + request.type()));
     };

@@ -18,6 +18,10 @@ public enum FrameType {
   NAMESPACES(5),
   /** Send what listens to your successor. */
   HAND_OVER(6),
+  /** Which backends are on trial, and which are rolled back? */
+  CANARIES(7),
+  /** Give canaries their weight again. */
+  RELEASE(8),
   /** Compile a directory and put it in force. */
   APPLY(16),
   /** Keep the generation in force for good. */

@@ -102,6 +102,37 @@ public final class Operations {
     }
   }
 
+  /**
+   * The backends that are on trial, as the proxy says.
+   *
+   * @throws IOException when no proxy answers
+   */
+  public static String canaries(Places places) throws IOException {
+    return askProxy(places, Frame.of(FrameType.CANARIES)).text();
+  }
+
+  /**
+   * Has the proxy give canaries their weight again.
+   *
+   * @param route {@code namespace/name}
+   * @param backend {@code namespace/service}; empty for all of the route
+   * @return what the proxy says of it
+   * @throws IOException when no proxy answers
+   */
+  public static Frame release(Places places, String route, String backend) throws IOException {
+    return askProxy(places, Frame.of(FrameType.RELEASE, (route + " " + backend).strip()));
+  }
+
+  private static Frame askProxy(Places places, Frame request) throws IOException {
+    Path socket = ProxySupervisor.socket(places.runDir());
+    try {
+      return ControlClient.call(socket, request, UPDATE_LIMIT);
+    } catch (IOException e) {
+      throw new IOException(
+          socket + ": no proxy answers: " + e.getMessage() + "; `weir status` tells why", e);
+    }
+  }
+
   /** What the proxy is told of what is in force. */
   static ProxyUpdate proxyUpdate(Current current) {
     return new ProxyUpdate(

@@ -45,6 +45,7 @@ import picocli.CommandLine.Spec;
       MetricsCommand.class,
       FlowsCommand.class,
       TopCommand.class,
+      CanaryCommand.class,
       CaCommand.class
     })
 public final class Weir implements Runnable {

@@ -105,6 +105,11 @@ public final class Schedule {
     return new Schedule(turns, order, sorted, totals);
   }
 
+  /** Other weights that take the same turns. */
+  public Schedule with(List<Integer> weights) {
+    return of(weights, turns);
+  }
+
   private static long gcd(long a, long b) {
     return b == 0 ? a : gcd(b, a % b);
   }

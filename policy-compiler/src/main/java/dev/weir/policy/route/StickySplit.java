@@ -21,6 +21,7 @@ import org.jspecify.annotations.Nullable;
  */
 public final class StickySplit {
 
+  private static final boolean[] NONE = {};
   private static final long FNV_OFFSET = 0xcbf29ce484222325L;
   private static final long FNV_PRIME = 0x100000001b3L;
 
@@ -121,20 +122,20 @@ public final class StickySplit {
    * @return its index; -1 when no backend has a weight
    */
   public int choose(String key) {
-    return choose(key, -1);
+    return choose(key, NONE);
   }
 
   /**
-   * The backend of a client while one of them gets nobody: only its clients move.
+   * The backend of a client while some of them get nobody: only their clients move.
    *
-   * @param without index; -1 for none
+   * @param without which of them do, by index; not named is not
    * @return its index; -1 when no other backend has a weight
    */
-  public int choose(String key, int without) {
+  public int choose(String key, boolean[] without) {
     int best = -1;
     double least = Double.POSITIVE_INFINITY;
     for (int i = 0; i < seeds.length; i++) {
-      if (weights[i] > 0 && i != without) {
+      if (weights[i] > 0 && !(i < without.length && without[i])) {
         double drawn = -StrictMath.log(uniform(hash(seeds[i], key))) / weights[i];
         if (drawn < least) {
           least = drawn;

@@ -142,6 +142,7 @@ public final class TrafficResolver {
           routes(policy).noneMatch(places::byConnection)
               && services(policy).noneMatch(led -> places.byKernel(led.service, led.port));
       case CircuitLimits limits -> throughProxy(policy);
+      case CanaryRollback canary -> routes(policy).noneMatch(places::byConnection);
       case StickySplit sticky -> routes(policy).noneMatch(places::byConnection);
       // The kernel knows no names of ports.
       case OutlierEjection ejection ->

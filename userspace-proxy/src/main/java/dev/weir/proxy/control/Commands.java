@@ -50,4 +50,16 @@ public interface Commands {
    * @param millis at least 0
    */
   void drain(long millis);
+
+  /** The backends that are on trial, as JSON: {@code {"canaries": [...]}}. */
+  String canaries();
+
+  /**
+   * Gives canaries that were rolled back their weight again.
+   *
+   * @param route {@code namespace/name}
+   * @param backend {@code namespace/service}; empty for all of the route
+   * @return how many that were
+   */
+  int release(String route, String backend);
 }

@@ -51,9 +51,14 @@ public final class ControlServer {
   private static final int DRAIN = 4;
   private static final int NAMESPACES = 5;
   private static final int HAND_OVER = 6;
+  private static final int CANARIES = 7;
+  private static final int RELEASE = 8;
 
   /** Longest path of a Unix socket (unix(7)). */
   private static final int LONGEST_PATH = 107;
+
+  /** Two names of at most 253 characters each, with their namespaces of 63. */
+  private static final int MOST_RELEASE = 1024;
 
   private static final int MOST_NAMESPACES = 65_536;
   private static final int OK = 128;
@@ -251,6 +256,20 @@ public final class ControlServer {
       case METRICS -> {
         return new Reply(TEXT, commands.metrics());
       }
+      case CANARIES -> {
+        return new Reply(JSON, commands.canaries());
+      }
+      case RELEASE -> {
+        String[] names = new String(payload, StandardCharsets.UTF_8).split(" ", 2);
+        int released = commands.release(names[0], names.length > 1 ? names[1] : "");
+        return released > 0
+            ? new Reply(JSON, "{\"released\":" + released + "}")
+            : new Reply(
+                ERROR,
+                "nothing of route "
+                    + names[0]
+                    + " is rolled back; `weir canary list` tells what is");
+      }
       case NAMESPACES -> {
         Set<Long> cookies = new HashSet<>();
         ByteBuffer numbers = ByteBuffer.wrap(payload);
@@ -278,7 +297,8 @@ public final class ControlServer {
   private static boolean wellFormed(int type, int length) {
     return switch (type) {
       case UPDATE -> true;
-      case STATUS, METRICS -> length == 0;
+      case STATUS, METRICS, CANARIES -> length == 0;
+      case RELEASE -> length > 0 && length <= MOST_RELEASE;
       case DRAIN -> length == 8;
       case NAMESPACES -> length % Long.BYTES == 0 && length / Long.BYTES <= MOST_NAMESPACES;
       case HAND_OVER -> length >= 1 && length <= LONGEST_PATH;

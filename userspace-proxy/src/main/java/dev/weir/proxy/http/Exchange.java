@@ -108,6 +108,8 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
   private Sessions.@Nullable Held held;
   private @Nullable Target pinned;
   private @Nullable String givenKey;
+  private int turnIndex;
+  private long answeredAt;
   private RateLimits.@Nullable Ticket rates;
   private List<MirroredRequest> mirrors = List.of();
   private @Nullable Cluster cluster;
@@ -293,7 +295,7 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
     if (chosen.sessions().isPresent()) {
       Sessions kept = chosen.sessions().get();
       sessions = kept;
-      held = kept.of(this).orElse(null);
+      held = kept.of(this).filter(h -> !chosen.split().isOut(h.place().choice())).orElse(null);
       pinned = held == null ? null : held.place().target();
     }
     int index =
@@ -304,6 +306,7 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
       reply(LocalReply.NO_VALID_BACKEND, "-");
       return;
     }
+    turnIndex = index;
     RouteAction.Choice turn = chosen.route().choices().get(index);
     choice = turn;
     Cluster picked = chosen.clusters().get(index).get();
@@ -1059,6 +1062,9 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
     }
     responseStarted = true;
     noMoreTries();
+    if (action != null && action.split().measures()) {
+      answeredAt = loop.nanos();
+    }
     cancel(backendTimer);
     status = response.status().code();
     if (grpc) {
@@ -1450,6 +1456,7 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
     counted = null;
     if (asked != null) {
       asked.circuit().ended(loop);
+      measure(flag);
     }
     UpstreamStream from = upstream;
     upstream = null;
@@ -1463,6 +1470,15 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
     Telemetry.AccessLog rules = client.worker().current().get().telemetry().accessLog();
     if (client.worker().access().wants(rules, failed)) {
       client.worker().access().write(entry(key, nanos, rules));
+    }
+  }
+
+  /** How it went counts for the backend, unless the client did not wait for it. */
+  private void measure(String flag) {
+    if (action != null && action.split().measures() && !flag.equals("DC") && status > 0) {
+      long now = loop.nanos();
+      long answered = answeredAt != 0 ? answeredAt : now;
+      action.split().answered(turnIndex, status >= 500, answered - started, now);
     }
   }
 

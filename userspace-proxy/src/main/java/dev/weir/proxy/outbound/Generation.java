@@ -35,6 +35,7 @@ import dev.weir.proxy.resilience.CircuitBreaker;
 import dev.weir.proxy.resilience.ClusterHealth;
 import dev.weir.proxy.resilience.Journal;
 import dev.weir.proxy.resilience.RateLimits;
+import dev.weir.proxy.resilience.Rollbacks;
 import dev.weir.proxy.resilience.RoutePolicies;
 import dev.weir.proxy.tls.Certificates;
 import dev.weir.proxy.tls.Origination;
@@ -184,6 +185,7 @@ public final class Generation {
    * @param loops number of event loops
    * @param sessionKeys asked when a route has sessions
    * @param journal told what is decided about backends
+   * @param rollbacks of canaries that were made and not released
    * @param now monotonic nanoseconds of the event loops' clock
    * @param transports asked for backends on other nodes
    * @throws UpdateRefusedException when it cannot be put in force; nothing of it is left then
@@ -194,6 +196,7 @@ public final class Generation {
       int loops,
       SessionKeyFile sessionKeys,
       Journal journal,
+      Rollbacks rollbacks,
       long now,
       Transports transports)
       throws UpdateRefusedException {
@@ -208,6 +211,7 @@ public final class Generation {
               originations,
               sessionKey(update, sessionKeys),
               journal,
+              rollbacks,
               now,
               transports)
           .compile();
@@ -454,6 +458,11 @@ public final class Generation {
     return Optional.ofNullable(targetsByEndpoint.get(endpoint));
   }
 
+  /** What policies say of requests. */
+  public RoutePolicies policies() {
+    return policies;
+  }
+
   /** How the endpoints of its clusters do, by cluster. */
   public Map<String, ClusterHealth> healths() {
     return healths;
@@ -533,6 +542,7 @@ public final class Generation {
         Map<BackendTls, Origination> originations,
         Optional<SessionKey> sessionKey,
         Journal journal,
+        Rollbacks rollbacks,
         long now,
         Transports transports) {
       this.update = update;
@@ -559,7 +569,7 @@ public final class Generation {
       this.journal = journal;
       this.settings = new TrafficSettings(plan);
       this.policies =
-          new RoutePolicies(plan, settings, previous.map(g -> g.policies), journal, now);
+          new RoutePolicies(plan, settings, previous.map(g -> g.policies), journal, rollbacks, now);
     }
 
     Generation compile() throws UpdateRefusedException {

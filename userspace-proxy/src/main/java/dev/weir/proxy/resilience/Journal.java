@@ -18,6 +18,8 @@ public final class Journal {
     NOT_EJECTED(
         "weir_proxy_endpoint_ejections_withheld_total",
         "Endpoints that were to be taken out and were not, since too few others are well."),
+    /** A canary has no weight any more. */
+    ROLLED_BACK("weir_proxy_canary_rollbacks_total", "Canaries whose weight was taken away."),
     /** A request was counted with others because its rate has too many keys. */
     RATE_KEYS_FULL(
         "weir_proxy_rate_limit_keys_full_total",

@@ -4,9 +4,11 @@ package dev.weir.proxy.resilience;
 import dev.weir.policy.plan.Plan;
 import dev.weir.policy.plan.ProxyPlan;
 import dev.weir.policy.plan.ProxyPlan.Route;
+import dev.weir.policy.plan.ProxyPlan.RouteKind;
 import dev.weir.policy.plan.ProxyPlan.RouteRule;
 import dev.weir.policy.plan.Rule;
 import dev.weir.policy.plan.TrafficPolicy;
+import dev.weir.policy.plan.TrafficPolicy.CanaryRollback;
 import dev.weir.policy.plan.TrafficPolicy.RequestRate;
 import dev.weir.policy.plan.TrafficPolicy.RequestRates;
 import dev.weir.policy.plan.TrafficSettings;
@@ -18,6 +20,8 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.TreeMap;
+import java.util.stream.Collectors;
 
 /**
  * What TrafficPolicies say of requests, in one generation. What was used up of a rate stays used up
@@ -31,6 +35,11 @@ public final class RoutePolicies {
   private final long now;
   private final Map<RateKey, RateLimiter> before;
   private final Map<RateKey, RateLimiter> limiters = new HashMap<>();
+  private final Rollbacks rollbacks;
+  private final Map<TrialKey, CanaryTrial> trialsBefore;
+  private final Map<TrialKey, CanaryTrial> trials = new HashMap<>();
+
+  private record TrialKey(Rollbacks.Key key, CanaryRollback setting) {}
 
   /**
    * What a rate is known by.
@@ -44,6 +53,7 @@ public final class RoutePolicies {
   /**
    * Of a plan.
    *
+   * @param rollbacks that were made and not released
    * @param now monotonic nanoseconds
    */
   public RoutePolicies(
@@ -51,11 +61,14 @@ public final class RoutePolicies {
       TrafficSettings settings,
       Optional<RoutePolicies> previous,
       Journal journal,
+      Rollbacks rollbacks,
       long now) {
     this.plan = plan;
     this.settings = settings;
     this.journal = journal;
     this.now = now;
+    this.rollbacks = rollbacks;
+    this.trialsBefore = previous.map(p -> p.trials).orElse(Map.of());
     this.before = previous.map(p -> p.limiters).orElse(Map.of());
   }
 
@@ -121,9 +134,67 @@ public final class RoutePolicies {
    */
   public TrafficSplit split(Route route, int index, List<StickySplit.Share> shares) {
     RouteRule rule = route.rules().get(index);
+    Optional<Said<CanaryRollback>> trial =
+        settings.ofRoute(route.rule(), rule.name(), CanaryRollback.class);
     return new TrafficSplit(
         settings
             .ofRoute(route.rule(), rule.name(), TrafficPolicy.StickySplit.class)
-            .map(said -> new StickySplit(said.setting(), route, rule, index, shares)));
+            .map(said -> new StickySplit(said.setting(), route, rule, index, shares)),
+        trial.map(said -> trial(route, said)),
+        trial.map(said -> said.setting().service()).orElse(""),
+        shares);
+  }
+
+  private CanaryTrial trial(Route route, Said<CanaryRollback> said) {
+    Rule policy = plan.rules().get(said.rule());
+    Rollbacks.Key key =
+        new Rollbacks.Key(
+            policy.namespace() + "/" + policy.name(),
+            (route.kind() == RouteKind.GRPC ? "GRPCRoute " : "HTTPRoute ") + route.name(),
+            said.target().section(),
+            said.setting().service());
+    TrialKey known = new TrialKey(key, said.setting());
+    return trials.computeIfAbsent(
+        known,
+        k -> {
+          CanaryTrial goesOn = trialsBefore.get(k);
+          return goesOn != null
+              ? goesOn
+              : new CanaryTrial(key, said.setting(), policy.describe(), rollbacks, now);
+        });
+  }
+
+  /** It is in force: what was rolled back and is not said any more is forgotten. */
+  public void inForce() {
+    rollbacks.retain(trials.keySet().stream().map(TrialKey::key).collect(Collectors.toSet()));
+  }
+
+  /** What is on trial, and whether it is rolled back. */
+  public Map<Rollbacks.Key, Boolean> trials() {
+    Map<Rollbacks.Key, Boolean> all = new TreeMap<>();
+    trials.forEach((key, trial) -> all.put(key.key(), trial.rolledBack()));
+    return all;
+  }
+
+  /**
+   * Gives canaries their weight again.
+   *
+   * @param route {@code namespace/name}
+   * @param backend {@code namespace/service}; empty for all of the route
+   * @return those that had none
+   */
+  public List<Rollbacks.Key> release(String route, String backend, long at) {
+    List<Rollbacks.Key> released = new ArrayList<>();
+    for (CanaryTrial trial : trials.values()) {
+      Rollbacks.Key key = trial.key();
+      if (trial.rolledBack()
+          && key.route().endsWith(" " + route)
+          && (backend.isEmpty() || key.backend().equals(backend))) {
+        rollbacks.remove(key);
+        trial.release(at);
+        released.add(key);
+      }
+    }
+    return released;
   }
 }

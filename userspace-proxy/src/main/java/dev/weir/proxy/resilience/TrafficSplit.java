@@ -5,6 +5,8 @@ import dev.weir.policy.route.HeaderEditor;
 import dev.weir.policy.route.RequestView;
 import dev.weir.policy.route.Schedule;
 import dev.weir.policy.route.StickySplit;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 
@@ -12,14 +14,39 @@ import org.jspecify.annotations.Nullable;
 public final class TrafficSplit {
 
   private final @Nullable StickySplit sticky;
+  private final @Nullable CanaryTrial trial;
+  private final boolean[] onTrial;
+  private final List<Integer> without;
+  private volatile @Nullable Schedule turnsWithout;
 
   /**
    * Of a rule.
    *
    * @param sticky how its clients are split; empty when requests are
+   * @param trial of a backend of the rule; empty when none is on trial
+   * @param backend {@code namespace/service} that is on trial
+   * @param shares the rule's backends
    */
-  public TrafficSplit(Optional<StickySplit> sticky) {
+  TrafficSplit(
+      Optional<StickySplit> sticky,
+      Optional<CanaryTrial> trial,
+      String backend,
+      List<StickySplit.Share> shares) {
     this.sticky = sticky.orElse(null);
+    this.onTrial = new boolean[shares.size()];
+    List<Integer> weights = new ArrayList<>();
+    boolean canary = false;
+    boolean others = false;
+    for (int i = 0; i < onTrial.length; i++) {
+      StickySplit.Share share = shares.get(i);
+      onTrial[i] = trial.isPresent() && share.name().startsWith(backend + ":");
+      canary |= onTrial[i];
+      others |= !onTrial[i] && share.weight() > 0;
+      weights.add(onTrial[i] ? 0 : share.weight());
+    }
+    this.without = List.copyOf(weights);
+    // Where nobody else has a weight there is nobody to compare with and nobody to go back to.
+    this.trial = canary && others ? trial.orElse(null) : null;
   }
 
   /**
@@ -57,6 +84,45 @@ public final class TrafficSplit {
    * @return index of the backend reference; -1 when none has a weight
    */
   public int choose(Schedule turns, @Nullable String key) {
+    if (trial != null && trial.rolledBack()) {
+      return key == null || sticky == null
+          ? turnsWithout(turns).next()
+          : sticky.choose(key, onTrial);
+    }
     return key == null || sticky == null ? turns.next() : sticky.choose(key);
+  }
+
+  private Schedule turnsWithout(Schedule turns) {
+    Schedule known = turnsWithout;
+    if (known == null) {
+      // The same turns: whoever comes first makes it, and whoever else does makes the same.
+      known = turns.with(without);
+      turnsWithout = known;
+    }
+    return known;
+  }
+
+  /** Whether a backend gets no requests whatever its weight, not even of its sessions. */
+  public boolean isOut(int index) {
+    return trial != null && onTrial[index] && trial.rolledBack();
+  }
+
+  /** Whether it wants to be told how requests went. */
+  public boolean measures() {
+    return trial != null;
+  }
+
+  /**
+   * A request got its answer.
+   *
+   * @param index of the backend it went to
+   * @param error whether it failed
+   * @param nanos until the answer began
+   * @param now monotonic nanoseconds
+   */
+  public void answered(int index, boolean error, long nanos, long now) {
+    if (trial != null) {
+      trial.answered(onTrial[index], error, nanos, now);
+    }
   }
 }
