@@ -525,9 +525,16 @@ final class Planner {
                         c.targets().stream().map(t -> t + 1).toList(),
                         c.workloads().stream().map(this::workloadPlace).toList(),
                         c.appProtocol(),
-                        c.tls()))
+                        c.tls(),
+                        c.targets().stream().filter(this::isNear).map(t -> t + 1).toList()))
             .toList(),
         access());
+  }
+
+  /** Whether a target is a workload of this node. */
+  private boolean isNear(int target) {
+    int workload = steering.targets().get(target).workload();
+    return workload != Steering.OUTSIDE && cluster.workloads().get(workload).onThisNode();
   }
 
   private AccessPlan access() {

@@ -16,6 +16,7 @@ import dev.weir.policy.plan.TrafficPolicy.RequestRate;
 import dev.weir.policy.plan.TrafficPolicy.RequestRates;
 import dev.weir.policy.plan.TrafficPolicy.Scope;
 import dev.weir.policy.plan.TrafficPolicy.Setting;
+import dev.weir.policy.plan.TrafficPolicy.SlowStart;
 import dev.weir.policy.plan.TrafficPolicy.StickyKey;
 import dev.weir.policy.plan.TrafficPolicy.StickySplit;
 import dev.weir.policy.plan.TrafficPolicy.Unavailable;
@@ -99,6 +100,7 @@ final class TrafficPolicyReader {
     spec.mapping("healthCheck").ifPresent(this::healthCheck);
     spec.mapping("locality").ifPresent(this::locality);
     spec.mapping("canaryRollback").ifPresent(this::canaryRollback);
+    spec.mapping("slowStart").ifPresent(this::slowStart);
     spec.mapping("stickySplit").ifPresent(this::stickySplit);
     spec.choice(
             "proxyUnavailable", Map.of("Refuse", Unavailable.REFUSE, "Bypass", Unavailable.BYPASS))
@@ -388,6 +390,15 @@ final class TrafficPolicyReader {
               window / 1000,
               minimum));
     }
+  }
+
+  private void slowStart(Fields fields) {
+    if (!fields.has("window")) {
+      fields.error("window", "is missing", "as 30s");
+    }
+    int window = Durations.withinADay(fields, "window", 30_000);
+    fields.finish();
+    add(spec, "slowStart", SERVED, new SlowStart(window));
   }
 
   private void stickySplit(Fields fields) {

@@ -523,6 +523,7 @@ public record ProxyPlan(
    *     to dial; ascending
    * @param appProtocol as the service's port says, empty when it says nothing
    * @param tls how the backend is dialled; empty for plain text
+   * @param near those of the endpoints that are on this node
    */
   public record Cluster(
       int workload,
@@ -531,11 +532,25 @@ public record ProxyPlan(
       List<Integer> endpoints,
       List<Integer> workloads,
       String appProtocol,
-      Optional<BackendTls> tls) {
+      Optional<BackendTls> tls,
+      List<Integer> near) {
     /** Copies the lists. */
     public Cluster {
       endpoints = List.copyOf(endpoints);
       workloads = List.copyOf(workloads);
+      near = List.copyOf(near);
+    }
+
+    /** One of which nothing is known to be near. */
+    public Cluster(
+        int workload,
+        int port,
+        String name,
+        List<Integer> endpoints,
+        List<Integer> workloads,
+        String appProtocol,
+        Optional<BackendTls> tls) {
+      this(workload, port, name, endpoints, workloads, appProtocol, tls, List.of());
     }
   }
 

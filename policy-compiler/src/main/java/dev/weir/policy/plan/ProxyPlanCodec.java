@@ -41,6 +41,7 @@ final class ProxyPlanCodec {
           out.numbers(c.workloads());
           out.text(c.appProtocol());
           out.optional(c.tls(), t -> backendTls(out, t));
+          out.numbers(c.near());
         });
     out.list(
         proxy.listeners(),
@@ -261,7 +262,8 @@ final class ProxyPlanCodec {
                     in.list(() -> in.index(backends)),
                     in.list(() -> in.index(workloads)),
                     in.text(),
-                    in.optional(() -> backendTls(in))));
+                    in.optional(() -> backendTls(in)),
+                    in.list(() -> in.index(backends))));
     List<Listener> listeners =
         in.list(
             () ->

@@ -16,6 +16,7 @@ import dev.weir.policy.plan.TrafficPolicy.RequestRate;
 import dev.weir.policy.plan.TrafficPolicy.RequestRates;
 import dev.weir.policy.plan.TrafficPolicy.Scope;
 import dev.weir.policy.plan.TrafficPolicy.Setting;
+import dev.weir.policy.plan.TrafficPolicy.SlowStart;
 import dev.weir.policy.plan.TrafficPolicy.StickyKey;
 import dev.weir.policy.plan.TrafficPolicy.StickySplit;
 import dev.weir.policy.plan.TrafficPolicy.Target;
@@ -39,7 +40,8 @@ final class TrafficCodec {
     LOCALITY,
     CANARY_ROLLBACK,
     PROXY_UNAVAILABLE,
-    STICKY_SPLIT
+    STICKY_SPLIT,
+    SLOW_START
   }
 
   static void write(BinaryWriter out, List<TrafficPolicy> policies) {
@@ -133,6 +135,10 @@ final class TrafficCodec {
         out.ordinal(Type.PROXY_UNAVAILABLE);
         out.ordinal(unavailable.action());
       }
+      case SlowStart slow -> {
+        out.ordinal(Type.SLOW_START);
+        out.number(slow.windowMillis());
+      }
       case StickySplit sticky -> {
         out.ordinal(Type.STICKY_SPLIT);
         out.ordinal(sticky.key());
@@ -197,6 +203,7 @@ final class TrafficCodec {
       case CANARY_ROLLBACK ->
           new CanaryRollback(in.text(), number(in) - 1, number(in) - 1, number(in), number(in));
       case PROXY_UNAVAILABLE -> new ProxyUnavailable(in.ordinal(Unavailable.values()));
+      case SLOW_START -> new SlowStart(number(in));
       case STICKY_SPLIT -> new StickySplit(in.ordinal(StickyKey.values()), in.text(), number(in));
     };
   }

@@ -169,6 +169,13 @@ public record TrafficPolicy(int rule, List<Target> targets, List<Setting> settin
       int lastStatus)
       implements Setting {}
 
+  /**
+   * A backend that is new, or back, gets a share that grows to what the others have.
+   *
+   * @param windowMillis for how long it grows
+   */
+  public record SlowStart(int windowMillis) implements Setting {}
+
   /** How near a backend is. */
   public enum Level {
     /** On this node. */

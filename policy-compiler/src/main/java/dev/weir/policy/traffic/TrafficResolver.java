@@ -24,6 +24,7 @@ import dev.weir.policy.plan.TrafficPolicy.PacketRate;
 import dev.weir.policy.plan.TrafficPolicy.ProxyUnavailable;
 import dev.weir.policy.plan.TrafficPolicy.RequestRates;
 import dev.weir.policy.plan.TrafficPolicy.Setting;
+import dev.weir.policy.plan.TrafficPolicy.SlowStart;
 import dev.weir.policy.plan.TrafficPolicy.StickySplit;
 import dev.weir.policy.plan.TrafficPolicy.Target;
 import dev.weir.policy.plan.TrafficPolicy.TargetKind;
@@ -124,7 +125,7 @@ public final class TrafficResolver {
     for (Located<Setting> setting : policy.settings()) {
       if (!isEnforced(policy, setting.value())) {
         diagnostics.unserved(setting.at(), setting.field(), "is not enforced yet");
-      } else if (setting.value() instanceof CircuitLimits) {
+      } else if (setting.value() instanceof CircuitLimits || setting.value() instanceof SlowStart) {
         partly(policy, setting);
       }
     }
@@ -142,6 +143,7 @@ public final class TrafficResolver {
           routes(policy).noneMatch(places::byConnection)
               && services(policy).noneMatch(led -> places.byKernel(led.service, led.port));
       case CircuitLimits limits -> throughProxy(policy);
+      case SlowStart slow -> throughProxy(policy);
       case CanaryRollback canary -> routes(policy).noneMatch(places::byConnection);
       case StickySplit sticky -> routes(policy).noneMatch(places::byConnection);
       // The kernel knows no names of ports.
@@ -151,15 +153,14 @@ public final class TrafficResolver {
                   led ->
                       led.reference.sectionName().isEmpty()
                           || !places.byKernel(led.service, led.port));
-      // What is in which zone nobody says yet.
+      // The kernel knows no names of ports; what is in which zone nobody says.
       case Locality locality ->
           locality.prefer().equals(List.of(Level.NODE))
               && services(policy)
                   .allMatch(
                       led ->
                           led.reference.sectionName().isEmpty()
-                              && places.byKernel(led.service, led.port)
-                              && !places.byProxy(led.service, led.port));
+                              || !places.byKernel(led.service, led.port));
       default -> false;
     };
   }

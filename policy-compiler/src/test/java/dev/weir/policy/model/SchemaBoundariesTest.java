@@ -84,7 +84,7 @@ class SchemaBoundariesTest {
                healthCheck: {type: HTTP, port: 1, path: /, host: a, interval: 1s, timeout: 1s,
                  healthyThreshold: 1, unhealthyThreshold: 1,
                  expectedStatus: {first: 200, last: 299}},
-               locality: {prefer: [Node]}, proxyUnavailable: Bypass}
+               locality: {prefer: [Node]}, slowStart: {window: 1s}, proxyUnavailable: Bypass}
               """,
               """
               {targetRefs: [{group: gateway.networking.k8s.io, kind: HTTPRoute, name: a}],
@@ -115,6 +115,7 @@ class SchemaBoundariesTest {
           Map.entry("spec.healthCheck.expectedStatus.first", "at most last"),
           Map.entry("spec.healthCheck.expectedStatus.last", "at least first"),
           Map.entry("spec.canaryRollback.window", "a second to a day"),
+          Map.entry("spec.slowStart.window", "more than 0, at most a day"),
           Map.entry("spec.stickySplit.type", "name and cookieLifetime go with it"),
           Map.entry("spec.stickySplit.name", "cookies and headers need one"),
           Map.entry("spec.stickySplit.cookieLifetime", "a second to 400 days"),

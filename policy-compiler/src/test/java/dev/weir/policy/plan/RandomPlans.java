@@ -75,7 +75,8 @@ final class RandomPlans {
                                 text(),
                                 some(() -> new SubjectAltName(flag(), text())),
                                 flag(),
-                                some(this::text)))));
+                                some(this::text))),
+                    some(this::backend)));
     return new Plan(
         new Settings(
             text(),
@@ -189,7 +190,7 @@ final class RandomPlans {
   }
 
   private TrafficPolicy.Setting setting() {
-    return switch (random.nextInt(10)) {
+    return switch (random.nextInt(11)) {
       case 0 -> new TrafficPolicy.ConnectionRate(port(), port(), one(TrafficPolicy.Scope.values()));
       case 1 -> new TrafficPolicy.PacketRate(port(), port(), one(TrafficPolicy.Scope.values()));
       case 2 ->
@@ -218,6 +219,7 @@ final class RandomPlans {
               text(), random.nextInt(3) - 1, random.nextInt(3) - 1, port(), port());
       case 8 ->
           new TrafficPolicy.StickySplit(one(TrafficPolicy.StickyKey.values()), text(), port());
+      case 9 -> new TrafficPolicy.SlowStart(port());
       default -> new TrafficPolicy.ProxyUnavailable(one(TrafficPolicy.Unavailable.values()));
     };
   }

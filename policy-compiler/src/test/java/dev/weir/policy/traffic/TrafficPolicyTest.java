@@ -27,6 +27,7 @@ import dev.weir.policy.plan.TrafficPolicy.RequestRate;
 import dev.weir.policy.plan.TrafficPolicy.RequestRates;
 import dev.weir.policy.plan.TrafficPolicy.Scope;
 import dev.weir.policy.plan.TrafficPolicy.Setting;
+import dev.weir.policy.plan.TrafficPolicy.SlowStart;
 import dev.weir.policy.plan.TrafficPolicy.StickyKey;
 import dev.weir.policy.plan.TrafficPolicy.StickySplit;
 import dev.weir.policy.plan.TrafficPolicy.Target;
@@ -437,6 +438,38 @@ class TrafficPolicyTest {
     // Nobody is here: the others are better than nobody.
     String elsewhere = TWO_NODES.replace("cgroup: /here", "addresses: [10.0.2.1]");
     assertThat(behindDb(elsewhere + prefer)).containsExactly("10.0.2.1", "10.0.2.2");
+  }
+
+  @Test
+  void theProxyIsToldWhoIsOnThisNode() {
+    String route =
+        """
+        {apiVersion: gateway.networking.k8s.io/v1, kind: HTTPRoute, metadata: {name: r},
+         spec: {parentRefs: [{group: "", kind: Service, name: db}],
+                rules: [{backendRefs: [{name: db, port: 5432}]}]}}
+        ---
+        """;
+    String policy =
+        ON_SERVICE.replace("cart", "db")
+            + "  locality: {prefer: [Node]}\n  slowStart: {window: 30s}\n";
+    Compilation compilation =
+        PolicyCompiler.compile(SourceTree.of("f", TWO_NODES + route + policy));
+    assertThat(compilation).isInstanceOf(Compilation.Compiled.class);
+    assertThat(compilation.warnings()).isEmpty();
+    Plan plan = ((Compilation.Compiled) compilation).plan();
+    assertThat(plan.proxy().clusters())
+        .singleElement()
+        .satisfies(
+            cluster -> {
+              assertThat(cluster.endpoints()).hasSize(2);
+              assertThat(cluster.near())
+                  .singleElement()
+                  .satisfies(
+                      near ->
+                          assertThat(plan.backends().get(near).address().toString())
+                              .isEqualTo("127.0.0.1"));
+            });
+    assertThat(plan.traffic().getFirst().settings()).contains(new SlowStart(30_000));
   }
 
   @Test

@@ -25,9 +25,10 @@ public final class Cluster {
    * Backends that get requests.
    *
    * @param version of the health that they were found by
+   * @param growing whether the share of one of them may still grow
    */
   @SuppressWarnings("ArrayRecordComponent") // Read at each request, changed by nobody.
-  private record Usable(int version, Target[] targets) {}
+  private record Usable(int version, Target[] targets, boolean growing) {}
 
   /**
    * A service as metrics name it.
@@ -60,7 +61,8 @@ public final class Cluster {
       BackendProtocol protocol,
       int loops,
       CircuitBreaker circuit,
-      ClusterHealth health) {
+      ClusterHealth health,
+      long now) {
     this.name = name;
     this.service = service;
     this.targets = targets;
@@ -68,7 +70,7 @@ public final class Cluster {
     this.next = new int[loops];
     this.circuit = circuit;
     this.health = health;
-    this.usable = find();
+    this.usable = find(now);
   }
 
   /** {@code namespace/service:port}. */
@@ -143,9 +145,13 @@ public final class Cluster {
   public Target pick(Loop loop) {
     Usable now = usable;
     if (now.version != health.version()) {
-      now = find();
+      now = find(loop.nanos());
       usable = now;
     }
+    return now.growing && now.targets.length > 1 ? grown(loop, now) : next(loop, now);
+  }
+
+  private Target next(Loop loop, Usable now) {
     int turn = next[loop.index()];
     if (turn >= now.targets.length) {
       turn = 0;
@@ -154,12 +160,31 @@ public final class Cluster {
     return now.targets[turn];
   }
 
+  /** Whose share still grows gives some of its turns away. */
+  private Target grown(Loop loop, Usable now) {
+    long nanos = loop.nanos();
+    if (!health.growing(nanos)) {
+      usable = new Usable(now.version, now.targets, false);
+      return next(loop, now);
+    }
+    Target picked = next(loop, now);
+    for (int i = 1; i < now.targets.length; i++) {
+      double share = health.share(picked.endpoint(), nanos);
+      if (share >= 1 || loop.random().nextDouble() < share) {
+        return picked;
+      }
+      picked = next(loop, now);
+    }
+    return picked;
+  }
+
   /** When none gets requests, all do: somebody may answer, and nobody certainly will not. */
-  private Usable find() {
+  private Usable find(long now) {
     // First the version: whatever changes after it is seen to once more.
     int version = health.version();
-    Target[] found =
-        targets.stream().filter(t -> health.usable(t.endpoint())).toArray(Target[]::new);
-    return new Usable(version, found.length > 0 ? found : targets.toArray(Target[]::new));
+    List<Target> found = targets.stream().filter(t -> health.usable(t.endpoint())).toList();
+    List<Target> near = found.stream().filter(t -> health.near(t.endpoint())).toList();
+    List<Target> chosen = !near.isEmpty() ? near : !found.isEmpty() ? found : targets;
+    return new Usable(version, chosen.toArray(Target[]::new), health.growing(now));
   }
 }

@@ -21,7 +21,11 @@ import dev.weir.policy.plan.Rule;
 import dev.weir.policy.plan.Telemetry;
 import dev.weir.policy.plan.TlsKeyPair;
 import dev.weir.policy.plan.TrafficPolicy.CircuitLimits;
+import dev.weir.policy.plan.TrafficPolicy.Level;
+import dev.weir.policy.plan.TrafficPolicy.Locality;
 import dev.weir.policy.plan.TrafficPolicy.OutlierEjection;
+import dev.weir.policy.plan.TrafficPolicy.Setting;
+import dev.weir.policy.plan.TrafficPolicy.SlowStart;
 import dev.weir.policy.plan.TrafficSettings;
 import dev.weir.policy.plan.VerdictIndex;
 import dev.weir.policy.plan.Workload;
@@ -529,6 +533,7 @@ public final class Generation {
     private final Map<String, CircuitBreaker> circuits = new HashMap<>();
     private final Map<String, ClusterHealth> healths = new HashMap<>();
     private final Journal journal;
+    private final long now;
     private final TrafficSettings settings;
     private final RoutePolicies policies;
 
@@ -567,6 +572,7 @@ public final class Generation {
       this.sessionKey = sessionKey;
       this.originations = originations;
       this.journal = journal;
+      this.now = now;
       this.settings = new TrafficSettings(plan);
       this.policies =
           new RoutePolicies(plan, settings, previous.map(g -> g.policies), journal, rollbacks, now);
@@ -660,13 +666,9 @@ public final class Generation {
           made,
           BackendProtocol.of(cluster.appProtocol()),
           loops,
-          circuit(
-              cluster.name(),
-              made,
-              settings
-                  .ofService(cluster.workload(), cluster.port(), CircuitLimits.class)
-                  .map(TrafficSettings.Said::setting)),
-          health(cluster, made));
+          circuit(cluster.name(), made, said(cluster, CircuitLimits.class)),
+          health(cluster, made),
+          now);
     }
 
     /** What was known of a cluster's endpoints goes on. */
@@ -677,13 +679,33 @@ public final class Generation {
           new ClusterHealth(
               cluster.name(),
               made.stream().map(Target::endpoint).toList(),
-              settings
-                  .ofService(cluster.workload(), cluster.port(), OutlierEjection.class)
-                  .map(TrafficSettings.Said::setting),
+              settings(cluster, made),
               journal,
-              Optional.ofNullable(twin).or(() -> before(cluster.name())));
+              Optional.ofNullable(twin).or(() -> before(cluster.name())),
+              now);
       healths.put(cluster.name(), health);
       return health;
+    }
+
+    private ClusterHealth.Settings settings(ProxyPlan.Cluster cluster, List<Target> made) {
+      boolean preferred =
+          said(cluster, Locality.class).filter(l -> l.prefer().contains(Level.NODE)).isPresent();
+      List<Endpoint> near = new ArrayList<>();
+      for (int i = 0; i < made.size() && preferred; i++) {
+        if (cluster.near().contains(cluster.endpoints().get(i))) {
+          near.add(made.get(i).endpoint());
+        }
+      }
+      return new ClusterHealth.Settings(
+          said(cluster, OutlierEjection.class),
+          said(cluster, SlowStart.class).map(SlowStart::windowMillis).orElse(0),
+          near);
+    }
+
+    private <T extends Setting> Optional<T> said(ProxyPlan.Cluster cluster, Class<T> type) {
+      return settings
+          .ofService(cluster.workload(), cluster.port(), type)
+          .map(TrafficSettings.Said::setting);
     }
 
     private Optional<ClusterHealth> before(String cluster) {
@@ -1002,7 +1024,13 @@ public final class Generation {
               loops,
               circuit("tunnel to " + key, List.of(target), Optional.empty()),
               new ClusterHealth(
-                  key, List.of(target.endpoint()), Optional.empty(), journal, Optional.empty()));
+                  key,
+                  List.of(target.endpoint()),
+                  ClusterHealth.Settings.NONE,
+                  journal,
+                  Optional.empty(),
+                  now),
+              now);
       WeightedBackend all = new WeightedBackend(0, 1, List.of());
       Match any = new Match(new PathMatch.Prefix("/"), List.of(), List.of(), Optional.empty());
       return new Inbound(

@@ -38,6 +38,8 @@ public final class ClusterHealth {
 
   private final String cluster;
   private final Optional<OutlierEjection> policy;
+  private final long slowStartNanos;
+  private final List<Endpoint> near;
   private final Journal journal;
   private final AtomicInteger version;
   private final Map<String, EndpointHealth> known;
@@ -52,21 +54,44 @@ public final class ClusterHealth {
   }
 
   /**
+   * What policies say of a cluster's endpoints.
+   *
+   * @param ejection when they are ejected; empty when no policy says it
+   * @param slowStartMillis in which the share of one that is new, or back, grows; 0: it does not
+   * @param near those that go first, as long as one of them is well
+   */
+  public record Settings(
+      Optional<OutlierEjection> ejection, int slowStartMillis, List<Endpoint> near) {
+
+    /** When no policy says anything. */
+    public static final Settings NONE = new Settings(Optional.empty(), 0, List.of());
+
+    /** Copies the list. */
+    public Settings {
+      near = List.copyOf(near);
+    }
+  }
+
+  /**
    * Of a cluster.
    *
    * @param cluster name, for people
    * @param endpoints of it
-   * @param policy when they are ejected; empty when no policy says it
+   * @param settings what policies say of them
    * @param previous of the same cluster, whose knowledge goes on
+   * @param now monotonic nanoseconds
    */
   public ClusterHealth(
       String cluster,
       List<Endpoint> endpoints,
-      Optional<OutlierEjection> policy,
+      Settings settings,
       Journal journal,
-      Optional<ClusterHealth> previous) {
+      Optional<ClusterHealth> previous,
+      long now) {
     this.cluster = cluster;
-    this.policy = policy;
+    this.policy = settings.ejection();
+    this.slowStartNanos = TimeUnit.MILLISECONDS.toNanos(settings.slowStartMillis());
+    this.near = settings.near();
     this.journal = journal;
     // The version is also the lock: it is what generations share.
     this.version = previous.map(p -> p.version).orElseGet(AtomicInteger::new);
@@ -75,9 +100,14 @@ public final class ClusterHealth {
     for (Endpoint endpoint : endpoints) {
       String name = endpoint.toString();
       EndpointHealth health = before.get(name);
-      EndpointHealth used = health != null ? health : new EndpointHealth(name);
-      known.put(name, used);
-      members.put(endpoint, used);
+      if (health == null) {
+        health = new EndpointHealth(name);
+        if (!before.isEmpty()) {
+          health.begin(now);
+        }
+      }
+      known.put(name, health);
+      members.put(endpoint, health);
     }
   }
 
@@ -90,6 +120,30 @@ public final class ClusterHealth {
   public boolean usable(Endpoint endpoint) {
     EndpointHealth health = members.get(endpoint);
     return health == null || health.usable();
+  }
+
+  /** Whether it is one of those that go first. */
+  public boolean near(Endpoint endpoint) {
+    return near.contains(endpoint);
+  }
+
+  /** Whether any endpoint has a share that still grows. */
+  public boolean growing(long now) {
+    if (slowStartNanos == 0) {
+      return false;
+    }
+    for (EndpointHealth health : members.values()) {
+      if (health.share(now, slowStartNanos) < 1) {
+        return true;
+      }
+    }
+    return false;
+  }
+
+  /** How much of an equal share an endpoint gets, to 1. */
+  public double share(Endpoint endpoint, long now) {
+    EndpointHealth health = members.get(endpoint);
+    return health == null || slowStartNanos == 0 ? 1 : health.share(now, slowStartNanos);
   }
 
   /** The backend answered. */

@@ -9,6 +9,9 @@ import java.util.concurrent.atomic.AtomicInteger;
  */
 final class EndpointHealth {
 
+  /** Of slow start; Envoy's min_weight_percent has the same default. */
+  private static final double LEAST_SHARE = 0.1;
+
   private final String endpoint;
   private final AtomicInteger errors = new AtomicInteger();
   private volatile boolean ejected;
@@ -17,6 +20,9 @@ final class EndpointHealth {
   private volatile int ejections;
   private volatile long readmitAt;
   private long readmitted;
+
+  /** When it began to get requests, or to get them again; 0 when it was there from the start. */
+  private volatile long since;
 
   EndpointHealth(String endpoint) {
     this.endpoint = endpoint;
@@ -79,7 +85,31 @@ final class EndpointHealth {
   void readmit(long now) {
     errors.set(0);
     readmitted = now;
+    begin(now);
     ejected = false;
+  }
+
+  /** It gets requests from now on that it did not get before. */
+  void begin(long now) {
+    since = now == 0 ? 1 : now;
+  }
+
+  /**
+   * How much of an equal share it gets.
+   *
+   * @param windowNanos in which the share grows
+   * @return from a tenth to 1
+   */
+  double share(long now, long windowNanos) {
+    long begun = since;
+    if (begun == 0) {
+      return 1;
+    }
+    long age = now - begun;
+    if (age >= windowNanos) {
+      return 1;
+    }
+    return Math.max(LEAST_SHARE, (double) age / windowNanos);
   }
 
   void forgive() {
