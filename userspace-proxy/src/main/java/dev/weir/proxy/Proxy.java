@@ -7,9 +7,12 @@ import dev.weir.proxy.hbone.Tunnels;
 import dev.weir.proxy.http.BodyAllowance;
 import dev.weir.proxy.http.Worker;
 import dev.weir.proxy.identity.IdentityStore;
+import dev.weir.proxy.listen.Capacity;
 import dev.weir.proxy.listen.Listeners;
+import dev.weir.proxy.listen.MemoryLimit;
 import dev.weir.proxy.listen.OriginSource;
 import dev.weir.proxy.loop.Loop;
+import dev.weir.proxy.loop.Pressure;
 import dev.weir.proxy.observe.AccessLog;
 import dev.weir.proxy.observe.Counter;
 import dev.weir.proxy.observe.Exposition;
@@ -55,9 +58,15 @@ public final class Proxy implements Commands, AutoCloseable {
 
   private static final long PAGE = 4096;
 
+  /** More than that is for thousands of connections. */
+  private static final long USUAL_HEAP = 24 << 20;
+
+  private static final long USUAL_CONNECTIONS = 2000;
+
   private final MultiThreadIoEventLoopGroup group;
   private final List<Worker> workers = new ArrayList<>();
   private final Listeners listeners;
+  private final Capacity capacity = new Capacity();
   private final Current current = new Current();
   private final AtomicBoolean draining = new AtomicBoolean();
   private final CompletableFuture<Void> drained = new CompletableFuture<>();
@@ -117,13 +126,25 @@ public final class Proxy implements Commands, AutoCloseable {
       AccessLog access,
       SessionKeyFile sessionKeys,
       IdentityStore identities) {
-    this(threads, origins, clock, log, access, sessionKeys, identities, Optional.empty());
+    this(
+        threads,
+        origins,
+        clock,
+        log,
+        access,
+        sessionKeys,
+        identities,
+        Optional.empty(),
+        directMemory(),
+        Optional.empty());
   }
 
   /**
-   * One that remembers which canaries were rolled back.
+   * One that remembers which canaries were rolled back, and knows what memory there is.
    *
    * @param rollbacks where that is kept; empty to keep it in memory only
+   * @param pressure when to turn requests and connections away
+   * @param memoryLimit near which no new connection is taken
    */
   public Proxy(
       int threads,
@@ -133,7 +154,9 @@ public final class Proxy implements Commands, AutoCloseable {
       AccessLog access,
       SessionKeyFile sessionKeys,
       IdentityStore identities,
-      Optional<Path> rollbacks) {
+      Optional<Path> rollbacks,
+      Pressure pressure,
+      Optional<MemoryLimit> memoryLimit) {
     this.access = access;
     this.log = log;
     this.identities = identities;
@@ -153,10 +176,44 @@ public final class Proxy implements Commands, AutoCloseable {
               current,
               draining,
               new BodyAllowance(),
-              access.of(loop, metrics, threads)));
+              access.of(loop, metrics, threads),
+              pressure));
     }
     this.tunnels = new Tunnels(workers, identities);
-    this.listeners = new Listeners(workers, origins, tunnels, log);
+    this.listeners = new Listeners(workers, origins, tunnels, log, capacity);
+    memoryLimit.ifPresent(
+        limit -> {
+          log.info("the memory limit is " + (limit.bytes() >> 20) + " MiB");
+          var _ =
+              group.scheduleWithFixedDelay(
+                  () -> lookAtMemory(limit), 100, 100, TimeUnit.MILLISECONDS);
+        });
+    var _ = group.scheduleWithFixedDelay(this::keepHeapSmall, 5, 5, TimeUnit.SECONDS);
+  }
+
+  /**
+   * The collector lets the heap grow to its most before it looks for what is garbage in its old
+   * part, and gives back nothing before it has. What a burst of connections has left behind would
+   * stay for good.
+   */
+  private void keepHeapSmall() {
+    long connections = workers.stream().mapToLong(worker -> worker.loop().watchedAround()).sum();
+    if (Runtime.getRuntime().totalMemory() > USUAL_HEAP && connections < USUAL_CONNECTIONS) {
+      System.gc();
+    }
+  }
+
+  private void lookAtMemory(MemoryLimit limit) {
+    try {
+      capacity.shortOfMemory(limit.taken() > limit.bytes() - limit.bytes() / 8);
+    } catch (IOException | NumberFormatException e) {
+      capacity.shortOfMemory(false);
+    }
+  }
+
+  /** On the memory that buffers are of. */
+  public static Pressure directMemory() {
+    return new Pressure(PlatformDependent::usedDirectMemory, PlatformDependent.maxDirectMemory());
   }
 
   @Override

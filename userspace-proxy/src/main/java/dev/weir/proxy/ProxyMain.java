@@ -5,6 +5,7 @@ import dev.weir.proxy.control.ControlServer;
 import dev.weir.proxy.identity.IdentityStore;
 import dev.weir.proxy.listen.KernelOrigin;
 import dev.weir.proxy.listen.Listeners;
+import dev.weir.proxy.listen.MemoryLimit;
 import dev.weir.proxy.observe.AccessLog;
 import dev.weir.proxy.observe.Log;
 import dev.weir.proxy.outbound.SessionKeyFile;
@@ -52,6 +53,13 @@ public final class ProxyMain {
       return 2;
     }
     Log log = new Log(System.err);
+    // An event loop that has died (out of heap, most likely) serves nobody and refuses nobody: then
+    // the supervisor had better start another process.
+    Thread.setDefaultUncaughtExceptionHandler(
+        (thread, cause) -> {
+          log.warn("thread " + thread.getName() + " has died: " + cause);
+          Runtime.getRuntime().halt(1);
+        });
     Optional<Throwable> unavailable = Listeners.unavailable();
     if (unavailable.isPresent()) {
       log.warn("epoll is not available: " + unavailable.get().getMessage());
@@ -74,7 +82,9 @@ public final class ProxyMain {
             new AccessLog(new FileOutputStream(FileDescriptor.out)),
             sessionKeys,
             new IdentityStore(options.identities, InstantSource.system(), log),
-            options.control.map(socket -> socket.resolveSibling("rollbacks")))) {
+            options.control.map(socket -> socket.resolveSibling("rollbacks")),
+            Proxy.directMemory(),
+            MemoryLimit.own())) {
       ControlServer server = new ControlServer(control, options.control.orElseThrow(), proxy, log);
       log.info("waiting for a plan at " + options.control.orElseThrow());
       proxy.drained().join();

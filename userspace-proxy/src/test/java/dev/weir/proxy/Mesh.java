@@ -26,6 +26,7 @@ import dev.weir.policy.plan.Verdict;
 import dev.weir.policy.plan.Workload;
 import dev.weir.proxy.identity.IdentityStore;
 import dev.weir.proxy.listen.OriginSource;
+import dev.weir.proxy.loop.Pressure;
 import dev.weir.proxy.observe.AccessLog;
 import dev.weir.proxy.observe.Log;
 import dev.weir.proxy.outbound.SessionKeyFile;
@@ -73,6 +74,10 @@ final class Mesh implements AutoCloseable {
 
   private final ByteArrayOutputStream log = new ByteArrayOutputStream();
   Telemetry telemetry = Telemetry.DEFAULT;
+
+  /** Of 1,000. */
+  volatile long memoryUsed;
+
   private long generation;
 
   Mesh() throws IOException {
@@ -102,7 +107,9 @@ final class Mesh implements AutoCloseable {
             new AccessLog(access),
             new SessionKeyFile(Optional.empty()),
             IdentityStore.none(told),
-            rollbacks);
+            rollbacks,
+            new Pressure(() -> memoryUsed, 1000),
+            Optional.empty());
   }
 
   String log() {

@@ -14,6 +14,7 @@ import dev.weir.policy.json.JsonObject;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.PrintStream;
+import java.io.UncheckedIOException;
 import java.net.InetAddress;
 import java.net.URI;
 import java.net.http.HttpClient;
@@ -21,7 +22,9 @@ import java.net.http.HttpRequest;
 import java.net.http.HttpResponse;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
+import java.nio.file.LinkOption;
 import java.nio.file.Path;
+import java.nio.file.attribute.PosixFilePermission;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.time.Clock;
 import java.time.Duration;
@@ -32,6 +35,7 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.Callable;
 import java.util.concurrent.TimeUnit;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Tag;
@@ -498,7 +502,56 @@ final class AgentTest {
         .containsPattern("CapPrm:\t0+\n")
         .containsPattern("CapBnd:\t0+\n")
         .containsPattern("NoNewPrivs:\t1\n");
+    assertThat(Files.readString(proc.resolve("status")))
+        .containsPattern("CapInh:\t0+\n")
+        .containsPattern("CapAmb:\t0+\n");
     assertThat(Files.readString(proc.resolve("cgroup"))).contains("0::" + kernel.root() + "/proxy");
+  }
+
+  @Test
+  void theProxysCommandLineAndEnvironmentAreKnownAndHoldNoKeys() throws Exception {
+    write("route.yaml", route("db"));
+    start();
+    eventually("the proxy has its plan", () -> proxyGeneration() == generation());
+    Path proc = Path.of("/proc", Long.toString(proxy().orElseThrow().pid()));
+    List<String> arguments = List.of(Files.readString(proc.resolve("cmdline")).split("\0", -1));
+    int main = arguments.indexOf("dev.weir.proxy.ProxyMain");
+    assertThat(arguments.subList(main + 1, arguments.size()))
+        .containsExactly(
+            "--control", ProxySupervisor.socket(kernel.places().runDir()).toString(), "");
+    assertThat(
+            Arrays.stream(Files.readString(proc.resolve("environ")).split("\0", -1))
+                .filter(variable -> !variable.isEmpty())
+                .map(variable -> variable.substring(0, variable.indexOf('='))))
+        .isSubsetOf("PATH", "TZ", "MALLOC_ARENA_MAX", "LANG", "PWD", "OLDPWD", "SHLVL", "_");
+    // Of the run directory it can write its own part, and of that nothing that others made.
+    Path runDir = kernel.places().runDir();
+    assertThat(Files.getAttribute(ProxySupervisor.directory(runDir), "unix:uid"))
+        .isEqualTo(ProxyCommand.DEFAULT_USER);
+    try (Stream<Path> files = Files.list(runDir)) {
+      assertThat(
+              files
+                  .filter(file -> !file.equals(ProxySupervisor.directory(runDir)))
+                  .filter(file -> owner(file) != 0 || writableByOthers(file)))
+          .isEmpty();
+    }
+  }
+
+  private static int owner(Path file) {
+    try {
+      return (Integer) Files.getAttribute(file, "unix:uid", LinkOption.NOFOLLOW_LINKS);
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+  }
+
+  private static boolean writableByOthers(Path file) {
+    try {
+      return Files.getPosixFilePermissions(file, LinkOption.NOFOLLOW_LINKS)
+          .contains(PosixFilePermission.OTHERS_WRITE);
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
   }
 
   @Test

@@ -82,6 +82,9 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
   /** Of another protocol than HTTP; as of any connection that is led on as it is. */
   private static final long UPGRADED_IDLE_NANOS = TimeUnit.HOURS.toNanos(1);
 
+  /** Seconds. What is on its way now is mostly over then. */
+  private static final String RETRY_AFTER = "1";
+
   /** How many backends are tried when connecting fails; nothing was sent then. */
   private static final int MAX_CONNECTS = 3;
 
@@ -152,6 +155,7 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
   private int status;
   private String flags = "-";
   private String details = "";
+  private String retryAfter = "";
   private long requestBytes;
   private long responseBytes;
   private @Nullable Future<?> requestTimer;
@@ -234,6 +238,12 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
     }
     source = client.source().get();
     entrance = client.entrance().orElseThrow();
+    if (client.worker().pressure().high()) {
+      client.worker().metrics().count(Counter.SHED);
+      retryAfter = RETRY_AFTER;
+      reply(HttpResponseStatus.SERVICE_UNAVAILABLE, "OM", "overloaded");
+      return;
+    }
     Optional<Entrance> door = client.entrance(host);
     if (door.isEmpty()) {
       reply(LocalReply.NO_ROUTE, "NR");
@@ -1429,6 +1439,9 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
     if (status != 204) {
       // RFC 9110 8.6: that one has no body to tell the length of.
       response.headers().set(HttpHeaderNames.CONTENT_LENGTH, responseBytes);
+    }
+    if (!retryAfter.isEmpty()) {
+      response.headers().set(HttpHeaderNames.RETRY_AFTER, retryAfter);
     }
     if (rates != null) {
       rates.write(response.headers(), FieldEditor.INSTANCE, false);

@@ -2,6 +2,7 @@
 package dev.weir.proxy.http;
 
 import dev.weir.proxy.loop.Loop;
+import dev.weir.proxy.loop.Pressure;
 import dev.weir.proxy.observe.AccessLog;
 import dev.weir.proxy.observe.Log;
 import dev.weir.proxy.observe.LoopMetrics;
@@ -18,6 +19,7 @@ import java.util.concurrent.atomic.AtomicBoolean;
  * @param draining connections end after the response in hand
  * @param bodies what may be kept of requests' bodies
  * @param access lines about single requests
+ * @param pressure on memory
  */
 public record Worker(
     Loop loop,
@@ -26,4 +28,5 @@ public record Worker(
     Current current,
     AtomicBoolean draining,
     BodyAllowance bodies,
-    AccessLog.Lines access) {}
+    AccessLog.Lines access,
+    Pressure pressure) {}

@@ -22,26 +22,26 @@ import java.util.OptionalInt;
 /** What happens to each connection accepted at one address, on one event loop. */
 final class Acceptor extends ChannelInitializer<Channel> {
 
-  /** Connections per event loop; beyond it new ones are refused, not old ones broken. */
-  static final int MAX_CONNECTIONS = 10_000;
-
   private final Worker worker;
   private final OriginSource origins;
   private final Tunnels tunnels;
   private final BindAddress bind;
+  private final Capacity capacity;
 
-  Acceptor(Worker worker, OriginSource origins, Tunnels tunnels, BindAddress bind) {
+  Acceptor(
+      Worker worker, OriginSource origins, Tunnels tunnels, BindAddress bind, Capacity capacity) {
     this.tunnels = tunnels;
     this.worker = worker;
     this.origins = origins;
     this.bind = bind;
+    this.capacity = capacity;
   }
 
   @Override
   protected void initChannel(Channel channel) {
     Generation generation = worker.current().get();
-    if (worker.loop().watchedCount() >= MAX_CONNECTIONS) {
-      refuse(channel, Counter.TOO_MANY);
+    if (worker.pressure().high() || capacity.shortOfMemory()) {
+      refuse(channel, Counter.SHORT_OF_MEMORY);
       return;
     }
     if (!(channel.remoteAddress() instanceof InetSocketAddress remote)) {
@@ -51,8 +51,9 @@ final class Acceptor extends ChannelInitializer<Channel> {
     }
     if (generation.isHbone(bind)) {
       // Whoever it is proves it: what the kernel knows of the connection is of no use here.
-      admit(channel);
-      tunnels.accept(worker, channel);
+      if (admit(channel, true)) {
+        tunnels.accept(worker, channel);
+      }
       return;
     }
     Address peer = Address.of(remote.getAddress().getAddress());
@@ -74,7 +75,9 @@ final class Acceptor extends ChannelInitializer<Channel> {
     OptionalInt source =
         record.isPresent() ? OptionalInt.of(record.get().source()) : OptionalInt.empty();
     Origin origin = new Origin.Gateway(peer, bind, tls, source);
-    admit(channel);
+    if (!admit(channel, tls)) {
+      return;
+    }
     if (tls) {
       ServerNames.install(worker, origin, channel);
     } else if (gateway.get().requests()) {
@@ -90,9 +93,20 @@ final class Acceptor extends ChannelInitializer<Channel> {
     relay.begin();
   }
 
-  private void admit(Channel channel) {
+  private boolean admit(Channel channel, boolean tls) {
+    if (!capacity.take(tls)) {
+      refuse(channel, Counter.TOO_MANY);
+      return false;
+    }
     worker.metrics().count(Counter.ACCEPTED);
-    channel.closeFuture().addListener(closed -> worker.metrics().count(Counter.CLOSED));
+    channel
+        .closeFuture()
+        .addListener(
+            closed -> {
+              capacity.give(tls);
+              worker.metrics().count(Counter.CLOSED);
+            });
+    return true;
   }
 
   private void outbound(
@@ -113,7 +127,9 @@ final class Acceptor extends ChannelInitializer<Channel> {
       refuse(channel, Counter.UNPLANNED);
     } else {
       Origin from = new Origin.Workload(peer, destination, origin.source());
-      admit(channel);
+      if (!admit(channel, false)) {
+        return;
+      }
       if (entrance.get().requests()) {
         ServerConnection.install(worker, from, generation, channel.pipeline());
       } else if (entrance.get().streams().byServerName()) {

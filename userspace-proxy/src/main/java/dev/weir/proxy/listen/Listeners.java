@@ -51,6 +51,7 @@ public final class Listeners {
   private final OriginSource origins;
   private final Tunnels tunnels;
   private final Log log;
+  private final Capacity capacity;
   private final Map<BindAddress, List<Channel>> open = new LinkedHashMap<>();
   private final Map<Long, List<Channel>> elsewhere = new LinkedHashMap<>();
 
@@ -58,8 +59,10 @@ public final class Listeners {
   private final List<EpollServerSocketChannel> inherited = new ArrayList<>();
 
   /** None open. */
-  public Listeners(List<Worker> workers, OriginSource origins, Tunnels tunnels, Log log) {
+  public Listeners(
+      List<Worker> workers, OriginSource origins, Tunnels tunnels, Log log, Capacity capacity) {
     this.tunnels = tunnels;
+    this.capacity = capacity;
     this.workers = List.copyOf(workers);
     this.origins = origins;
     this.log = log;
@@ -349,7 +352,7 @@ public final class Listeners {
         .childOption(ChannelOption.SO_KEEPALIVE, true)
         .childOption(ChannelOption.ALLOW_HALF_CLOSURE, true)
         .childOption(ChannelOption.WRITE_BUFFER_WATER_MARK, new WriteBufferWaterMark(16384, 65536))
-        .childHandler(new Acceptor(worker, origins, tunnels, bind));
+        .childHandler(new Acceptor(worker, origins, tunnels, bind, capacity));
   }
 
   private static InetSocketAddress socketAddress(BindAddress bind) {

@@ -26,6 +26,7 @@ public final class Loop {
   private final List<Watched> watched = new ArrayList<>();
   private final SplittableRandom random = new SplittableRandom();
   private long coarseNanos;
+  private volatile int watchedAtTick;
 
   /** Something with deadlines. */
   public abstract static class Watched {
@@ -109,6 +110,14 @@ public final class Loop {
     return watched.size();
   }
 
+  /**
+   * How many are watched, as of the last tick; for any thread: the live connections of this loop,
+   * both sides.
+   */
+  public int watchedAround() {
+    return watchedAtTick;
+  }
+
   /** Looks at everything now, not only at the next tick. */
   public void look() {
     tick();
@@ -116,6 +125,7 @@ public final class Loop {
 
   private void tick() {
     coarseNanos = clock.getAsLong();
+    watchedAtTick = watched.size();
     // Backwards, because a check may unwatch itself; whoever it moves is looked at next time.
     for (int i = watched.size() - 1; i >= 0; i--) {
       if (i < watched.size()) {

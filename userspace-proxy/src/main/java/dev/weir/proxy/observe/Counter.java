@@ -17,6 +17,8 @@ public enum Counter {
   UNPLANNED("weir_proxy_connections_refused_total{reason=\"unplanned_destination\"}", ""),
   /** Closed at once: too many connections. */
   TOO_MANY("weir_proxy_connections_refused_total{reason=\"limit\"}", ""),
+  /** Closed at once: memory is short. */
+  SHORT_OF_MEMORY("weir_proxy_connections_refused_total{reason=\"memory\"}", ""),
   /** Closed: no listener or route of connections is for its server name, or for any. */
   NO_ROUTE("weir_proxy_connections_refused_total{reason=\"no_route\"}", ""),
   /** Closed: its route has no backend for it, or none that can be reached. */
@@ -46,6 +48,8 @@ public enum Counter {
       "weir_proxy_connection_floods_total",
       "Client connections of HTTP/2 ended for more frames without content, resets or malformed"
           + " requests than there is any use for."),
+  /** Requests answered 503 because memory was short. */
+  SHED("weir_proxy_requests_shed_total", "Requests refused early, because memory was short."),
   /** Heads that did not come in time. */
   HEAD_TIMEOUT("weir_proxy_head_timeouts_total", "Request heads that did not arrive in time."),
   /** Bodies that came too slowly. */
