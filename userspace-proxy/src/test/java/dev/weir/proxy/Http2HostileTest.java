@@ -468,4 +468,24 @@ final class Http2HostileTest {
       }
     }
   }
+
+  @Test
+  void fieldsForARequestThatIsCompleteAreAnError() throws Exception {
+    try (RawBackend backend =
+            new RawBackend(
+                connection -> {
+                  connection.head();
+                  Http2Test.pause(10_000);
+                });
+        Mesh mesh = new Mesh()) {
+      mesh.serve(backend.port());
+      try (Http2Peer client = Http2Peer.client(mesh.port)) {
+        client.get(1, "/");
+        client.get(1, "/");
+        Http2Peer.Frame frame = client.nextOfInterest();
+        assertThat(frame.type()).isIn(Http2Peer.RST_STREAM, Http2Peer.GOAWAY);
+        assertThat(frame.code()).isEqualTo(STREAM_CLOSED);
+      }
+    }
+  }
 }

@@ -65,6 +65,9 @@ final class Http2ServerConnection extends Http2ConnectionHandler {
   /** What one request or frame of content earns of the above. */
   private static final int EARNED = 4;
 
+  /** Streams that we have reset, of which more may come for a while. */
+  private static final int REMEMBERED = 2 * MAX_STREAMS;
+
   private final Worker worker;
   private final Client client;
   private final Channel channel;
@@ -74,6 +77,10 @@ final class Http2ServerConnection extends Http2ConnectionHandler {
   private final FrameBudget resets;
 
   private @Nullable ChannelHandlerContext context;
+  private final int[] lastResets = new int[REMEMBERED];
+  private int nextReset;
+  private ByteBuf reading = Unpooled.EMPTY_BUFFER;
+  private int looked;
   private boolean flushing;
   // What comes after an error of the connection is not looked at any more.
   private boolean broken;
@@ -131,6 +138,7 @@ final class Http2ServerConnection extends Http2ConnectionHandler {
               .initialWindowSize(WINDOW)
               .maxHeaderListSize(RequestDecoder.MAX_HEADERS + RequestDecoder.MAX_LINE));
       validateHeaders(true);
+      validateRequiredPseudoHeaders(true);
       // Resets are counted here, by what the requests were worth.
       decoderEnforceMaxRstFramesPerWindow(0, 0);
       encoderEnforceMaxRstFramesPerWindow(0, 0);
@@ -200,9 +208,11 @@ final class Http2ServerConnection extends Http2ConnectionHandler {
       in.skipBytes(in.readableBytes());
       return;
     }
-    int start = in.readerIndex();
+    reading = in;
+    looked = in.readerIndex();
     super.decode(ctx, in, out);
-    frames.look(in, start, in.readerIndex());
+    look();
+    reading = Unpooled.EMPTY_BUFFER;
     if (!decoder().prefaceReceived()) {
       return;
     }
@@ -211,6 +221,12 @@ final class Http2ServerConnection extends Http2ConnectionHandler {
     } else if (unfinishedSince == 0) {
       unfinishedSince = worker.loop().coarseNanos();
     }
+  }
+
+  private void look() {
+    int now = reading.readerIndex();
+    frames.look(reading, looked, now);
+    looked = now;
   }
 
   private final class Frames extends Http2FrameAdapter {
@@ -395,7 +411,34 @@ final class Http2ServerConnection extends Http2ConnectionHandler {
       Throwable cause,
       Http2Exception.StreamException error) {
     if (!outbound) {
+      boolean open = connection().stream(error.streamId()) != null;
+      if (!open && error.error() == Http2Error.STREAM_CLOSED && !wasReset(error.streamId())) {
+        // RFC 9113 5.1: the client has ended it itself, or never begun it, and knows so.
+        onError(
+            ctx,
+            false,
+            Http2Exception.connectionError(
+                Http2Error.STREAM_CLOSED, "a frame for a stream that has ended"));
+        return;
+      }
       worker.metrics().count(Counter.MALFORMED);
+      remember(error.streamId());
+      look();
+      Http2Stream stream = connection().stream(error.streamId());
+      if (stream != null
+          && stream.state() == Http2Stream.State.HALF_CLOSED_REMOTE
+          && known(error.streamId()) != null
+          && frames.lastOfRequest()) {
+        // RFC 9113 5.1: whatever is wrong with it, there should be none.
+        super.onStreamError(
+            ctx,
+            false,
+            cause,
+            (Http2Exception.StreamException)
+                Http2Exception.streamError(
+                    error.streamId(), Http2Error.STREAM_CLOSED, "the request is complete"));
+        return;
+      }
       // Each is a stream that we reset: whoever makes us do it for ever is a flood as well.
       if (!resets.take(worker.loop().coarseNanos())) {
         onError(ctx, false, flood("more malformed requests than there is any use for"));
@@ -505,7 +548,23 @@ final class Http2ServerConnection extends Http2ConnectionHandler {
     return encoder().flowController().isWritable(stream);
   }
 
+  /** What the client may go on sending for, since it does not know yet (RFC 9113 5.1). */
+  private void remember(int reset) {
+    lastResets[nextReset] = reset;
+    nextReset = (nextReset + 1) % lastResets.length;
+  }
+
+  private boolean wasReset(int stream) {
+    for (int reset : lastResets) {
+      if (reset == stream) {
+        return true;
+      }
+    }
+    return false;
+  }
+
   void reset(Http2Stream stream, Http2Error error) {
+    remember(stream.id());
     var _ = resetStream(context(), stream.id(), error.code(), context().newPromise());
     flushLater();
   }

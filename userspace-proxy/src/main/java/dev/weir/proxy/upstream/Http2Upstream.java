@@ -117,6 +117,7 @@ final class Http2Upstream extends Http2ConnectionHandler {
               .initialWindowSize(WINDOW)
               .maxHeaderListSize(ResponseDecoder.MAX_HEADERS));
       validateHeaders(true);
+      validateRequiredPseudoHeaders(true);
       encoderEnforceMaxQueuedControlFrames(IDLE_FRAMES);
       // The first request goes with it.
       flushPreface(false);

@@ -4,13 +4,14 @@ package dev.weir.proxy.wire;
 import io.netty.buffer.ByteBuf;
 
 /**
- * Looks at the headers of frames of HTTP/2 that go by (RFC 9113 4.1), for one thing that the
- * library keeps to itself: whether a header section has begun that is not at its end.
+ * Looks at the headers of frames of HTTP/2 that go by (RFC 9113 4.1), for what the library keeps to
+ * itself: whether a header section has begun that is not at its end, and what an error is about.
  */
 public final class FrameHeaders {
 
   private static final int PREFACE = 24;
   private static final int HEADER = 9;
+  private static final int DATA = 0;
   private static final int HEADERS = 1;
   private static final int CONTINUATION = 9;
   private static final int END_HEADERS = 4;
@@ -18,6 +19,7 @@ public final class FrameHeaders {
   // Bytes of the frame, or of the preface, that have yet to go by.
   private int rest;
   private boolean open;
+  private int last = -1;
 
   private FrameHeaders(int rest) {
     this.rest = rest;
@@ -40,6 +42,7 @@ public final class FrameHeaders {
         return;
       } else {
         int type = in.getByte(at + 3);
+        last = type;
         if (type == HEADERS || type == CONTINUATION) {
           open = (in.getByte(at + 4) & END_HEADERS) == 0;
         }
@@ -47,6 +50,11 @@ public final class FrameHeaders {
         at += HEADER;
       }
     }
+  }
+
+  /** Whether the frame that went by last is a part of a request. */
+  public boolean lastOfRequest() {
+    return last == DATA || last == HEADERS || last == CONTINUATION;
   }
 
   /** Whether a header section has begun that is not at its end. */
