@@ -14,6 +14,7 @@ import dev.weir.policy.plan.AccessPlan;
 import dev.weir.policy.plan.Address;
 import dev.weir.policy.plan.Backend;
 import dev.weir.policy.plan.Endpoint;
+import dev.weir.policy.plan.Hbone;
 import dev.weir.policy.plan.Plan;
 import dev.weir.policy.plan.PortOwner;
 import dev.weir.policy.plan.Protocol;
@@ -152,6 +153,7 @@ final class Planner {
     final Owner capture = own(mesh.outboundPort(), Reserved.PROXY, "the proxy's capture port");
     own(mesh.metricsPort(), Reserved.HOST, "the metrics port");
     own(mesh.healthPort(), Reserved.HOST, "the health port");
+    mesh.tunnels().ifPresent(t -> own(t.port(), Reserved.PROXY, "the port of tunnels"));
     for (Gateway gateway : cluster.all(Gateway.class)) {
       if (gateway.ours()) {
         for (Gateway.Listener listener : gateway.listeners()) {
@@ -486,7 +488,7 @@ final class Planner {
     List<Endpoint> result = new ArrayList<>();
     for (int w = 0; w < cluster.workloads().size(); w++) {
       dev.weir.policy.model.Workload workload = cluster.workloads().get(w);
-      for (Located<Address> address : cluster.believedAddresses(workload)) {
+      for (Located<Address> address : cluster.dialledAddresses(workload)) {
         result.add(new Endpoint(address.value(), workloadPlace(w), !workload.onThisNode()));
       }
     }
@@ -528,7 +530,25 @@ final class Planner {
                         c.tls(),
                         c.targets().stream().filter(this::isNear).map(t -> t + 1).toList()))
             .toList(),
-        access());
+        access(),
+        mesh.tunnels().map(this::hbone));
+  }
+
+  private Hbone hbone(Mesh.Tunnels tunnels) {
+    List<Hbone.Through> through = new ArrayList<>();
+    for (int w = 0; w < cluster.workloads().size(); w++) {
+      OptionalInt peer = cluster.peer(cluster.workloads().get(w));
+      if (peer.isPresent()) {
+        through.add(new Hbone.Through(workloadPlace(w), peer.getAsInt()));
+      }
+    }
+    return new Hbone(
+        tunnels.port().value(),
+        tunnels.account(),
+        tunnels.peers().stream()
+            .map(p -> new Hbone.Peer(p.name(), p.address(), p.port(), p.account()))
+            .toList(),
+        through);
   }
 
   /** Whether a target is a workload of this node. */
@@ -542,6 +562,14 @@ final class Planner {
     for (Target target : steering.targets()) {
       if (target.workload() >= 0) {
         targets.set(target.workload());
+      }
+    }
+    if (mesh.tunnels().isPresent()) {
+      // Whoever lives here may be asked for by a tunnel.
+      for (int w = 0; w < cluster.workloads().size(); w++) {
+        if (cluster.workloads().get(w).onThisNode()) {
+          targets.set(w);
+        }
       }
     }
     return AccessPlanner.plan(cluster, rules, targets, this::workloadPlace);

@@ -83,6 +83,9 @@ final class TunnelNode implements AutoCloseable {
     boolean hbone = true;
   }
 
+  /** Where the client's connections want to go. */
+  volatile OriginSource.Handover origin = new OriginSource.Handover(VIP, 80, 16);
+
   TunnelNode(Identities identities) throws IOException {
     this(identities, InstantSource.system());
   }
@@ -97,7 +100,7 @@ final class TunnelNode implements AutoCloseable {
     this.proxy =
         new Proxy(
             1,
-            channel -> Optional.of(new OriginSource.Handover(VIP, 80, 16)),
+            channel -> Optional.of(origin),
             System::nanoTime,
             lines,
             new AccessLog(OutputStream.nullOutputStream()),
@@ -172,7 +175,7 @@ final class TunnelNode implements AutoCloseable {
             tunnels,
             policy.account,
             policy.peer.map(List::of).orElse(List.of()),
-            policy.peer.map(p -> List.of(new Hbone.Through(1, 0))).orElse(List.of()));
+            policy.peer.map(p -> List.of(new Hbone.Through(CART, 0))).orElse(List.of()));
     Plan plan =
         new Plan(
             new Settings(

@@ -8,6 +8,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import dev.weir.policy.plan.AccessPlan;
 import dev.weir.policy.plan.Address;
 import dev.weir.policy.plan.Verdict.Decision;
+import dev.weir.proxy.listen.OriginSource;
 import io.netty.util.internal.PlatformDependent;
 import java.io.IOException;
 import java.net.SocketException;
@@ -149,6 +150,37 @@ final class TunnelTest {
       assertThat(west.sample("weir_proxy_tunnels_accepted_total")).isEqualTo(1);
       assertThat(west.sample("weir_proxy_tunnel_streams_total{direction=\"inbound\"}"))
           .isEqualTo(3);
+    }
+  }
+
+  @Test
+  void whoDialsAWorkloadOfAnotherNodeGoesByTunnelToo() throws Exception {
+    try (RawBackend cart = new RawBackend(echo())) {
+      TunnelNode.Policy there = west(cart.port());
+      there.verdicts =
+          List.of(TunnelNode.verdict(TunnelNode.WEB_IDENTITY, cart.port(), Decision.ALLOW));
+      west.apply(there);
+      TunnelNode.Policy policy = east(cart.port());
+      policy.verdicts =
+          List.of(TunnelNode.verdict(TunnelNode.WEB_IDENTITY, cart.port(), Decision.INSPECT));
+      east.apply(policy);
+      east.origin = new OriginSource.Handover(Address.LOOPBACK4, cart.port(), 16);
+      try (Client client = east.client()) {
+        client.send("x");
+        assertThat(client.in().read()).isEqualTo('x');
+        // A new plan that allows it still, does not end it.
+        east.apply(policy);
+        client.send("y");
+        assertThat(client.in().read()).isEqualTo('y');
+      }
+      assertThat(west.sample("weir_proxy_tunnels_accepted_total")).isEqualTo(1);
+      policy.verdicts =
+          List.of(TunnelNode.verdict(TunnelNode.CART_IDENTITY, cart.port(), Decision.ALLOW));
+      east.apply(policy);
+      try (Client client = east.client()) {
+        assertThat(client.in().read()).isEqualTo(-1);
+      }
+      assertThat(cart.accepted()).isEqualTo(1);
     }
   }
 

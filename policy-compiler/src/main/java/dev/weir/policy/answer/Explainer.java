@@ -397,11 +397,16 @@ public final class Explainer {
           answer.rule(),
           made || answer.decision() == Decision.INSPECT ? "proxy" : "kernel",
           made
-              ? route
-                  + " chooses a backend by "
-                  + (virtual.front().orElseThrow().l4Routes().isEmpty() ? "request" : "server name")
-                  + ", which only the proxy can; it asks for each"
-                  + " backend whether this source may reach it"
+              ? tunnelled(virtual)
+                  ? "a workload behind it is reached by a tunnel, which only the proxy makes; it"
+                      + " asks for each backend whether this source may reach it"
+                  : route
+                      + " chooses a backend by "
+                      + (virtual.front().orElseThrow().l4Routes().isEmpty()
+                          ? "request"
+                          : "server name")
+                      + ", which only the proxy can; it asks for each"
+                      + " backend whether this source may reach it"
               : from instanceof Party.Outside
                   ? "only who runs on this node is led to the proxy by a Service's address: from"
                       + " elsewhere it is reached through a Gateway, or each backend by itself"
@@ -478,6 +483,11 @@ public final class Explainer {
         .filter(s -> !s.served())
         .findFirst()
         .map(s -> "; " + Routing.Share.percent(s.fraction()) + " of connections are refused");
+  }
+
+  /** Whether it is Mesh alone that leads it to the proxy. */
+  private static boolean tunnelled(VirtualPort virtual) {
+    return virtual.front().orElseThrow().rule() == 0;
   }
 
   /** Targets that any rule of the service's routes leads to. */

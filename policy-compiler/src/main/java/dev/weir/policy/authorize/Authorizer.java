@@ -74,6 +74,7 @@ public final class Authorizer {
   private final Optional<Past> past;
 
   private final IdentityPartition identities;
+  private final TunnelRows tunnels;
   private final OutsideBlocks blocks;
   private final Map<Integer, Integer> byAddress;
 
@@ -95,6 +96,7 @@ public final class Authorizer {
     this.mutualTls = new MutualTls(cluster, rules);
     this.mentions = mentions();
     this.identities = partition();
+    this.tunnels = new TunnelRows(cluster, identities);
     Set<Peer.Addresses> told = new HashSet<>(mentions.blocks());
     told.addAll(access.sets().blocks());
     this.blocks =
@@ -216,7 +218,8 @@ public final class Authorizer {
                 : identities.identityOf(target.workload());
     services.forEach(
         (service, identity) -> sides.isolateService(identity, blame(service, sides, behind)));
-    long[] proxied = services(services, sides, ports, behind, open, changed, ingress, egress);
+    long[] proxied =
+        services(services, sides, ports, behind, open, changed, ingress, egress, cidrs);
     int size = ingress.length + egressSize + proxied.length;
     if (size > MAX_ROWS) {
       if (past.isPresent()) {
@@ -362,6 +365,11 @@ public final class Authorizer {
               List.of(port(Protocol.TCP, steering.listeners().get(i).port())),
               steering.listenerRules().get(i)));
     }
+    cluster
+        .mesh()
+        .flatMap(Mesh::tunnels)
+        .ifPresent(
+            t -> gateways.add(PolicySide.ports(List.of(port(Protocol.TCP, t.port().value())), 0)));
     return new Fixed(managed(Direction.INGRESS), managed(Direction.EGRESS), gateways);
   }
 
@@ -437,7 +445,13 @@ public final class Authorizer {
       }
     }
     for (int destination = Identity.FIRST; destination < identities.end(); destination++) {
-      if (changed[destination]) {
+      if (changed[destination] && tunnels.elsewhere(destination)) {
+        RowTable before = new RowTable();
+        new IngressRows(
+                sides, access, ports, before, sources(end), count, management, mesh.hostGoverned())
+            .add(destination);
+        tunnels.lead(before, destination, mesh.hostGoverned(), rows);
+      } else if (changed[destination]) {
         ingress.add(destination);
         if (rows.size() > MAX_ROWS * 2) {
           break;
@@ -455,11 +469,13 @@ public final class Authorizer {
       Optional<Past> open,
       boolean[] changed,
       long[] ingress,
-      long[] egress) {
-    if (services.isEmpty() && steering.proxied().isEmpty()) {
+      long[] egress,
+      List<Cidr> cidrs) {
+    if (services.isEmpty() && steering.proxied().isEmpty() && tunnels.isEmpty()) {
       return new long[0];
     }
     if (open.isPresent()
+        && tunnels.isEmpty()
         && open.get().steering() == steering
         && steering.proxied().keySet().stream()
             .mapToInt(t -> behind.applyAsInt(steering.targets().get(t)))
@@ -482,6 +498,7 @@ public final class Authorizer {
             Arrays.stream(sources(end)).filter(this::onThisNode).toArray(),
             mesh.hostGoverned());
     toServices.backends();
+    tunnels.proxy(cidrs, ports, rows);
     for (VirtualPort port : steering.virtualPorts()) {
       if (port.proxied()) {
         toServices.service(port, services.getOrDefault(port.service(), 0));
@@ -514,6 +531,7 @@ public final class Authorizer {
       }
     }
     byPort.values().forEach(workloads -> partition.tellApart(workloads.toSet()));
+    TunnelRows.tellApart(cluster, partition);
   }
 
   /** Ports that rows about the proxy name must have classes. */
@@ -527,6 +545,7 @@ public final class Authorizer {
       }
     }
     steering.listeners().forEach(l -> ports.single(l.port()));
+    TunnelRows.name(cluster, ports);
     for (ManagementRule rule :
         mesh.hostGoverned() ? mesh.management() : List.<ManagementRule>of()) {
       if (rule.port() != 0) {
@@ -633,6 +652,12 @@ public final class Authorizer {
                 byAddress.getOrDefault(identity, 0), rule, policy.audit(), part.egress());
           }
         }
+      }
+    }
+    // Isolated from everybody but the proxy: what goes by a tunnel must not go past it.
+    for (int identity : tunnels.elsewhere()) {
+      if (!sides.ingressIsolated(identity)) {
+        sides.isolateIngress(identity, PolicySide.everything());
       }
     }
     sides.settle();

@@ -39,6 +39,13 @@ final class PolicySide {
         Optional.of(policy), ingress, ingress ? policy.ingress() : policy.egress());
   }
 
+  /** What no policy says: everything, to everybody, in the name of {@code Mesh}. */
+  static PolicySide everything() {
+    PolicySide side = new PolicySide(Optional.empty(), true, List.of());
+    side.grants = List.of(new Grant(true, new int[0], List.of(), side, 0));
+    return side;
+  }
+
   /** What no policy says: these ports, to everybody, all in the name of one rule. */
   static PolicySide ports(List<Port> ports, int rule) {
     PolicySide side = new PolicySide(Optional.empty(), true, List.of());

@@ -262,6 +262,7 @@ public final class Reports {
           case "AuthorizationPolicy" -> " looks at requests, which only the proxy can";
           case "TLSRoute", "TCPRoute" ->
               " chooses by server name or client, which only the proxy can";
+          case "Mesh" -> " leads a workload of it by a tunnel, which only the proxy makes";
           default -> " chooses by request, which only the proxy can";
         };
   }

@@ -24,6 +24,7 @@ import java.util.IdentityHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.OptionalInt;
 import java.util.Set;
 import java.util.TreeMap;
 import java.util.stream.IntStream;
@@ -370,7 +371,7 @@ public final class Cluster {
               "a cgroup is one workload");
         }
       }
-      for (Located<Address> address : believedAddresses(workload)) {
+      for (Located<Address> address : dialledAddresses(workload)) {
         Position owner = addresses.putIfAbsent(address.value(), address.at());
         if (owner != null) {
           diagnostics.error(
@@ -429,6 +430,31 @@ public final class Cluster {
     return workload.onThisNode() || mesh.map(Mesh::trustPodAddresses).orElse(false)
         ? workload.addresses()
         : List.of();
+  }
+
+  /**
+   * Addresses at which a workload is reached. Those of one that is reached by tunnel are believed
+   * for that: whoever is there proves who it is.
+   */
+  public List<Located<Address>> dialledAddresses(Workload workload) {
+    return peer(workload).isPresent() ? workload.addresses() : believedAddresses(workload);
+  }
+
+  /**
+   * The node to which connections to a workload go by tunnel.
+   *
+   * @return index among {@code Mesh.tunnels.peers}; empty when they go as they are
+   */
+  public OptionalInt peer(Workload workload) {
+    if (mesh.isEmpty()
+        || mesh.get().tunnels().isEmpty()
+        || workload.onThisNode()
+        || workload.addresses().isEmpty()) {
+      return OptionalInt.empty();
+    }
+    Address address = workload.addresses().getFirst().value();
+    List<Mesh.Peer> peers = mesh.get().tunnels().get().peers();
+    return IntStream.range(0, peers.size()).filter(i -> peers.get(i).has(address)).findFirst();
   }
 
   /** The settings of this node, if there are any. */

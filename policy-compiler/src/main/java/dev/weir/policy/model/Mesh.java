@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.weir.policy.model;
 
+import dev.weir.policy.plan.Address;
 import dev.weir.policy.plan.Settings;
 import dev.weir.policy.plan.Settings.Icmp;
 import dev.weir.policy.plan.Settings.ManagementRule;
@@ -8,6 +9,7 @@ import dev.weir.policy.plan.Telemetry;
 import dev.weir.policy.source.Position;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 
 /**
  * A {@code weir.dev/v1alpha1 Mesh}: settings of this node.
@@ -31,6 +33,7 @@ import java.util.Map;
  * @param trustPodAddresses whoever has the address of a pod elsewhere counts as that pod for
  *     NetworkPolicies; it still has no principal by it
  * @param telemetry what the proxy tells of each request
+ * @param tunnels how connections go from node to node; empty when they go as they are
  * @param budget what a plan may take
  */
 public record Mesh(
@@ -50,6 +53,7 @@ public record Mesh(
     String rootNamespace,
     boolean trustPodAddresses,
     Telemetry telemetry,
+    Optional<Tunnels> tunnels,
     Budget budget)
     implements Resource {
   /** Default of {@code proxy.outboundPort}. */
@@ -90,7 +94,46 @@ public record Mesh(
         ROOT_NAMESPACE,
         false,
         Telemetry.DEFAULT,
+        Optional.empty(),
         Budget.NONE);
+  }
+
+  /**
+   * Connections from node to node within mutual TLS (HBONE).
+   *
+   * @param port at which those of other nodes are awaited
+   * @param account {@code NAMESPACE/ACCOUNT} that this node shows; empty for each workload's own
+   * @param peers other nodes
+   */
+  public record Tunnels(Located<Integer> port, String account, List<Peer> peers) {
+    /** Copies the list. */
+    public Tunnels {
+      peers = List.copyOf(peers);
+    }
+  }
+
+  /**
+   * A node to which connections go by tunnel.
+   *
+   * @param name of the node
+   * @param address at which it awaits them
+   * @param port at which it awaits them
+   * @param account {@code NAMESPACE/ACCOUNT} that it shows; empty for each workload's own
+   * @param workloads addresses of the workloads there; without any, its own
+   */
+  public record Peer(
+      String name, Address address, int port, String account, List<Block> workloads) {
+    /** Copies the list. */
+    public Peer {
+      workloads = List.copyOf(workloads);
+    }
+
+    /** Whether a workload with this address is there. */
+    public boolean has(Address workload) {
+      return workloads.isEmpty()
+          ? address.equals(workload)
+          : workloads.stream().anyMatch(block -> block.contains(workload));
+    }
   }
 
   /** Copies the lists. */

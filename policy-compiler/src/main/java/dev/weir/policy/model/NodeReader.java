@@ -2,6 +2,7 @@
 package dev.weir.policy.model;
 
 import dev.weir.policy.plan.Address;
+import dev.weir.policy.plan.Hbone;
 import dev.weir.policy.plan.Protocol;
 import dev.weir.policy.plan.Settings.Direction;
 import dev.weir.policy.plan.Settings.Icmp;
@@ -31,6 +32,9 @@ final class NodeReader {
 
   /** SPIFFE ID, 2.1: the characters of a trust domain. */
   private static final Pattern TRUST_DOMAIN = Pattern.compile("[a-z0-9._-]+");
+
+  private static final Pattern ACCOUNT =
+      Pattern.compile("[a-z0-9]([-a-z0-9]*[a-z0-9])?/[a-z0-9]([-a-z0-9.]*[a-z0-9])?");
 
   private NodeReader() {}
 
@@ -277,6 +281,7 @@ final class NodeReader {
         new Telemetry(
             spec.mapping("accessLog").map(NodeReader::accessLog).orElse(AccessLog.OFF),
             spec.mapping("tracing").map(NodeReader::tracing).orElse(Telemetry.DEFAULT.tracing()));
+    Optional<Mesh.Tunnels> tunnels = spec.mapping("hbone").map(NodeReader::tunnels);
     Budget budget = spec.mapping("budget").map(NodeReader::budget).orElse(Budget.NONE);
     spec.finish();
     return new Mesh(
@@ -296,7 +301,63 @@ final class NodeReader {
         rootNamespace,
         trustPodAddresses,
         telemetry,
+        tunnels,
         budget);
+  }
+
+  private static Mesh.Tunnels tunnels(Fields fields) {
+    Located<Integer> port = port(fields, "port", Hbone.PORT);
+    String account = account(fields);
+    List<Mesh.Peer> peers = new ArrayList<>();
+    Set<String> names = new HashSet<>();
+    for (Fields item : fields.mappings("peers")) {
+      peer(item, names).ifPresent(peers::add);
+    }
+    fields.finish();
+    return new Mesh.Tunnels(port, account, peers);
+  }
+
+  private static Optional<Mesh.Peer> peer(Fields item, Set<String> names) {
+    Located<String> name = item.required("name");
+    if (!name.value().isEmpty() && !ResourceReader.isLabel(name.value())) {
+      item.error(
+          "name",
+          "\"" + name.value() + "\" is no name",
+          "lower-case letters, digits and '-', at most 63");
+    } else if (!names.add(name.value())) {
+      item.error("name", "\"" + name.value() + "\" occurs twice", "rename one of the two");
+    }
+    Located<String> text = item.required("address");
+    Optional<Address> address = Address.parse(text.value());
+    if (!text.value().isEmpty() && address.filter(a -> !a.isLoopback()).isEmpty()) {
+      item.error(
+          "address", "\"" + text.value() + "\" is no address of another node", "as 192.0.2.7");
+    }
+    int port = port(item, "port", Hbone.PORT).value();
+    String account = account(item);
+    List<Block> blocks = new ArrayList<>();
+    for (Located<String> block : item.strings("workloads")) {
+      Optional<Block> parsed = Block.parse(block.value());
+      if (parsed.isEmpty()) {
+        item.error(
+            "workloads", "\"" + block.value() + "\" is no block of addresses", "as 10.42.1.0/24");
+      }
+      parsed.ifPresent(blocks::add);
+    }
+    item.finish();
+    return address.map(a -> new Mesh.Peer(name.value(), a, port, account, blocks));
+  }
+
+  /** {@code NAMESPACE/ACCOUNT}; empty when left out. */
+  private static String account(Fields fields) {
+    Optional<Located<String>> found = fields.string("serviceAccount");
+    String account = found.map(Located::value).orElse("");
+    if (found.isPresent() && !ACCOUNT.matcher(account).matches()) {
+      fields.error(
+          "serviceAccount", "\"" + account + "\" names no service account", "NAMESPACE/ACCOUNT");
+      return "";
+    }
+    return account;
   }
 
   private static AccessLog accessLog(Fields fields) {

@@ -10,7 +10,7 @@ import java.util.List;
  * @param account {@code NAMESPACE/ACCOUNT} that this node shows to whom tunnels of others lead;
  *     empty when each tunnel is for one account, which it names
  * @param peers nodes to which tunnels are made
- * @param through backends that are reached by a tunnel, ascending, and by nothing else
+ * @param through workloads that are reached over TCP by a tunnel, ascending, and by nothing else
  */
 public record Hbone(int port, String account, List<Peer> peers, List<Through> through) {
 
@@ -35,10 +35,10 @@ public record Hbone(int port, String account, List<Peer> peers, List<Through> th
   public record Peer(String name, Address address, int port, String account) {}
 
   /**
-   * A backend on another node.
+   * A workload on another node.
    *
-   * @param backend index into {@link Plan#backends}
+   * @param workload index into {@link Plan#workloads}
    * @param peer index into {@link Hbone#peers}
    */
-  public record Through(int backend, int peer) {}
+  public record Through(int workload, int peer) {}
 }

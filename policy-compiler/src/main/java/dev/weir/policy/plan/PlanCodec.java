@@ -82,6 +82,13 @@ public final class PlanCodec {
       destinations.set(plan.workloads().get(port.workload()).identity());
       workloads.set(port.workload());
     }
+    plan.proxy()
+        .hbone()
+        .ifPresent(
+            hbone ->
+                hbone
+                    .through()
+                    .forEach(t -> destinations.set(plan.workloads().get(t.workload()).identity())));
     List<Verdict> verdicts =
         plan.verdicts().stream().filter(v -> destinations.get(v.destination())).toList();
     AccessPlan access = plan.proxy().access().about(workloads);

@@ -90,7 +90,7 @@ final class ProxyPlanCodec {
     out.list(
         hbone.through(),
         t -> {
-          out.number(t.backend());
+          out.number(t.workload());
           out.number(t.peer());
         });
   }
@@ -297,10 +297,10 @@ final class ProxyPlanCodec {
         virtualServices,
         clusters,
         AccessPlanCodec.read(in, workloads, rules),
-        in.optional(() -> hbone(in, backends)));
+        in.optional(() -> hbone(in, workloads)));
   }
 
-  private static Hbone hbone(BinaryReader in, int backends) throws PlanFormatException {
+  private static Hbone hbone(BinaryReader in, int workloads) throws PlanFormatException {
     int port = in.integer(0xffff);
     String account = in.text();
     List<Hbone.Peer> peers =
@@ -309,7 +309,7 @@ final class ProxyPlanCodec {
         port,
         account,
         peers,
-        in.list(() -> new Hbone.Through(in.index(backends), in.index(peers.size()))));
+        in.list(() -> new Hbone.Through(in.index(workloads), in.index(peers.size()))));
   }
 
   private static Route route(BinaryReader in, int rules, int clusters) throws PlanFormatException {

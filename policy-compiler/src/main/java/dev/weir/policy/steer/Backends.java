@@ -66,7 +66,7 @@ final class Backends {
     if (!slices.isEmpty()) {
       for (int w = 0; w < cluster.workloads().size(); w++) {
         Workload workload = cluster.workloads().get(w);
-        for (Located<Address> address : cluster.believedAddresses(workload)) {
+        for (Located<Address> address : cluster.dialledAddresses(workload)) {
           owners.put(address.value(), w);
         }
         for (Located<Address> address : workload.addresses()) {
@@ -238,7 +238,7 @@ final class Backends {
 
   /** Where a workload is dialled; empty when nothing says where it is. */
   private Optional<Address> address(Workload workload, Optional<Boolean> v4, boolean strict) {
-    List<Address> own = cluster.believedAddresses(workload).stream().map(Located::value).toList();
+    List<Address> own = cluster.dialledAddresses(workload).stream().map(Located::value).toList();
     if (own.isEmpty()) {
       return workload.onThisNode() && workload.addresses().isEmpty()
           ? Optional.of(v4.orElse(true) ? Address.LOOPBACK4 : Address.LOOPBACK6)

@@ -7,6 +7,7 @@ import dev.weir.policy.model.EndpointSlice;
 import dev.weir.policy.model.Gateway;
 import dev.weir.policy.model.Ingress;
 import dev.weir.policy.model.Located;
+import dev.weir.policy.model.Mesh;
 import dev.weir.policy.model.Route;
 import dev.weir.policy.model.Service;
 import dev.weir.policy.model.TrafficPolicy;
@@ -79,7 +80,9 @@ public final class Resteerer {
             && was.fronts().isEmpty()
             && before.all(TrafficPolicy.class).equals(now.all(TrafficPolicy.class))
             && before.workloads().size() == now.workloads().size();
-    return plain ? new Resteerer(before, now, was, said).steer() : Optional.empty();
+    // What goes by tunnel is led by services that say nothing of it.
+    boolean tunnels = now.mesh().flatMap(Mesh::tunnels).isPresent();
+    return plain && !tunnels ? new Resteerer(before, now, was, said).steer() : Optional.empty();
   }
 
   private Optional<Result> steer() {

@@ -10,6 +10,7 @@ import dev.weir.policy.model.Reference;
 import dev.weir.policy.model.Resource;
 import dev.weir.policy.model.Route;
 import dev.weir.policy.model.Service;
+import dev.weir.policy.model.Workload;
 import dev.weir.policy.plan.Address;
 import dev.weir.policy.plan.Protocol;
 import dev.weir.policy.plan.ProxyPlan;
@@ -50,6 +51,7 @@ public final class Steerer {
 
   private static final String NO_CONNECTION = "its share of connections is refused";
 
+  private final Cluster cluster;
   private final RuleIndex rules;
   private final Optional<Inspection> inspection;
   private final Diagnostics diagnostics;
@@ -90,6 +92,7 @@ public final class Steerer {
 
   private Steerer(
       Cluster cluster, RuleIndex rules, Optional<Inspection> inspection, Diagnostics diagnostics) {
+    this.cluster = cluster;
     this.rules = rules;
     this.inspection = inspection;
     this.diagnostics = diagnostics;
@@ -118,7 +121,11 @@ public final class Steerer {
   }
 
   /** What the proxy does at a port of a service: attached routes, or the one to itself. */
-  private record Work(Optional<ServiceRoutes> routes, int rule) {}
+  private record Work(Optional<ServiceRoutes> routes, int rule, boolean bytes) {
+    Work(Optional<ServiceRoutes> routes, int rule) {
+      this(routes, rule, false);
+    }
+  }
 
   private Steering steer() {
     Map<Backing, Work> work = work();
@@ -151,6 +158,7 @@ public final class Steerer {
     for (Backing backing : clusterOrder) {
       all.addAll(backends.targets(backing));
     }
+    all.addAll(reachedByTunnel());
     List<Target> targets = List.copyOf(all);
     Map<Target, Integer> numbers = new HashMap<>();
     for (int i = 0; i < targets.size(); i++) {
@@ -241,7 +249,9 @@ public final class Steerer {
         .atServices()
         .forEach(
             (backing, routes) -> {
-              if (!split.inKernel(backing, routes) || inspectedHttp(backing, routes)) {
+              if (!split.inKernel(backing, routes)
+                  || inspectedHttp(backing, routes)
+                  || tunnelled(backing, routes)) {
                 work.put(backing, new Work(Optional.of(routes), firstRule(routes)));
                 affinity(backing, routes);
               }
@@ -254,6 +264,8 @@ public final class Steerer {
           int rule = inspected(backing);
           if (rule >= 0) {
             work.put(backing, new Work(Optional.empty(), rule));
+          } else if (tunnelled(backing)) {
+            work.put(backing, new Work(Optional.empty(), 0, true));
           }
         }
       }
@@ -264,6 +276,46 @@ public final class Steerer {
   private boolean inspectedHttp(Backing backing, ServiceRoutes routes) {
     return routes.producers().stream().allMatch(a -> a.route() instanceof HttpRoute)
         && inspected(backing) >= 0;
+  }
+
+  /** What workloads of peers listen on: whoever dials them is led to the proxy. */
+  private List<Target> reachedByTunnel() {
+    List<Target> reached = new ArrayList<>();
+    for (int w = 0; w < cluster.workloads().size(); w++) {
+      Workload workload = cluster.workloads().get(w);
+      if (cluster.peer(workload).isPresent()) {
+        for (Located<Address> address : workload.addresses()) {
+          for (Workload.Port port : workload.ports()) {
+            if (port.protocol() == Protocol.TCP) {
+              reached.add(new Target(address.value(), port.port(), w));
+            }
+          }
+        }
+      }
+    }
+    return reached;
+  }
+
+  /** Whether any of its connections may have to go by a tunnel. */
+  private boolean tunnelled(Backing backing, ServiceRoutes routes) {
+    return tunnelled(backing)
+        || Stream.concat(
+                routes.producers().stream(),
+                routes.consumers().values().stream().flatMap(List::stream))
+            .flatMap(
+                attached ->
+                    references(attached.route()).entrySet().stream()
+                        .map(e -> backends.resolve(attached.route(), e.getKey(), e.getValue())))
+            .flatMap(Optional::stream)
+            .anyMatch(this::tunnelled);
+  }
+
+  private boolean tunnelled(Backing backing) {
+    return backends.targets(backing).stream()
+        .anyMatch(
+            target ->
+                target.workload() != Steering.OUTSIDE
+                    && cluster.peer(cluster.workloads().get(target.workload())).isPresent());
   }
 
   private int inspected(Backing backing) {
@@ -403,7 +455,7 @@ public final class Steerer {
                   here,
                   front,
                   front.isPresent()
-                      ? whyProxy(routes(backing))
+                      ? whyProxy(backing, routes(backing))
                       : split.why(routes(backing), here.isEmpty())));
         }
       }
@@ -411,7 +463,10 @@ public final class Steerer {
     return result;
   }
 
-  private static String whyProxy(Optional<ServiceRoutes> routes) {
+  private String whyProxy(Backing backing, Optional<ServiceRoutes> routes) {
+    if (inspected(backing) < 0 && tunnelled(backing)) {
+      return "a workload of it is reached by a tunnel, which only the proxy makes";
+    }
     if (routes.isEmpty()) {
       return "an AuthorizationPolicy looks at requests, which only the proxy can";
     }
@@ -431,7 +486,14 @@ public final class Steerer {
     List<ProxyPlan.Route> routes = new ArrayList<>();
     List<ProxyPlan.L4Route> l4Routes = new ArrayList<>();
     List<ConsumerRoutes> consumers = new ArrayList<>();
-    if (leadsToItself(work)) {
+    if (leadsToItself(work) && work.bytes()) {
+      l4Routes.add(
+          new ProxyPlan.L4Route(
+              backends.service(backing).meta().qualifiedName(),
+              work.rule(),
+              List.of(),
+              List.of(new WeightedBackend(clusterIndex.getOrDefault(backing, -1), 1, List.of()))));
+    } else if (leadsToItself(work)) {
       routes.add(toItself(backing, work.rule()));
     }
     if (work.routes().isPresent()) {

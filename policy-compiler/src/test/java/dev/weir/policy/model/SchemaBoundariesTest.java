@@ -58,6 +58,9 @@ class SchemaBoundariesTest {
                budget: {mapEntries: 1, mapBytes: 1, proxyBytes: 1},
                proxy: {outboundPort: 15001, cgroup: /p}, metricsPort: 15020, healthPort: 15021,
                trustDomain: a.b, rootNamespace: a, trustPodAddresses: true,
+               hbone: {port: 15008, serviceAccount: a/b,
+                       peers: [{name: w, address: 192.0.2.7, port: 15008, serviceAccount: a/b,
+                                workloads: [10.42.0.0/24, 10.43.0.1/32]}]},
                accessLog: {oneIn: 1, errors: true, perSecond: 1, query: false},
                tracing: {begin: true, sampledPercent: 1}}
               """),
@@ -98,6 +101,8 @@ class SchemaBoundariesTest {
       Map.ofEntries(
           Map.entry("spec.address", "how addresses are written"),
           Map.entry("spec.addresses[]", "how addresses are written"),
+          Map.entry("spec.hbone.peers", "that no two peers have the same name"),
+          Map.entry("spec.hbone.peers[].address", "how addresses are written"),
           Map.entry("spec.cgroup", "bytes of UTF-8; a workload elsewhere hands out no sockets"),
           Map.entry("spec.governedCgroups[]", "bytes of UTF-8"),
           Map.entry("spec.proxy.cgroup", "bytes of UTF-8"),

@@ -174,7 +174,7 @@ final class RandomPlans {
         peers,
         peers.isEmpty()
             ? List.of()
-            : some(() -> new Hbone.Through(backend(), random.nextInt(peers.size()))));
+            : some(() -> new Hbone.Through(workload(), random.nextInt(peers.size()))));
   }
 
   private TrafficPolicy traffic() {

@@ -41,6 +41,10 @@ public sealed interface Admission {
   /** Whether a source may have a target. */
   static Admission to(Target to, Source asks, Generation within, Question question) {
     VerdictIndex.Answer answer = asks.verdict(to);
+    if (answer.decision() == Verdict.Decision.INSPECT && to.endpoint().isTunnelled()) {
+      // Allowed as far as this proxy: whoever is at the other end asks the policies about it.
+      return ALLOWED;
+    }
     if (Source.lets(answer)) {
       return to.rules().mayReport()
           ? reported(to.rules().decide(question.asked(to)), within)

@@ -525,7 +525,7 @@ public final class Generation {
     private final Map<String, Certificates> certificates;
     private final Optional<SessionKey> sessionKey;
     private final Transports transports;
-    private final Map<Backend, Hbone.Peer> through = new HashMap<>();
+    private final Map<Integer, Hbone.Peer> through = new HashMap<>();
     private final Map<BackendTls, Origination> originations;
     private final Map<Dialled, Endpoint> endpoints = new HashMap<>();
     private final Map<TargetKey, Target> targets = new HashMap<>();
@@ -560,11 +560,7 @@ public final class Generation {
               hbone ->
                   hbone
                       .through()
-                      .forEach(
-                          t ->
-                              through.put(
-                                  update.plan().backends().get(t.backend()),
-                                  hbone.peers().get(t.peer()))));
+                      .forEach(t -> through.put(t.workload(), hbone.peers().get(t.peer()))));
       this.plan = update.plan();
       this.previous = previous;
       this.loops = loops;
@@ -582,10 +578,12 @@ public final class Generation {
       Unserved.check(plan.proxy());
       Clusters clusters = clusters();
       Map<BindAddress, Inbound> inbound = inbound();
+      Map<BindAddress, Entrance> elsewhere = elsewhere();
       VerdictIndex verdicts = new VerdictIndex(plan);
       Map<Endpoint, Target> byEndpoint = targetsByEndpoint();
       Set<BindAddress> outbound = new LinkedHashSet<>();
-      if (plan.proxy().virtualServices().stream().anyMatch(s -> !s.addresses().isEmpty())) {
+      if (!elsewhere.isEmpty()
+          || plan.proxy().virtualServices().stream().anyMatch(s -> !s.addresses().isEmpty())) {
         int port = plan.settings().outboundPort();
         outbound.add(new BindAddress(Optional.of(Address.LOOPBACK4), port));
         outbound.add(new BindAddress(Optional.of(Address.LOOPBACK6), port));
@@ -593,7 +591,7 @@ public final class Generation {
       try {
         return new Generation(
             update,
-            services(clusters),
+            services(clusters, elsewhere),
             gateways(clusters),
             workloadsByNumber(),
             endpoints,
@@ -800,7 +798,7 @@ public final class Generation {
     }
 
     private Optional<TunnelEnd> tunnel(Backend backend) {
-      return Optional.ofNullable(through.get(backend))
+      return Optional.ofNullable(through.get(backend.workload()))
           .map(
               peer -> {
                 String account = peer.account();
@@ -833,8 +831,22 @@ public final class Generation {
           key, k -> AccessRules.of(plan.proxy().access(), backend.workload(), backend.port()));
     }
 
-    private Map<BindAddress, Entrance> services(Clusters clusters) {
-      Map<BindAddress, Entrance> services = new HashMap<>();
+    /** Workloads of other nodes at their own addresses, as far as they are reached by tunnel. */
+    private Map<BindAddress, Entrance> elsewhere() {
+      Map<BindAddress, Entrance> elsewhere = new HashMap<>();
+      for (Backend backend : plan.backends()) {
+        if (through.containsKey(backend.workload())) {
+          elsewhere.put(
+              new BindAddress(Optional.of(backend.address()), backend.port()),
+              inbound(backend).connections());
+        }
+      }
+      return elsewhere;
+    }
+
+    private Map<BindAddress, Entrance> services(
+        Clusters clusters, Map<BindAddress, Entrance> elsewhere) {
+      Map<BindAddress, Entrance> services = new HashMap<>(elsewhere);
       for (ProxyPlan.VirtualService service : plan.proxy().virtualServices()) {
         Workload workload = plan.workloads().get(service.workload());
         ListenerProtocol protocol =

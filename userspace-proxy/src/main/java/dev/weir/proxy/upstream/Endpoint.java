@@ -207,6 +207,11 @@ public final class Endpoint {
     return port == otherPort && address.equals(otherAddress);
   }
 
+  /** Whether it is on another node, and reached by tunnels alone. */
+  public boolean isTunnelled() {
+    return transport.isPresent();
+  }
+
   /** Whether connections to it are encrypted. */
   public boolean isTls() {
     return tls.isPresent();
