@@ -433,7 +433,9 @@ public final class Relay extends ChannelInboundHandlerAdapter implements Endpoin
 
     @Override
     public void channelWritabilityChanged(ChannelHandlerContext ctx) {
-      client.config().setAutoRead(ctx.channel().isWritable());
+      if (client.isActive() && !clientEnded) {
+        client.config().setAutoRead(ctx.channel().isWritable());
+      }
     }
 
     @Override
@@ -503,7 +505,8 @@ public final class Relay extends ChannelInboundHandlerAdapter implements Endpoin
   @Override
   public void channelWritabilityChanged(ChannelHandlerContext ctx) {
     Channel from = upstream;
-    if (from != null) {
+    // One that has ended reads no more, and is not to be told so: epoll knows it no more.
+    if (from != null && from.isActive() && !backendEnded) {
       from.config().setAutoRead(client.isWritable());
     }
   }
