@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 .DEFAULT_GOAL := help
-.PHONY: help setup build test test-kernels verifier-record demo bench fuzz mutate format clean
+.PHONY: help setup build test test-tls test-restarts test-kernels verifier-record demo bench fuzz mutate format clean
 
 SOURCES := $(shell find pom.xml scripts/build scripts/train scripts/training bpf-programs policy-compiler java-loader \
 	userspace-proxy -path '*/target' -prune -o -path '*/src/test' -prune -o -type f -print)
@@ -21,6 +21,13 @@ target/dist: $(SOURCES)
 test: ## run the whole test suite and all checks (kernel tests need root)
 	@scripts/setup --with test
 	@scripts/test
+
+test-tls: ## have testssl.sh look at an HTTPS listener of the proxy: no finding of MEDIUM or above
+	@scripts/setup --with tls
+	@scripts/test-proxy TlsScanTest -Dweir.testssl="$$(command -v testssl || command -v testssl.sh)"
+
+test-restarts: ## COUNT proxies (100) follow each other under load, and no new request fails
+	@scripts/test-proxy RestartTest -Dweir.restarts=$(or $(COUNT),100)
 
 test-kernels: ## run the kernel suite on Debian's 6.1 and 6.12 too, under QEMU
 	@scripts/setup --with test

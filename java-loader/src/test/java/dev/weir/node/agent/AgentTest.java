@@ -509,6 +509,19 @@ final class AgentTest {
   }
 
   @Test
+  void statusShowsWhatTheProxyHasOpen() throws Exception {
+    write("route.yaml", route("db"));
+    start();
+    eventually("the proxy has its plan", () -> proxyGeneration() == generation());
+    NodeHealth health = NodeHealth.of(kernel.node());
+    assertThat(health.text())
+        .contains(
+            "*:8080, 127.0.0.1:15001; client connections: 3",
+            "10.0.0.7:80: connections open 2, of them idle 1");
+    assertThat(String.valueOf(health.json().get("proxy"))).contains("10.0.0.7:80", "connections=3");
+  }
+
+  @Test
   void theProxysCommandLineAndEnvironmentAreKnownAndHoldNoKeys() throws Exception {
     write("route.yaml", route("db"));
     start();

@@ -43,7 +43,13 @@ public final class StandInProxy {
                   case UPDATE -> new ControlServer.Reply(update(request, generation));
                   case STATUS ->
                       new ControlServer.Reply(
-                          Frame.of(FrameType.JSON, "{\"generation\":" + generation + "}"));
+                          Frame.of(
+                              FrameType.JSON,
+                              "{\"generation\":"
+                                  + generation
+                                  + ",\"listeners\":[\"*:8080\",\"127.0.0.1:15001\"]"
+                                  + ",\"connections\":3,\"pools\":[{\"endpoint\":"
+                                  + "\"10.0.0.7:80\",\"open\":2,\"idle\":1}]}"));
                   case METRICS ->
                       new ControlServer.Reply(
                           Frame.of(FrameType.TEXT, "stand_in_generation " + generation + "\n"));
