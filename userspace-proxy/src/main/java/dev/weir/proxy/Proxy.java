@@ -23,6 +23,8 @@ import dev.weir.proxy.outbound.Current;
 import dev.weir.proxy.outbound.Generation;
 import dev.weir.proxy.outbound.SessionKeyFile;
 import dev.weir.proxy.outbound.UpdateRefusedException;
+import dev.weir.proxy.resilience.ClusterHealth;
+import dev.weir.proxy.resilience.HealthChecks;
 import dev.weir.proxy.resilience.Journal;
 import dev.weir.proxy.resilience.Rollbacks;
 import dev.weir.proxy.tls.Certificates;
@@ -75,6 +77,7 @@ public final class Proxy implements Commands, AutoCloseable {
   private final SessionKeyFile sessionKeys;
   private final Journal journal;
   private final Rollbacks rollbacks;
+  private final HealthChecks healthChecks;
   private final LongSupplier clock;
   private final IdentityStore identities;
   private final Tunnels tunnels;
@@ -180,6 +183,7 @@ public final class Proxy implements Commands, AutoCloseable {
               pressure));
     }
     this.tunnels = new Tunnels(workers, identities);
+    this.healthChecks = new HealthChecks(workers.stream().map(Worker::loop).toList(), journal);
     this.listeners = new Listeners(workers, origins, tunnels, log, capacity);
     memoryLimit.ifPresent(
         limit -> {
@@ -252,6 +256,7 @@ public final class Proxy implements Commands, AutoCloseable {
     }
     current.set(next);
     next.policies().inForce();
+    healthChecks.follow(next.checks());
     listeners.accept();
     listeners.retain(binds);
     listeners.settleInherited(outboundBinds());
@@ -352,6 +357,7 @@ public final class Proxy implements Commands, AutoCloseable {
     gauges.put("weir_proxy_uptime_seconds", (System.nanoTime() - started) / 1_000_000_000);
     gauges.put(
         "weir_proxy_endpoints_ejected", ejected().values().stream().mapToInt(List::size).sum());
+    gauges.put("weir_proxy_endpoints_ill", ill().values().stream().mapToInt(List::size).sum());
     return Exposition.text(states.stream().map(LoopState::metrics).toList(), gauges)
         + journal.exposition()
         + canaryGauge();
@@ -425,14 +431,34 @@ public final class Proxy implements Commands, AutoCloseable {
 
   /** The endpoints that get no requests for a while, by cluster. */
   private Map<String, List<String>> ejected() {
-    Map<String, List<String>> ejected = new TreeMap<>();
+    return endpoints(ClusterHealth::ejected);
+  }
+
+  /** The endpoints that health checks took out, by cluster. */
+  private Map<String, List<String>> ill() {
+    return endpoints(ClusterHealth::ill);
+  }
+
+  private Map<String, List<String>> endpoints(Function<ClusterHealth, List<String>> which) {
+    Map<String, List<String>> found = new TreeMap<>();
     current
         .find()
         .map(Generation::healths)
         .orElse(Map.of())
-        .forEach((cluster, health) -> ejected.put(cluster, health.ejected()));
-    ejected.values().removeIf(List::isEmpty);
-    return ejected;
+        .forEach((cluster, health) -> found.put(cluster, which.apply(health)));
+    found.values().removeIf(List::isEmpty);
+    return found;
+  }
+
+  private static void rows(StringBuilder json, Map<String, List<String>> endpoints) {
+    String comma = "";
+    for (Map.Entry<String, List<String>> cluster : endpoints.entrySet()) {
+      for (String endpoint : cluster.getValue()) {
+        member(json.append(comma).append('{'), "cluster", cluster.getKey()).append(',');
+        member(json, "endpoint", endpoint).append('}');
+        comma = ",";
+      }
+    }
   }
 
   @Override
@@ -473,18 +499,9 @@ public final class Proxy implements Commands, AutoCloseable {
       comma = ",";
     }
     json.append("],\"ejected\":[");
-    comma = "";
-    for (Map.Entry<String, List<String>> cluster : ejected().entrySet()) {
-      for (String endpoint : cluster.getValue()) {
-        json.append(comma)
-            .append("{\"cluster\":\"")
-            .append(cluster.getKey())
-            .append("\",\"endpoint\":\"")
-            .append(endpoint)
-            .append("\"}");
-        comma = ",";
-      }
-    }
+    rows(json, ejected());
+    json.append("],\"ill\":[");
+    rows(json, ill());
     json.append("],\"tunnels\":")
         .append(states.stream().mapToInt(LoopState::tunnels).sum())
         .append(",\"identities\":[");

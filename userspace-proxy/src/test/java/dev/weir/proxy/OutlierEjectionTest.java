@@ -3,6 +3,7 @@ package dev.weir.proxy;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.weir.policy.plan.ProxyPlan;
 import dev.weir.policy.plan.ProxyPlan.RouteRule;
 import dev.weir.policy.plan.ProxyPlan.SessionPersistence;
 import dev.weir.policy.plan.ProxyPlan.WeightedBackend;
@@ -20,6 +21,8 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 
 @Timeout(60)
+// Line ends are part of what is sent.
+@SuppressWarnings("StringConcatToTextBlock")
 final class OutlierEjectionTest {
 
   private static final RouteRule ALL = Mesh.weighted(Mesh.any(), 1);
@@ -342,6 +345,72 @@ final class OutlierEjectionTest {
       }
       assertThat(Streams.sample(mesh, "weir_proxy_upstream_connections_failed_total"))
           .isBetween(1L, 10L);
+    }
+  }
+
+  private static RawBackend calls(AtomicInteger asked, String grpcStatus) throws IOException {
+    return new RawBackend(
+        connection -> {
+          try (Http2Peer peer = Http2Peer.server(connection.socket)) {
+            while (true) {
+              Http2Peer.Frame frame = peer.nextOfInterest();
+              if (frame.ends()) {
+                asked.incrementAndGet();
+                peer.headers(
+                    frame.stream(), false, ":status", "200", "content-type", "application/grpc");
+                peer.headers(frame.stream(), true, "grpc-status", grpcStatus);
+              }
+            }
+          }
+        });
+  }
+
+  @Test
+  void callsOfGrpcThatFailEjectToo() throws Exception {
+    AtomicInteger asked = new AtomicInteger();
+    AtomicInteger other = new AtomicInteger();
+    try (RawBackend bad = calls(asked, "14");
+        // The caller's own mistake.
+        RawBackend good = calls(other, "12");
+        Mesh mesh = new Mesh()) {
+      mesh.traffic = List.of(Mesh.ofService(ejection(3, 60_000, 50)));
+      mesh.proxy.update(
+          Streams.with(
+              Streams.together(
+                  mesh.update(
+                      List.of(Mesh.route(ALL)),
+                      List.of(),
+                      List.of(),
+                      List.of(),
+                      bad.port(),
+                      good.port())),
+              proxy ->
+                  new ProxyPlan(
+                      proxy.listeners(),
+                      proxy.virtualServices(),
+                      proxy.clusters().stream()
+                          .map(
+                              c ->
+                                  new ProxyPlan.Cluster(
+                                      c.workload(),
+                                      c.port(),
+                                      c.name(),
+                                      c.endpoints(),
+                                      c.workloads(),
+                                      "grpc",
+                                      c.tls()))
+                          .toList())));
+      try (Client client = mesh.client()) {
+        for (int i = 0; i < 20; i++) {
+          client.send(
+              "POST / HTTP/1.1\r\nHost: cart\r\nContent-Type: application/grpc\r\n"
+                  + "TE: trailers\r\nContent-Length: 0\r\n\r\n");
+          assertThat(client.read(false).status()).isEqualTo(200);
+        }
+      }
+      assertThat(asked).hasValue(3);
+      assertThat(other).hasValue(17);
+      assertThat(mesh.log()).contains("it answered 14");
     }
   }
 }

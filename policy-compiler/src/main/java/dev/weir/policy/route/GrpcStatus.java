@@ -64,6 +64,19 @@ public final class GrpcStatus {
     return value <= LAST ? value : UNKNOWN;
   }
 
+  /**
+   * Whether a status says that the server failed, as 5xx of HTTP does: Unknown, DeadlineExceeded,
+   * Internal, Unavailable and DataLoss. Unimplemented is not one of them: who asks for what is not
+   * there has made the mistake himself.
+   */
+  public static boolean isServerError(int status) {
+    return status == UNKNOWN
+        || status == DEADLINE_EXCEEDED
+        || status == 13
+        || status == 14
+        || status == 15;
+  }
+
   /** What an answer without a status of gRPC is to the caller. */
   public static int ofHttp(int status) {
     return switch (status) {

@@ -17,6 +17,7 @@ import dev.weir.policy.plan.Protocol;
 import dev.weir.policy.plan.TrafficPolicy.CanaryRollback;
 import dev.weir.policy.plan.TrafficPolicy.CircuitLimits;
 import dev.weir.policy.plan.TrafficPolicy.ConnectionRate;
+import dev.weir.policy.plan.TrafficPolicy.HealthCheck;
 import dev.weir.policy.plan.TrafficPolicy.Level;
 import dev.weir.policy.plan.TrafficPolicy.Locality;
 import dev.weir.policy.plan.TrafficPolicy.OutlierEjection;
@@ -144,6 +145,8 @@ public final class TrafficResolver {
               && services(policy).noneMatch(led -> places.byKernel(led.service, led.port));
       case CircuitLimits limits -> throughProxy(policy);
       case SlowStart slow -> throughProxy(policy);
+      // The kernel lets the proxy dial what routes lead to, and nothing else.
+      case HealthCheck check -> check.port() == 0 && throughProxy(policy);
       case CanaryRollback canary -> routes(policy).noneMatch(places::byConnection);
       case StickySplit sticky -> routes(policy).noneMatch(places::byConnection);
       // The kernel knows no names of ports.

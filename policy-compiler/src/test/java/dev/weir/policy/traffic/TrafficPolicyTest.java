@@ -259,6 +259,11 @@ class TrafficPolicyTest {
             w ->
                 assertThat(w.toString())
                     .contains("holds for what routes lead to Service default/cart-v2, not for"));
+    assertThat(check(ON_SERVICE + "  healthCheck: {type: GRPC}\n").warnings()).isEmpty();
+    // The kernel lets the proxy reach no other port.
+    assertThat(check(ON_SERVICE + "  healthCheck: {type: TCP, port: 9}\n").warnings())
+        .singleElement()
+        .satisfies(w -> assertThat(w.toString()).contains("healthCheck: is not enforced yet"));
     // No route leads there.
     assertThat(
             PolicyCompiler.check(

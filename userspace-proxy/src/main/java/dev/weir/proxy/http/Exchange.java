@@ -862,6 +862,20 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
     stream.drain();
   }
 
+  /** The backend answered a call; told once per try. */
+  private void answered(int status) {
+    answered(status, GrpcStatus.isServerError(status));
+  }
+
+  private void answered(int told, boolean error) {
+    Cluster from = cluster;
+    Target to = backend;
+    if (!judged && from != null && to != null) {
+      judged = true;
+      from.health().answered(loop, to.endpoint(), told, error);
+    }
+  }
+
   /** The backend did not answer a try; told once per try. */
   private void failed(ClusterHealth.Failure how, @Nullable Throwable cause) {
     Cluster from = cluster;
@@ -1063,9 +1077,11 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
       bad("the backend's response is malformed");
       return;
     }
-    if (!judged && cluster != null && backend != null) {
-      judged = true;
-      cluster.health().answered(loop, backend.endpoint(), response.status().code());
+    String early = grpc ? headers.get(GRPC_STATUS) : null;
+    if (early != null) {
+      answered(GrpcStatus.of(early));
+    } else if (!grpc || response.status().code() != 200) {
+      answered(response.status().code(), response.status().code() >= 500);
     }
     if (retry != null && retriedInstead(response)) {
       return;
@@ -1223,6 +1239,9 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
     if (grpc && !trailers.isEmpty()) {
       grpcStatus = GrpcStatus.of(trailers.get(GRPC_STATUS));
     }
+    if (grpc) {
+      answered(grpcStatus);
+    }
     stream.write(content);
     boolean sentAll = requestComplete || bodyless;
     UpstreamStream from = upstream;
@@ -1276,7 +1295,8 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
       connect(true);
       return;
     }
-    if (!responseStarted) {
+    // Of a call the answer is its trailers.
+    if (!responseStarted || grpc) {
       failed(ClusterHealth.Failure.NO_ANSWER, cause);
     }
     if (tryAgain()) {
@@ -1491,7 +1511,8 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
     if (action != null && action.split().measures() && !flag.equals("DC") && status > 0) {
       long now = loop.nanos();
       long answered = answeredAt != 0 ? answeredAt : now;
-      action.split().answered(turnIndex, status >= 500, answered - started, now);
+      boolean error = status >= 500 || grpc && GrpcStatus.isServerError(grpcStatus);
+      action.split().answered(turnIndex, error, answered - started, now);
     }
   }
 

@@ -21,6 +21,7 @@ import dev.weir.policy.plan.Rule;
 import dev.weir.policy.plan.Telemetry;
 import dev.weir.policy.plan.TlsKeyPair;
 import dev.weir.policy.plan.TrafficPolicy.CircuitLimits;
+import dev.weir.policy.plan.TrafficPolicy.HealthCheck;
 import dev.weir.policy.plan.TrafficPolicy.Level;
 import dev.weir.policy.plan.TrafficPolicy.Locality;
 import dev.weir.policy.plan.TrafficPolicy.OutlierEjection;
@@ -37,6 +38,7 @@ import dev.weir.policy.route.SessionKey;
 import dev.weir.proxy.observe.Peer;
 import dev.weir.proxy.resilience.CircuitBreaker;
 import dev.weir.proxy.resilience.ClusterHealth;
+import dev.weir.proxy.resilience.HealthChecks;
 import dev.weir.proxy.resilience.Journal;
 import dev.weir.proxy.resilience.RateLimits;
 import dev.weir.proxy.resilience.Rollbacks;
@@ -88,6 +90,7 @@ public final class Generation {
   private final Map<String, Certificates> certificates;
   private final Map<String, CircuitBreaker> circuits;
   private final Map<String, ClusterHealth> healths;
+  private final List<HealthChecks.Check> checks;
   private final RoutePolicies policies;
   private final Map<BackendTls, Origination> originations;
   private final VerdictIndex verdicts;
@@ -129,6 +132,7 @@ public final class Generation {
       Map<String, Certificates> certificates,
       Map<String, CircuitBreaker> circuits,
       Map<String, ClusterHealth> healths,
+      List<HealthChecks.Check> checks,
       RoutePolicies policies,
       Map<BackendTls, Origination> originations,
       VerdictIndex verdicts,
@@ -152,6 +156,7 @@ public final class Generation {
     this.certificates = certificates;
     this.circuits = circuits;
     this.healths = healths;
+    this.checks = List.copyOf(checks);
     this.policies = policies;
     this.originations = originations;
     this.verdicts = verdicts;
@@ -462,6 +467,11 @@ public final class Generation {
     return Optional.ofNullable(targetsByEndpoint.get(endpoint));
   }
 
+  /** What its backends are asked by themselves. */
+  public List<HealthChecks.Check> checks() {
+    return checks;
+  }
+
   /** What policies say of requests. */
   public RoutePolicies policies() {
     return policies;
@@ -532,6 +542,7 @@ public final class Generation {
     private final Map<Long, AccessRules> rules = new HashMap<>();
     private final Map<String, CircuitBreaker> circuits = new HashMap<>();
     private final Map<String, ClusterHealth> healths = new HashMap<>();
+    private final List<HealthChecks.Check> checks = new ArrayList<>();
     private final Journal journal;
     private final long now;
     private final TrafficSettings settings;
@@ -599,6 +610,7 @@ public final class Generation {
             certificates,
             circuits,
             healths,
+            checks,
             policies,
             originations,
             verdicts,
@@ -658,6 +670,17 @@ public final class Generation {
       Workload workload = plan.workloads().get(cluster.workload());
       List<Target> made =
           cluster.endpoints().stream().map(backend -> target(backend, tls)).toList();
+      ClusterHealth health = health(cluster, made);
+      said(cluster, HealthCheck.class)
+          .ifPresent(
+              check ->
+                  checks.addAll(
+                      health.checks(
+                          check,
+                          BackendProtocol.of(cluster.appProtocol()) == BackendProtocol.HTTP_2
+                              ? Endpoint.Version.HTTP_2
+                              : Endpoint.Version.HTTP_1,
+                          Cluster.ServiceName.of(workload.name(), workload.namespace()).host())));
       return new Cluster(
           cluster.name(),
           Cluster.ServiceName.of(workload.name(), workload.namespace()),
@@ -665,7 +688,7 @@ public final class Generation {
           BackendProtocol.of(cluster.appProtocol()),
           loops,
           circuit(cluster.name(), made, said(cluster, CircuitLimits.class)),
-          health(cluster, made),
+          health,
           now);
     }
 

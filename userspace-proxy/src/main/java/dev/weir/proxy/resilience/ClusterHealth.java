@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.weir.proxy.resilience;
 
+import dev.weir.policy.plan.TrafficPolicy.HealthCheck;
 import dev.weir.policy.plan.TrafficPolicy.OutlierEjection;
 import dev.weir.proxy.loop.Loop;
 import dev.weir.proxy.upstream.Endpoint;
+import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.IdentityHashMap;
 import java.util.List;
@@ -146,13 +148,18 @@ public final class ClusterHealth {
     return health == null || slowStartNanos == 0 ? 1 : health.share(now, slowStartNanos);
   }
 
-  /** The backend answered. */
-  public void answered(Loop loop, Endpoint endpoint, int status) {
+  /**
+   * The backend answered.
+   *
+   * @param status of HTTP, or of gRPC where it is a call
+   * @param error whether it says that the backend failed
+   */
+  public void answered(Loop loop, Endpoint endpoint, int status, boolean error) {
     EndpointHealth health = members.get(endpoint);
     if (health == null) {
       return;
     }
-    if (status >= 500 && policy.isPresent()) {
+    if (error && policy.isPresent()) {
       erred(loop, health, "it answered " + status);
     } else {
       well(loop, health);
@@ -267,9 +274,63 @@ public final class ClusterHealth {
     }
   }
 
+  /** Health checks take it out. */
+  void ill(EndpointHealth health, String why) {
+    synchronized (version) {
+      health.ill(true);
+      version.incrementAndGet();
+    }
+    journal.count(Journal.Event.ILL);
+    journal.tell("ill: " + health.endpoint() + " of " + cluster + ": " + why);
+  }
+
+  /** Health checks let it in again. */
+  void well(EndpointHealth health, long now) {
+    synchronized (version) {
+      health.ill(false);
+      health.begin(now);
+      version.incrementAndGet();
+    }
+    journal.tell("well again: " + health.endpoint() + " of " + cluster);
+  }
+
+  /**
+   * What its endpoints are asked. Those on other nodes are not: tunnels are made in somebody's
+   * name.
+   *
+   * @param host that is asked for, where the policy names none
+   */
+  public List<HealthChecks.Check> checks(
+      HealthCheck setting, Endpoint.Version spoken, String host) {
+    List<HealthChecks.Check> checks = new ArrayList<>();
+    members.forEach(
+        (endpoint, health) -> {
+          if (!endpoint.isTunnelled()) {
+            checks.add(
+                new HealthChecks.Check(
+                    this,
+                    health,
+                    endpoint,
+                    spoken,
+                    setting,
+                    setting.host().isEmpty() ? host : setting.host()));
+          }
+        });
+    return checks;
+  }
+
   private void readmit(Loop loop, EndpointHealth health) {
     health.readmit(loop.nanos());
     version.incrementAndGet();
+  }
+
+  /** The endpoints that health checks took out. */
+  public List<String> ill() {
+    return known.values().stream()
+        .filter(EndpointHealth::ill)
+        .map(EndpointHealth::endpoint)
+        .sorted()
+        .toList();
   }
 
   /** The endpoints that get no requests for a while. */

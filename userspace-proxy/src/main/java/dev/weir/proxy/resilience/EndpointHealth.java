@@ -15,6 +15,7 @@ final class EndpointHealth {
   private final String endpoint;
   private final AtomicInteger errors = new AtomicInteger();
   private volatile boolean ejected;
+  private volatile boolean ill;
 
   // Written under the cluster's lock.
   private volatile int ejections;
@@ -35,7 +36,16 @@ final class EndpointHealth {
 
   /** Whether it gets requests, as far as it alone is asked. */
   boolean usable() {
-    return !ejected;
+    return !ejected && !ill;
+  }
+
+  /** Whether it does not answer health checks as it should. */
+  boolean ill() {
+    return ill;
+  }
+
+  void ill(boolean now) {
+    ill = now;
   }
 
   boolean ejected() {

@@ -18,6 +18,10 @@ public final class Journal {
     NOT_EJECTED(
         "weir_proxy_endpoint_ejections_withheld_total",
         "Endpoints that were to be taken out and were not, since too few others are well."),
+    /** An endpoint did not answer a health check as it should. */
+    CHECK_FAILED("weir_proxy_health_checks_failed_total", "Health checks that failed."),
+    /** Enough of its checks failed that it gets no requests. */
+    ILL("weir_proxy_endpoint_illnesses_total", "Endpoints that health checks took out."),
     /** A canary has no weight any more. */
     ROLLED_BACK("weir_proxy_canary_rollbacks_total", "Canaries whose weight was taken away."),
     /** A request was counted with others because its rate has too many keys. */
