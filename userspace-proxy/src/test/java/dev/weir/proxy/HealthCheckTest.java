@@ -21,9 +21,14 @@ final class HealthCheckTest {
 
   private static final RouteRule ALL = Mesh.weighted(Mesh.any(), 1);
 
+  /** Often, and with time to answer on a machine that has much to do. */
   private static HealthCheck check(HealthCheckType type) {
+    return check(type, 5_000);
+  }
+
+  private static HealthCheck check(HealthCheckType type, int timeoutMillis) {
     boolean http = type == HealthCheckType.HTTP;
-    return new HealthCheck(type, 0, http ? "/healthz" : "", "", 100, 100, 2, 2, 200, 299);
+    return new HealthCheck(type, 0, http ? "/healthz" : "", "", 100, timeoutMillis, 2, 2, 200, 299);
   }
 
   private static void await(String what, Callable<Boolean> holds) throws Exception {
@@ -105,8 +110,10 @@ final class HealthCheckTest {
         mesh.serve(a.port());
         Thread.sleep(100);
       }
+      await("asked more than once", () -> heads.size() > 2);
+      long asked = heads.size();
       long millis = (System.nanoTime() - begun) / 1_000_000;
-      assertThat((long) heads.size()).isBetween(2L, millis / 90 + 1);
+      assertThat(asked).isLessThanOrEqualTo(millis / 90 + 1);
     }
   }
 
@@ -115,10 +122,10 @@ final class HealthCheckTest {
     try (RawBackend silent = new RawBackend(connection -> connection.in.readAllBytes());
         RawBackend good = checked("good", new AtomicInteger(200), new ConcurrentLinkedQueue<>());
         Mesh mesh = new Mesh()) {
-      mesh.traffic = List.of(Mesh.ofService(check(HealthCheckType.HTTP)));
+      mesh.traffic = List.of(Mesh.ofService(check(HealthCheckType.HTTP, 1_000)));
       mesh.serveTogether(ALL, FreePorts.next(), silent.port(), good.port());
       awaitIll(mesh, 2);
-      assertThat(mesh.log()).contains("no connection: ", "no answer in 100 ms");
+      assertThat(mesh.log()).contains("no connection: ", "no answer in 1000 ms");
       try (Client client = mesh.client()) {
         assertThat(answeredBy(client, 20, "good")).isEqualTo(20);
       }
