@@ -91,7 +91,7 @@ final class RateLimiterTest {
     RateLimiter limiter = total(requests, seconds, burst);
     Exact exact = new Exact(requests, seconds, burst);
     SplittableRandom random = new SplittableRandom(seed);
-    long most = Math.max(1, 2 * seconds * SECOND / requests / step);
+    long most = Math.max(1, 2L * seconds * SECOND / requests / step);
     long now = 0;
     for (int i = 0; i < 400; i++) {
       now += step * random.nextLong(most + 1);
