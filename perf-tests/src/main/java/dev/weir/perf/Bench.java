@@ -10,6 +10,7 @@ import dev.weir.perf.measure.Machine;
 import dev.weir.perf.measure.MeasureException;
 import dev.weir.perf.measure.Report;
 import dev.weir.perf.measure.Section;
+import dev.weir.perf.proxy.Front;
 import dev.weir.perf.proxy.ProxyBench;
 import java.io.PrintStream;
 import java.nio.file.Path;
@@ -37,8 +38,9 @@ public final class Bench implements Callable<Integer> {
   private static final List<Benchmark> ALL =
       List.of(
           new ConnectBench(),
-          new ProxyBench(false),
-          new ProxyBench(true),
+          new ProxyBench(Front.PLAIN),
+          new ProxyBench(Front.TLS),
+          new ProxyBench(Front.HTTP_2),
           new CompileBench(),
           new ApplyBench());
 

@@ -38,11 +38,12 @@ record Contender(String name, Child owner, ProcessTree process, String url, Path
    *
    * @throws MeasureException if the answer is not the backend's
    */
-  void check(Workspace workspace) throws MeasureException, InterruptedException {
-    List<String> command = List.of("curl", "-sSki", "--max-time", "10", url);
+  void check(Workspace workspace, Front front) throws MeasureException, InterruptedException {
+    String version = front == Front.HTTP_2 ? "--http2-prior-knowledge" : "--http1.1";
+    List<String> command = List.of("curl", "-sSki", version, "--max-time", "10", url);
     try (Child curl = Child.talking(workspace, "curl", Child.LOAD, client, command)) {
       String answer = curl.finish();
-      if (!answer.startsWith("HTTP/1.1 200")
+      if (!answer.startsWith(front == Front.HTTP_2 ? "HTTP/2 200" : "HTTP/1.1 200")
           || !answer.contains("x-version: v")
           || !answer.endsWith("\r\n\r\n" + "b".repeat(Backends.BODY))) {
         throw new MeasureException(name + " answers " + url + " with:\n" + answer);
@@ -50,39 +51,53 @@ record Contender(String name, Child owner, ProcessTree process, String url, Path
     }
   }
 
-  static Contender nginx(Workspace workspace, Path cgroup, Backends backends, boolean tls)
+  static Contender nginx(Workspace workspace, Path cgroup, Backends backends, Front front)
       throws MeasureException, InterruptedException {
     int port = Workspace.freePort();
     Path configuration =
         workspace.write(
             "nginx/nginx.conf",
-            Template.fill(
-                Contender.class, "nginx.conf", places(port, backends, tls ? " ssl" : "")));
-    return start(workspace, cgroup, NGINX, port, tls, Backends.nginx(workspace, configuration));
+            Template.fill(Contender.class, "nginx.conf", places(port, backends, nginx(front))));
+    return start(workspace, cgroup, NGINX, port, front, Backends.nginx(workspace, configuration));
   }
 
-  static Contender haproxy(Workspace workspace, Path cgroup, Backends backends, boolean tls)
+  private static String nginx(Front front) {
+    return switch (front) {
+      case PLAIN -> "";
+      case TLS -> " ssl";
+      case HTTP_2 -> " http2";
+    };
+  }
+
+  static Contender haproxy(Workspace workspace, Path cgroup, Backends backends, Front front)
       throws MeasureException, InterruptedException {
     int port = Workspace.freePort();
-    String ssl = tls ? " ssl crt " + backends.keyPair().bundle() + " ssl-min-ver TLSv1.3" : "";
+    String bind =
+        switch (front) {
+          case PLAIN -> "";
+          case TLS -> " ssl crt " + backends.keyPair().bundle() + " ssl-min-ver TLSv1.3";
+          case HTTP_2 -> " proto h2";
+        };
     Path configuration =
         workspace.write(
             "haproxy.cfg",
-            Template.fill(Contender.class, "haproxy.cfg", places(port, backends, ssl)));
+            Template.fill(Contender.class, "haproxy.cfg", places(port, backends, bind)));
     return start(
         workspace,
         cgroup,
         "HAProxy",
         port,
-        tls,
+        front,
         List.of(workspace.peer("haproxy"), "-db", "-f", configuration.toString()));
   }
 
-  static Contender envoy(Workspace workspace, Path cgroup, Backends backends, boolean tls)
+  static Contender envoy(Workspace workspace, Path cgroup, Backends backends, Front front)
       throws MeasureException, InterruptedException {
     int port = Workspace.freePort();
     Map<String, Object> places = places(port, backends, "");
-    places.put("transport", tls ? Template.fill(Contender.class, "envoy-tls.yaml", places) : "");
+    places.put(
+        "transport",
+        front == Front.TLS ? Template.fill(Contender.class, "envoy-tls.yaml", places) : "");
     Path configuration =
         workspace.write("envoy.yaml", Template.fill(Contender.class, "envoy.yaml", places));
     return start(
@@ -90,7 +105,7 @@ record Contender(String name, Child owner, ProcessTree process, String url, Path
         cgroup,
         "Envoy",
         port,
-        tls,
+        front,
         List.of(
             workspace.peer("envoy"),
             "-c",
@@ -103,12 +118,12 @@ record Contender(String name, Child owner, ProcessTree process, String url, Path
   }
 
   /** Weir's proxy by its Gateway's listener, from a client that nobody governs. */
-  static Contender weir(Workspace workspace, WeirMesh mesh, boolean tls) throws MeasureException {
+  static Contender weir(Workspace workspace, WeirMesh mesh, Front front) throws MeasureException {
     return new Contender(
         WEIR,
         mesh.agent(),
         mesh.proxy(),
-        tls ? mesh.tls() : mesh.plain(),
+        front == Front.TLS ? mesh.tls() : mesh.plain(),
         workspace.cgroup("load"));
   }
 
@@ -130,7 +145,7 @@ record Contender(String name, Child owner, ProcessTree process, String url, Path
   }
 
   private static Contender start(
-      Workspace workspace, Path cgroup, String name, int port, boolean tls, List<String> command)
+      Workspace workspace, Path cgroup, String name, int port, Front front, List<String> command)
       throws MeasureException, InterruptedException {
     Child process = Child.silent(workspace, name, Child.TESTED, cgroup, Map.of(), command);
     try {
@@ -143,7 +158,7 @@ record Contender(String name, Child owner, ProcessTree process, String url, Path
         name,
         process,
         process.tree(),
-        (tls ? "https" : "http") + "://127.0.0.1:" + port + "/item",
+        (front == Front.TLS ? "https" : "http") + "://127.0.0.1:" + port + "/item",
         workspace.cgroup("load"));
   }
 }

@@ -31,23 +31,25 @@ public final class ProxyBench implements Benchmark {
   private static final int CONNECTIONS = 32;
   private static final int MANY = 1000;
 
-  private final boolean tls;
+  private final Front front;
 
-  /** With TLS 1.3 in front, or plain HTTP. */
-  public ProxyBench(boolean tls) {
-    this.tls = tls;
+  /** One for what clients speak. */
+  public ProxyBench(Front front) {
+    this.front = front;
   }
 
   @Override
   public String id() {
-    return tls ? "tls" : "plain";
+    return front.id();
   }
 
   @Override
   public String about() {
-    return tls
-        ? "CPU per request and memory, TLS 1.3 in, plain HTTP out"
-        : "CPU per request and memory, plain HTTP keep-alive";
+    return switch (front) {
+      case PLAIN -> "CPU per request and memory, plain HTTP keep-alive";
+      case TLS -> "CPU per request and memory, TLS 1.3 in, plain HTTP out";
+      case HTTP_2 -> "CPU per request and memory, HTTP/2 in, HTTP/1.1 out";
+    };
   }
 
   /** One block's cost. */
@@ -78,12 +80,12 @@ public final class ProxyBench implements Benchmark {
     List<Contender> contenders = new ArrayList<>();
     try (Backends backends = Backends.start(workspace)) {
       try {
-        contenders.add(Contender.nginx(workspace, tested, backends, tls));
-        contenders.add(Contender.haproxy(workspace, tested, backends, tls));
-        contenders.add(Contender.envoy(workspace, tested, backends, tls));
+        contenders.add(Contender.nginx(workspace, tested, backends, front));
+        contenders.add(Contender.haproxy(workspace, tested, backends, front));
+        contenders.add(Contender.envoy(workspace, tested, backends, front));
         WeirMesh mesh = WeirMesh.start(workspace, workspace.cgroup("mesh"), backends);
-        contenders.add(Contender.weir(workspace, mesh, tls));
-        if (!tls) {
+        contenders.add(Contender.weir(workspace, mesh, front));
+        if (front == Front.PLAIN) {
           contenders.add(Contender.redirected(workspace, mesh));
         }
         return measure(context, contenders);
@@ -96,16 +98,14 @@ public final class ProxyBench implements Benchmark {
   private Section measure(Context context, List<Contender> contenders)
       throws MeasureException, InterruptedException {
     for (Contender contender : contenders) {
-      contender.check(context.workspace());
+      contender.check(context.workspace(), front);
     }
     // By requests, not by time: a JIT compiler counts calls.
     int warm = context.rounds(20_000, 300_000);
     for (Contender contender : contenders) {
       context.say(id() + ": warming " + contender.name() + " with " + warm + " requests");
       for (long done = 0; done < warm; ) {
-        done +=
-            Wrk.run(context.workspace(), contender.client(), contender.url(), CONNECTIONS, 1)
-                .requests();
+        done += load(context.workspace(), contender, CONNECTIONS, 1).requests();
       }
     }
     int rounds = context.rounds(3, 9);
@@ -125,10 +125,17 @@ public final class ProxyBench implements Benchmark {
     return section(contenders, costs, crowds);
   }
 
-  private static Cost block(Workspace workspace, Contender contender, int seconds)
+  private Wrk.Load load(Workspace workspace, Contender contender, int requests, int seconds)
+      throws MeasureException, InterruptedException {
+    return front == Front.HTTP_2
+        ? H2load.run(workspace, contender.client(), contender.url(), requests, seconds)
+        : Wrk.run(workspace, contender.client(), contender.url(), requests, seconds);
+  }
+
+  private Cost block(Workspace workspace, Contender contender, int seconds)
       throws MeasureException, InterruptedException {
     long before = contender.process().cpuNanos();
-    Wrk.Load done = Wrk.run(workspace, contender.client(), contender.url(), CONNECTIONS, seconds);
+    Wrk.Load done = load(workspace, contender, CONNECTIONS, seconds);
     long cpu = contender.process().cpuNanos() - before;
     if (done.failed() > 0) {
       throw new MeasureException(
@@ -147,7 +154,7 @@ public final class ProxyBench implements Benchmark {
   }
 
   /** Many connections at once, and what is left when they are gone again. */
-  private static Crowd crowd(Context context, Contender contender)
+  private Crowd crowd(Context context, Contender contender)
       throws MeasureException, InterruptedException {
     int seconds = context.rounds(5, 10);
     ProcessTree.Memory few = contender.process().memory();
@@ -168,8 +175,7 @@ public final class ProxyBench implements Benchmark {
                   }
                 });
     long before = contender.process().cpuNanos();
-    Wrk.Load done =
-        Wrk.run(context.workspace(), contender.client(), contender.url(), MANY, seconds);
+    Wrk.Load done = load(context.workspace(), contender, MANY, seconds);
     long cpu = contender.process().cpuNanos() - before;
     watch.join();
     if (!failures.isEmpty()) {
@@ -226,7 +232,7 @@ public final class ProxyBench implements Benchmark {
         continue;
       }
       String who = contender.name().toLowerCase(Locale.ROOT);
-      String what = tls ? "TLS 1.3" : "plain HTTP";
+      String what = front.text();
       boolean ours = contender.name().equals(Contender.WEIR);
       figures.add(
           Figure.of(
@@ -237,35 +243,40 @@ public final class ProxyBench implements Benchmark {
       if (ours) {
         String name = "Weir's proxy over nginx, CPU per request, " + what;
         figures.add(
-            tls
-                ? Figure.of(id() + ".weir.over-nginx", name, ratio, "x")
-                : Figure.of(id() + ".weir.over-nginx", name, ratio, "x", 1.5));
+            switch (front) {
+              case PLAIN -> Figure.of(id() + ".weir.over-nginx", name, ratio, "x", 1.5);
+              case TLS -> Figure.of(id() + ".weir.over-nginx", name, ratio, "x");
+              case HTTP_2 -> Figure.of(id() + ".weir.over-nginx", name, ratio, "x", 1.0);
+            });
         Samples few = Samples.of(crowd.before().rssKib() / 1024.0);
         String steadily = "Weir's proxy, steady RSS with 32 connections, " + what;
         figures.add(
-            tls
+            front != Front.PLAIN
                 ? Figure.of(id() + ".weir.rss-32", steadily, few, "MiB")
                 : Figure.of(id() + ".weir.rss-32", steadily, few, "MiB", 80));
         Samples rss = Samples.of(crowd.after().rssKib() / 1024.0);
         String steady = "Weir's proxy, steady RSS after 1,000 connections, " + what;
         figures.add(
-            tls
+            front != Front.PLAIN
                 ? Figure.of(id() + ".weir.rss", steady, rss, "MiB")
                 : Figure.of(id() + ".weir.rss", steady, rss, "MiB", 80));
       }
     }
     return new Section(
         id(),
-        "HTTP proxies, " + (tls ? "TLS 1.3 in front" : "plain HTTP"),
-        ("%d connections with keep-alive, one request at a time on each, answers of %,d bytes,"
+        "HTTP proxies, " + front.text() + (front == Front.PLAIN ? "" : " in front"),
+        ("%d %s, answers of %,d bytes,"
                 + " 99 to 1 between two backends%s. CPU is user and system time of the proxy's"
                 + " process per request, medians of %d interleaved rounds; latencies are at"
-                + " saturation. CPU per request and memory with %,d connections at work, and memory"
+                + " saturation. CPU per request and memory with %,d at work, and memory"
                 + " some seconds after they closed.")
             .formatted(
                 CONNECTIONS,
+                front == Front.HTTP_2
+                    ? "requests at once, " + H2load.STREAMS + " on a connection"
+                    : "connections with keep-alive, one request at a time on each",
                 Backends.BODY,
-                tls ? ", TLS 1.3 on the client's side" : "",
+                front == Front.TLS ? ", TLS 1.3 on the client's side" : "",
                 reference.count(),
                 MANY),
         List.of(
