@@ -531,7 +531,11 @@ final class AgentTest {
     int main = arguments.indexOf("dev.weir.proxy.ProxyMain");
     assertThat(arguments.subList(main + 1, arguments.size()))
         .containsExactly(
-            "--control", ProxySupervisor.socket(kernel.places().runDir()).toString(), "");
+            "--control",
+            ProxySupervisor.socket(kernel.places().runDir()).toString(),
+            "--identities",
+            kernel.places().runDir().resolve("identities").toString(),
+            "");
     assertThat(
             Arrays.stream(Files.readString(proc.resolve("environ")).split("\0", -1))
                 .filter(variable -> !variable.isEmpty())
