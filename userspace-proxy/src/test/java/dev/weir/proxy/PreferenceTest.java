@@ -119,52 +119,42 @@ final class PreferenceTest {
         });
   }
 
+  private static void serveFirstNear(Mesh mesh, int... ports) throws Exception {
+    mesh.proxy.update(
+        firstNear(
+            Streams.together(
+                mesh.update(List.of(Mesh.route(ALL)), List.of(), List.of(), List.of(), ports))));
+  }
+
   @Test
   void whoIsOnThisNodeGoesFirstAndTheOthersWhenNoneIsWell() throws Exception {
-    int port = FreePorts.next();
-    try (RawBackend far = new RawBackend(RawBackend.named("far"));
+    AtomicInteger status = new AtomicInteger(200);
+    try (RawBackend near =
+            new RawBackend(
+                connection -> {
+                  while (!connection.head().isEmpty()) {
+                    connection.send(
+                        "HTTP/1.1 "
+                            + status
+                            + " As-It-Is\r\nx-version: near\r\nContent-Length: 0\r\n\r\n");
+                  }
+                });
+        RawBackend far = new RawBackend(RawBackend.named("far"));
         Mesh mesh = new Mesh()) {
-      ProxyUpdate everybody =
-          firstNear(
-              Streams.together(
-                  mesh.update(
-                      List.of(Mesh.route(ALL)),
-                      List.of(),
-                      List.of(),
-                      List.of(),
-                      port,
-                      far.port())));
-      mesh.proxy.update(everybody);
-      try (RawBackend near = new RawBackend(port, RawBackend.named("near"));
-          Client client = mesh.client()) {
-        // Nobody says that it is to go first.
-        assertThat(answeredBy(client, 20, "near")).isEqualTo(10);
-        mesh.traffic = List.of(Mesh.ofService(new Locality(List.of(Level.NODE))));
-        mesh.proxy.update(
-            firstNear(
-                Streams.together(
-                    mesh.update(
-                        List.of(Mesh.route(ALL)),
-                        List.of(),
-                        List.of(),
-                        List.of(),
-                        port,
-                        far.port()))));
-        assertThat(answeredBy(client, 20, "near")).isEqualTo(20);
-        assertThat(near.accepted()).isPositive();
-      }
-      try (Client client = mesh.client()) {
-        assertThat(answeredBy(client, 20, "far")).isEqualTo(20);
-        try (RawBackend back = new RawBackend(port, RawBackend.named("near"))) {
-          long deadline = System.nanoTime() + TimeUnit.SECONDS.toNanos(40);
-          while (answeredBy(client, 1, "near") == 0) {
-            assertThat(System.nanoTime()).isLessThan(deadline);
-            Thread.sleep(10);
-          }
-          assertThat(answeredBy(client, 20, "near")).isEqualTo(20);
-          assertThat(back.accepted()).isPositive();
-        }
-      }
+      serveFirstNear(mesh, near.port(), far.port());
+      Client client = mesh.client();
+      // Nobody says that it is to go first.
+      assertThat(answeredBy(client, 20, "near")).isEqualTo(10);
+      mesh.traffic =
+          List.of(
+              Mesh.ofService(
+                  new Locality(List.of(Level.NODE)), new OutlierEjection(1, 10_000, 60_000, 50)));
+      serveFirstNear(mesh, near.port(), far.port());
+      assertThat(answeredBy(client, 20, "near")).isEqualTo(20);
+      status.set(500);
+      assertThat(client.get("/").status()).isEqualTo(500);
+      assertThat(answeredBy(client, 20, "far")).isEqualTo(20);
+      client.close();
     }
   }
 }
