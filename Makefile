@@ -24,7 +24,7 @@ test: ## run the whole test suite and all checks (kernel tests need root)
 
 test-tls: ## have testssl.sh look at an HTTPS listener of the proxy: no finding of MEDIUM or above
 	@scripts/setup --with tls
-	@scripts/test-proxy TlsScanTest -Dweir.testssl="$$(command -v testssl || command -v testssl.sh)"
+	@scripts/test-proxy TlsScan -Dweir.testssl="$$(command -v testssl || command -v testssl.sh)"
 
 test-restarts: ## COUNT proxies (100) follow each other under load, and no new request fails
 	@scripts/test-proxy RestartTest -Dweir.restarts=$(or $(COUNT),100)

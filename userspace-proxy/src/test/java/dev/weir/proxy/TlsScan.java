@@ -19,13 +19,16 @@ import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.condition.EnabledIfSystemProperty;
 import org.junit.jupiter.api.io.TempDir;
 
-/** What testssl.sh finds about an HTTPS listener; {@code make test-tls} runs it. */
+/**
+ * What testssl.sh finds about an HTTPS listener. Its name is not one of those that every run of the
+ * tests takes: {@code make test-tls} runs it, for minutes.
+ */
 @Timeout(1200)
 @EnabledIfSystemProperty(
     named = "weir.testssl",
     matches = ".+",
     disabledReason = "takes minutes: make test-tls")
-final class TlsScanTest {
+final class TlsScan {
 
   private static final Set<String> GRAVE = Set.of("MEDIUM", "HIGH", "CRITICAL", "FATAL");
 
