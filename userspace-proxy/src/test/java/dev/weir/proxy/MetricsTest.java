@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import dev.weir.proxy.observe.Exposition;
 import dev.weir.proxy.observe.LoopMetrics;
 import dev.weir.proxy.observe.Peer;
+import dev.weir.proxy.observe.Reporter;
 import dev.weir.proxy.observe.SeriesKey;
 import java.util.List;
 import java.util.Map;
@@ -17,10 +18,10 @@ final class MetricsTest {
 
   private static final String LABELS =
       "reporter=\"source\",source_workload=\"web\",source_workload_namespace=\"shop\","
-          + "source_principal=\"unknown\",source_app=\"web\",source_version=\"unknown\","
+          + "source_principal=\"spiffe://cluster.local/ns/shop/sa/default\",source_app=\"web\",source_version=\"unknown\","
           + "source_canonical_service=\"web\",source_canonical_revision=\"latest\","
           + "source_cluster=\"unknown\",destination_workload=\"cart-v1\","
-          + "destination_workload_namespace=\"shop\",destination_principal=\"unknown\","
+          + "destination_workload_namespace=\"shop\",destination_principal=\"spiffe://cluster.local/ns/shop/sa/default\","
           + "destination_app=\"cart\",destination_version=\"v1\","
           + "destination_canonical_service=\"cart\",destination_canonical_revision=\"v1\","
           + "destination_cluster=\"unknown\","
@@ -109,7 +110,16 @@ final class MetricsTest {
       metrics
           .series(
               new SeriesKey(
-                  "r", Peer.NOBODY, Peer.NOBODY, "service" + i, "", "", 200, -1, "-", "unknown"))
+                  "r",
+                  Peer.NOBODY,
+                  Peer.NOBODY,
+                  "service" + i,
+                  "",
+                  "",
+                  200,
+                  -1,
+                  "-",
+                  Reporter.SOURCE))
           .record(1, 1, 1);
     }
     String text = Exposition.text(List.of(metrics.copy()), Map.of());

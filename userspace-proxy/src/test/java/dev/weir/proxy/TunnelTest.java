@@ -555,12 +555,30 @@ final class TunnelTest {
         assertThat(client.get("/open").status()).isEqualTo(200);
         assertThat(client.get("/closed").status()).isEqualTo(403);
       }
+      assertThat(counted(west, "403"))
+          .contains("reporter=\"destination\"")
+          .contains("connection_security_policy=\"mutual_tls\"")
+          .contains("source_principal=\"spiffe://cluster.local/ns/shop/sa/web\"");
+      assertThat(counted(east, "403"))
+          .contains("reporter=\"source\"")
+          .contains("connection_security_policy=\"unknown\"");
       there.access = onlyPath("/open", "cluster.local/ns/shop/sa/stranger");
       west.apply(there);
       try (Client client = east.client()) {
         assertThat(client.get("/open").status()).isEqualTo(403);
       }
     }
+  }
+
+  /** The line of requests that were answered with a status. */
+  private static String counted(TunnelNode node, String status) {
+    return node.proxy
+        .metrics()
+        .lines()
+        .filter(l -> l.startsWith("istio_requests_total{"))
+        .filter(l -> l.contains("response_code=\"" + status + "\""))
+        .findFirst()
+        .orElseThrow();
   }
 
   @Test

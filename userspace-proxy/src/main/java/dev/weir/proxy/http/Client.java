@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.weir.proxy.http;
 
+import dev.weir.proxy.observe.Reporter;
 import dev.weir.proxy.observe.Series;
 import dev.weir.proxy.observe.SeriesKey;
 import dev.weir.proxy.outbound.Entrance;
@@ -76,6 +77,10 @@ final class Client {
 
   boolean tls() {
     return origin instanceof Origin.Gateway at && at.tls();
+  }
+
+  Reporter reporter() {
+    return origin.reporter();
   }
 
   int localPort() {

@@ -1590,6 +1590,6 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
         status,
         grpcStatus,
         flag,
-        Peer.UNKNOWN);
+        client.reporter());
   }
 }

@@ -2,6 +2,7 @@
 package dev.weir.proxy.http;
 
 import dev.weir.policy.plan.Address;
+import dev.weir.proxy.observe.Reporter;
 import dev.weir.proxy.outbound.BindAddress;
 import java.util.OptionalInt;
 
@@ -10,6 +11,11 @@ public sealed interface Origin {
 
   /** The address of the other end of the socket. */
   Address peer();
+
+  /** On whose side it is counted. */
+  default Reporter reporter() {
+    return this instanceof Tunnel ? Reporter.DESTINATION : Reporter.SOURCE;
+  }
 
   /**
    * Handed over by the kernel.

@@ -148,7 +148,7 @@ public final class Exposition {
 
   private static String labels(SeriesKey key) {
     StringBuilder labels = new StringBuilder(900);
-    label(labels, "reporter", "source");
+    label(labels, "reporter", key.reporter().text());
     peer(labels, "source", key.source(), "unknown");
     peer(labels, "destination", key.destination(), key.serviceName());
     label(labels, "destination_service", key.service());
@@ -159,13 +159,13 @@ public final class Exposition {
     label(labels, "response_code", Integer.toString(key.code()));
     label(labels, "grpc_response_status", call ? Integer.toString(key.grpcStatus()) : "");
     label(labels, "response_flags", key.flags());
-    label(labels, "connection_security_policy", key.policy());
+    label(labels, "connection_security_policy", key.reporter().securityPolicy());
     return labels.toString();
   }
 
   private static String labels(StreamKey key) {
     StringBuilder labels = new StringBuilder(900);
-    label(labels, "reporter", "source");
+    label(labels, "reporter", key.reporter().text());
     peer(labels, "source", key.source(), "unknown");
     peer(labels, "destination", key.destination(), key.serviceName());
     label(labels, "destination_service", key.service());
@@ -173,14 +173,14 @@ public final class Exposition {
     label(labels, "destination_service_namespace", key.serviceNamespace());
     label(labels, "request_protocol", "tcp");
     label(labels, "response_flags", key.flags());
-    label(labels, "connection_security_policy", Peer.UNKNOWN);
+    label(labels, "connection_security_policy", key.reporter().securityPolicy());
     return labels.toString();
   }
 
   private static void peer(StringBuilder labels, String side, Peer peer, String service) {
     label(labels, side + "_workload", peer.workload());
     label(labels, side + "_workload_namespace", peer.namespace());
-    label(labels, side + "_principal", Peer.UNKNOWN);
+    label(labels, side + "_principal", peer.principal());
     label(labels, side + "_app", peer.app());
     label(labels, side + "_version", peer.version());
     label(

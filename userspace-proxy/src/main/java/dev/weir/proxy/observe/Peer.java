@@ -8,8 +8,10 @@ package dev.weir.proxy.observe;
  * @param namespace of it
  * @param app label
  * @param version label
+ * @param principal {@code spiffe://TRUSTDOMAIN/ns/NAMESPACE/sa/ACCOUNT}
  */
-public record Peer(String workload, String namespace, String app, String version) {
+public record Peer(
+    String workload, String namespace, String app, String version, String principal) {
 
   /** What Istio writes for what is not known. */
   public static final String UNKNOWN = "unknown";
@@ -23,5 +25,11 @@ public record Peer(String workload, String namespace, String app, String version
     namespace = namespace.isEmpty() ? UNKNOWN : namespace;
     app = app.isEmpty() ? UNKNOWN : app;
     version = version.isEmpty() ? UNKNOWN : version;
+    principal = principal.isEmpty() ? UNKNOWN : principal;
+  }
+
+  /** One of whom no principal is known. */
+  public Peer(String workload, String namespace, String app, String version) {
+    this(workload, namespace, app, version, UNKNOWN);
   }
 }

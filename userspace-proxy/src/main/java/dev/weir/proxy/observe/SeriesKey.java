@@ -13,7 +13,7 @@ package dev.weir.proxy.observe;
  * @param code status
  * @param grpcStatus of a call of gRPC, 0 to 16; -1 of any other request
  * @param flags Envoy's response flags; {@code -} when none
- * @param policy {@code mutual_tls}, {@code none} or {@code unknown}
+ * @param reporter whose side this is
  */
 public record SeriesKey(
     String route,
@@ -25,7 +25,7 @@ public record SeriesKey(
     int code,
     int grpcStatus,
     String flags,
-    String policy) {
+    Reporter reporter) {
 
   /** Where requests are counted when there are too many kinds of them. */
   static final SeriesKey OVERFLOW =
@@ -39,5 +39,5 @@ public record SeriesKey(
           0,
           -1,
           "-",
-          "unknown");
+          Reporter.SOURCE);
 }

@@ -10,6 +10,7 @@ package dev.weir.proxy.observe;
  * @param serviceName first part of it
  * @param serviceNamespace namespace of it
  * @param flags Envoy's response flags; {@code -} when none
+ * @param reporter whose side this is
  */
 public record StreamKey(
     Peer source,
@@ -17,7 +18,8 @@ public record StreamKey(
     String service,
     String serviceName,
     String serviceNamespace,
-    String flags) {
+    String flags,
+    Reporter reporter) {
 
   /** Where connections are counted when there are too many kinds of them. */
   static final StreamKey OVERFLOW =
@@ -27,5 +29,6 @@ public record StreamKey(
           "overflow",
           "overflow",
           "overflow",
-          "-");
+          "-",
+          Reporter.SOURCE);
 }

@@ -327,7 +327,7 @@ public final class Generation {
     return new Source(
         verdicts,
         workload.identity(),
-        peer(workload),
+        peer(workload, trustDomain),
         workload.namespace().isEmpty()
             ? workload.name()
             : workload.namespace() + "/" + workload.name(),
@@ -432,7 +432,7 @@ public final class Generation {
             new Source(
                 verdicts,
                 identity,
-                peer(workloads.get(Reserved.OUTSIDE.index())),
+                peer(workloads.get(Reserved.OUTSIDE.index()), trustDomain),
                 identities.get(identity).description(),
                 false,
                 Principal.NONE,
@@ -521,10 +521,16 @@ public final class Generation {
         .toList();
   }
 
-  private static Peer peer(Workload workload) {
+  private static Peer peer(Workload workload, String trustDomain) {
     return workload.kind().equals("Reserved")
         ? new Peer(workload.name(), "", "", "")
-        : new Peer(workload.name(), workload.namespace(), workload.app(), workload.version());
+        : new Peer(
+            workload.name(),
+            workload.namespace(),
+            workload.app(),
+            workload.version(),
+            "spiffe://"
+                + Principal.of(trustDomain, workload.namespace(), serviceAccount(workload)).text());
   }
 
   private static final class Compiler {
@@ -842,7 +848,7 @@ public final class Generation {
           backend.identity(),
           backend.address(),
           backend.port(),
-          peer(workload),
+          peer(workload, plan.settings().trustDomain()),
           workload.namespace() + "/" + workload.name(),
           rules(backend));
     }

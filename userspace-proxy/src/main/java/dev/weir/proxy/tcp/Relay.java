@@ -683,7 +683,8 @@ public final class Relay extends ChannelInboundHandlerAdapter implements Endpoin
         service.host(),
         service.name(),
         service.namespace(),
-        flags);
+        flags,
+        origin.reporter());
   }
 
   private void releaseEarly() {
