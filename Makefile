@@ -44,10 +44,11 @@ bench: build ## measure Weir beside nginx, HAProxy and Envoy (needs root)
 	@scripts/setup --with bench
 	@perf-tests/bench.sh
 
-fuzz: ## random questions to the policy compiler, random tables to the kernel's headers: DURATION seconds each (60)
+fuzz: ## random questions to the policy compiler, tables to the kernel's headers, bytes to the proxy: DURATION seconds each (60)
 	@scripts/setup --with test
 	@scripts/fuzz $(or $(DURATION),60)
 	@$(MAKE) -s -C bpf-programs fuzz SECONDS=$(or $(DURATION),60)
+	@scripts/test-proxy ProxyFuzz -Dweir.fuzz.seconds=$(or $(DURATION),60)
 
 mutate: ## seed bugs into the policy compiler, each of which the oracle must catch
 	@scripts/setup --with test

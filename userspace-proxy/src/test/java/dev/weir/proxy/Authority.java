@@ -116,12 +116,28 @@ final class Authority {
         pem("PRIVATE KEY", issued(alias).getKey(alias, PASSWORD).getEncoded()));
   }
 
-  private SSLContext context(String alias) throws GeneralSecurityException {
+  private SSLContext context(String alias, TrustManager... trusted)
+      throws GeneralSecurityException {
     KeyManagerFactory keys = KeyManagerFactory.getInstance("PKIX");
     keys.init(issued(alias), PASSWORD);
     SSLContext context = SSLContext.getInstance("TLS");
-    context.init(keys.getKeyManagers(), null, new SecureRandom());
+    context.init(keys.getKeyManagers(), trusted.length == 0 ? null : trusted, new SecureRandom());
     return context;
+  }
+
+  /** A handshake in somebody's name with whoever is there, for one of these protocols. */
+  SSLSocket connectAs(String alias, int port, String... applications) throws Exception {
+    SSLSocket socket =
+        (SSLSocket)
+            context(alias, new TrustAll())
+                .getSocketFactory()
+                .createSocket(InetAddress.getLoopbackAddress(), port);
+    socket.setSoTimeout(15_000);
+    SSLParameters parameters = socket.getSSLParameters();
+    parameters.setApplicationProtocols(applications);
+    socket.setSSLParameters(parameters);
+    socket.startHandshake();
+    return socket;
   }
 
   /** The server's end of TLS over a socket; closing the socket alone cuts it off. */

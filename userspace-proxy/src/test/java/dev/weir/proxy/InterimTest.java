@@ -62,23 +62,6 @@ final class InterimTest {
   }
 
   @Test
-  void anUpgradeIsNotPassedOn() throws Exception {
-    try (RawBackend backend =
-            new RawBackend(
-                connection -> {
-                  String head = connection.head();
-                  connection.respond("", RawBackend.Connection.value(head, "upgrade") + "|");
-                });
-        Mesh mesh = new Mesh()) {
-      mesh.serve(backend.port());
-      try (Client client = mesh.client()) {
-        assertThat(client.get("/", "Upgrade: websocket\r\nConnection: upgrade\r\n").text())
-            .isEqualTo("|");
-      }
-    }
-  }
-
-  @Test
   void aBackendThatSwitchesProtocolsUnaskedIsABadGateway() throws Exception {
     try (RawBackend backend =
             new RawBackend(

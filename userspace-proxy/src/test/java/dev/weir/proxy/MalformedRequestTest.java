@@ -188,4 +188,20 @@ final class MalformedRequestTest {
       assertThat(client.read(false).status()).isEqualTo(400);
     }
   }
+
+  @Test
+  void aClientThatIsGoneWhenItIsRefusedIsNothingToWarnOf() throws Exception {
+    try (RawBackend backend = new RawBackend(RawBackend.named("v1"));
+        Mesh mesh = new Mesh()) {
+      mesh.serve(backend.port());
+      for (int i = 0; i < 200; i++) {
+        try (Client client = mesh.client()) {
+          client.send("GET /first\r\nGET /second HTTP/1.1\r\nH st: cart\r\n\r\n");
+          client.socket().shutdownOutput();
+          client.in().readAllBytes();
+        }
+      }
+      assertThat(mesh.log()).doesNotContain("WARN");
+    }
+  }
 }

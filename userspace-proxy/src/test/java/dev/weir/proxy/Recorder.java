@@ -5,6 +5,7 @@ import dev.weir.policy.route.RequestTarget;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.InputStream;
+import java.math.BigInteger;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.List;
@@ -117,7 +118,7 @@ final class Recorder implements RawBackend.Behaviour {
           }
           case "content-length" -> {
             lengths++;
-            if (value.matches("[0-9]{1,18}")) {
+            if (value.matches("[0-9]{1,19}") && new BigInteger(value).bitLength() < 64) {
               length = Long.parseLong(value);
             } else {
               doubts.add(line);

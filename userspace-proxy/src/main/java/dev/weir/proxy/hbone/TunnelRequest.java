@@ -77,7 +77,7 @@ record TunnelRequest(BindAddress destination, Optional<Address> forwardedFor) {
     if (colon < 1) {
       return Optional.empty();
     }
-    Optional<Address> address = address(text.substring(0, colon), true);
+    Optional<Address> address = address(text.substring(0, colon));
     String digits = text.substring(colon + 1);
     if (address.isEmpty()
         || digits.isEmpty()
@@ -103,24 +103,23 @@ record TunnelRequest(BindAddress destination, Optional<Address> forwardedFor) {
         if (node.length() >= 2 && node.startsWith("\"") && node.endsWith("\"")) {
           node = node.substring(1, node.length() - 1);
         }
-        Optional<Address> whole = address(node, node.startsWith("["));
+        // IPv6 is in brackets there, or its end could be taken for a port.
+        Optional<Address> whole = address(node);
         int colon = node.lastIndexOf(':');
-        return whole.isPresent() || colon < 0
-            ? whole
-            : address(node.substring(0, colon), node.startsWith("["));
+        return whole.isPresent() || colon < 0 ? whole : address(node.substring(0, colon));
       }
     }
     return Optional.empty();
   }
 
-  private static Optional<Address> address(String text, boolean brackets) {
+  private static Optional<Address> address(String text) {
     String bare = text;
     if (text.startsWith("[") && text.endsWith("]")) {
       bare = text.substring(1, text.length() - 1);
       if (bare.indexOf(':') < 0) {
         return Optional.empty();
       }
-    } else if (brackets && text.indexOf(':') >= 0) {
+    } else if (text.indexOf(':') >= 0) {
       return Optional.empty();
     }
     return Address.parse(bare);

@@ -472,7 +472,7 @@ final class Http2ServerConnection extends Http2ConnectionHandler {
   /** A client that does not read may not ask for more, not even for answers to its PINGs. */
   private void updateReading() {
     boolean read = channel.isWritable();
-    if (channel.config().isAutoRead() != read) {
+    if (channel.config().isAutoRead() != read && channel.isActive()) {
       channel.config().setAutoRead(read);
     }
   }

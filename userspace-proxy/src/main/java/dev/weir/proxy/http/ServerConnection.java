@@ -262,7 +262,8 @@ public final class ServerConnection extends ChannelInboundHandlerAdapter impleme
   @Override
   public void updateReading() {
     boolean read = closing || waiting.isEmpty() && (exchange == null || exchange.takesMore());
-    if (channel.config().isAutoRead() != read) {
+    // One that has ended reads no more, and is not to be told so: epoll knows it no more.
+    if (channel.config().isAutoRead() != read && !inputEnded && channel.isActive()) {
       channel.config().setAutoRead(read);
     }
   }

@@ -105,7 +105,7 @@ final class UpstreamConnection extends ChannelInboundHandlerAdapter implements U
 
   @Override
   public void reading(boolean on) {
-    if (channel.config().isAutoRead() != on) {
+    if (channel.config().isAutoRead() != on && channel.isActive()) {
       channel.config().setAutoRead(on);
     }
   }
