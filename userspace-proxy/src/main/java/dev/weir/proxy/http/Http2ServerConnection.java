@@ -3,6 +3,7 @@ package dev.weir.proxy.http;
 
 import dev.weir.proxy.loop.Loop;
 import dev.weir.proxy.observe.Counter;
+import dev.weir.proxy.wire.BudgetedFrames;
 import dev.weir.proxy.wire.FrameBudget;
 import dev.weir.proxy.wire.FrameHeaders;
 import dev.weir.proxy.wire.Http2Fields;
@@ -26,8 +27,6 @@ import io.netty.handler.codec.http2.Http2ConnectionEncoder;
 import io.netty.handler.codec.http2.Http2ConnectionHandler;
 import io.netty.handler.codec.http2.Http2Error;
 import io.netty.handler.codec.http2.Http2Exception;
-import io.netty.handler.codec.http2.Http2Flags;
-import io.netty.handler.codec.http2.Http2FrameAdapter;
 import io.netty.handler.codec.http2.Http2Headers;
 import io.netty.handler.codec.http2.Http2Settings;
 import io.netty.handler.codec.http2.Http2Stream;
@@ -62,9 +61,6 @@ final class Http2ServerConnection extends Http2ConnectionHandler {
 
   static final int RESETS_PER_SECOND = 10;
 
-  /** What one request or frame of content earns of the above. */
-  private static final int EARNED = 4;
-
   /** Streams that we have reset, of which more may come for a while. */
   private static final int REMEMBERED = 2 * MAX_STREAMS;
 
@@ -73,7 +69,7 @@ final class Http2ServerConnection extends Http2ConnectionHandler {
   private final Channel channel;
   private final Http2Connection.PropertyKey streamKey;
   private final Watch watch = new Watch();
-  private final FrameBudget idleFrames;
+  private final Frames budgeted;
   private final FrameBudget resets;
 
   private @Nullable ChannelHandlerContext context;
@@ -104,10 +100,10 @@ final class Http2ServerConnection extends Http2ConnectionHandler {
     this.streamKey = connection().newKey();
     this.idleSince = worker.loop().coarseNanos();
     this.unfinishedSince = idleSince;
-    this.idleFrames = new FrameBudget(IDLE_FRAMES, IDLE_FRAMES_PER_SECOND, idleSince);
     this.resets = new FrameBudget(RESETS, RESETS_PER_SECOND, idleSince);
     connection().addListener(new Closed());
-    decoder.frameListener(new Frames());
+    this.budgeted = new Frames();
+    decoder.frameListener(budgeted);
     encoder.flowController().listener(this::writabilityChanged);
   }
 
@@ -229,27 +225,17 @@ final class Http2ServerConnection extends Http2ConnectionHandler {
     looked = now;
   }
 
-  private final class Frames extends Http2FrameAdapter {
+  private final class Frames extends BudgetedFrames {
 
-    @Override
-    public void onHeadersRead(
-        ChannelHandlerContext ctx,
-        int streamId,
-        Http2Headers headers,
-        int dependency,
-        short weight,
-        boolean exclusive,
-        int padding,
-        boolean ended)
-        throws Http2Exception {
-      onHeadersRead(ctx, streamId, headers, padding, ended);
+    Frames() {
+      super(worker.loop(), Http2ServerConnection.this, IDLE_FRAMES, IDLE_FRAMES_PER_SECOND);
     }
 
     @Override
     public void onHeadersRead(
         ChannelHandlerContext ctx, int streamId, Http2Headers headers, int padding, boolean ended)
         throws Http2Exception {
-      idleFrames.earn(EARNED);
+      earn();
       Http2ServerStream known = known(streamId);
       HttpRequest request;
       try {
@@ -276,22 +262,14 @@ final class Http2ServerConnection extends Http2ConnectionHandler {
     }
 
     @Override
-    public int onDataRead(
-        ChannelHandlerContext ctx, int streamId, ByteBuf data, int padding, boolean ended)
-        throws Http2Exception {
-      int size = data.readableBytes();
-      if (size > 0) {
-        idleFrames.earn(EARNED);
-      } else if (!ended) {
-        idle();
-      }
+    protected int content(int streamId, ByteBuf data, int bytes, boolean ended) {
       Http2ServerStream stream = known(streamId);
       if (stream == null) {
-        return size + padding;
+        return bytes;
       }
       ByteBuf kept = data.retain();
       stream.content(
-          ended ? new DefaultLastHttpContent(kept) : new DefaultHttpContent(kept), size + padding);
+          ended ? new DefaultLastHttpContent(kept) : new DefaultHttpContent(kept), bytes);
       return 0;
     }
 
@@ -304,53 +282,8 @@ final class Http2ServerConnection extends Http2ConnectionHandler {
     }
 
     @Override
-    public void onPingRead(ChannelHandlerContext ctx, long data) throws Http2Exception {
-      idle();
-    }
-
-    @Override
-    public void onPingAckRead(ChannelHandlerContext ctx, long data) throws Http2Exception {
-      idle();
-    }
-
-    @Override
-    public void onSettingsRead(ChannelHandlerContext ctx, Http2Settings settings)
-        throws Http2Exception {
-      idle();
-    }
-
-    @Override
     public void onSettingsAckRead(ChannelHandlerContext ctx) throws Http2Exception {
       idle();
-    }
-
-    @Override
-    public void onPriorityRead(
-        ChannelHandlerContext ctx, int streamId, int dependency, short weight, boolean exclusive)
-        throws Http2Exception {
-      idle();
-    }
-
-    @Override
-    public void onWindowUpdateRead(ChannelHandlerContext ctx, int streamId, int increment)
-        throws Http2Exception {
-      idle();
-    }
-
-    @Override
-    public void onUnknownFrame(
-        ChannelHandlerContext ctx, byte type, int streamId, Http2Flags flags, ByteBuf payload) {
-      try {
-        idle();
-      } catch (Http2Exception e) {
-        onError(ctx, false, e);
-      }
-    }
-
-    private void idle() throws Http2Exception {
-      if (!idleFrames.take(worker.loop().coarseNanos())) {
-        throw flood("more frames without content than there is any use for");
-      }
     }
   }
 
@@ -541,7 +474,7 @@ final class Http2ServerConnection extends Http2ConnectionHandler {
 
   /** Content went to the client, which it will acknowledge. */
   void contentSent() {
-    idleFrames.earn(EARNED);
+    budgeted.earn();
   }
 
   boolean isWritable(Http2Stream stream) {

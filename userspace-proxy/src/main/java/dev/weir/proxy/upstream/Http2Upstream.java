@@ -2,7 +2,7 @@
 package dev.weir.proxy.upstream;
 
 import dev.weir.proxy.loop.Loop;
-import dev.weir.proxy.wire.FrameBudget;
+import dev.weir.proxy.wire.BudgetedFrames;
 import dev.weir.proxy.wire.Http2Fields;
 import io.netty.buffer.ByteBuf;
 import io.netty.buffer.Unpooled;
@@ -25,8 +25,6 @@ import io.netty.handler.codec.http2.Http2ConnectionEncoder;
 import io.netty.handler.codec.http2.Http2ConnectionHandler;
 import io.netty.handler.codec.http2.Http2Error;
 import io.netty.handler.codec.http2.Http2Exception;
-import io.netty.handler.codec.http2.Http2Flags;
-import io.netty.handler.codec.http2.Http2FrameAdapter;
 import io.netty.handler.codec.http2.Http2Headers;
 import io.netty.handler.codec.http2.Http2Settings;
 import io.netty.handler.codec.http2.Http2Stream;
@@ -54,13 +52,11 @@ final class Http2Upstream extends Http2ConnectionHandler {
 
   static final int IDLE_FRAMES_PER_SECOND = 200;
 
-  private static final int EARNED = 4;
-
   private final Loop loop;
   private final Endpoint endpoint;
   private final Channel channel;
   private final Http2Connection.PropertyKey streamKey;
-  private final FrameBudget idleFrames;
+  private final Frames budgeted;
 
   private @Nullable ChannelHandlerContext context;
   private final List<Served> served = new ArrayList<>();
@@ -83,9 +79,9 @@ final class Http2Upstream extends Http2ConnectionHandler {
     this.channel = channel;
     this.streamKey = connection().newKey();
     this.idleSince = loop.coarseNanos();
-    this.idleFrames = new FrameBudget(IDLE_FRAMES, IDLE_FRAMES_PER_SECOND, idleSince);
     connection().addListener(new Closed());
-    decoder.frameListener(new Frames());
+    this.budgeted = new Frames();
+    decoder.frameListener(budgeted);
     encoder.flowController().listener(this::writabilityChanged);
   }
 
@@ -212,27 +208,17 @@ final class Http2Upstream extends Http2ConnectionHandler {
     return stream == null ? null : stream.getProperty(streamKey);
   }
 
-  private final class Frames extends Http2FrameAdapter {
+  private final class Frames extends BudgetedFrames {
 
-    @Override
-    public void onHeadersRead(
-        ChannelHandlerContext ctx,
-        int streamId,
-        Http2Headers headers,
-        int dependency,
-        short weight,
-        boolean exclusive,
-        int padding,
-        boolean ended)
-        throws Http2Exception {
-      onHeadersRead(ctx, streamId, headers, padding, ended);
+    Frames() {
+      super(loop, Http2Upstream.this, IDLE_FRAMES, IDLE_FRAMES_PER_SECOND);
     }
 
     @Override
     public void onHeadersRead(
         ChannelHandlerContext ctx, int streamId, Http2Headers headers, int padding, boolean ended)
         throws Http2Exception {
-      idleFrames.earn(EARNED);
+      earn();
       Http2UpstreamStream stream = known(streamId);
       if (stream == null) {
         return;
@@ -260,22 +246,14 @@ final class Http2Upstream extends Http2ConnectionHandler {
     }
 
     @Override
-    public int onDataRead(
-        ChannelHandlerContext ctx, int streamId, ByteBuf data, int padding, boolean ended)
-        throws Http2Exception {
-      int size = data.readableBytes();
-      if (size > 0) {
-        idleFrames.earn(EARNED);
-      } else if (!ended) {
-        idle();
-      }
+    protected int content(int streamId, ByteBuf data, int bytes, boolean ended) {
       Http2UpstreamStream stream = known(streamId);
       if (stream == null) {
-        return size + padding;
+        return bytes;
       }
       ByteBuf kept = data.retain();
       stream.content(
-          ended ? new DefaultLastHttpContent(kept) : new DefaultHttpContent(kept), size + padding);
+          ended ? new DefaultLastHttpContent(kept) : new DefaultHttpContent(kept), bytes);
       return 0;
     }
 
@@ -292,52 +270,6 @@ final class Http2Upstream extends Http2ConnectionHandler {
         ChannelHandlerContext ctx, int lastStreamId, long errorCode, ByteBuf debugData) {
       // The library closes what the backend says it never looked at.
       endpoint.leaves(loop, Http2Upstream.this);
-    }
-
-    @Override
-    public void onPingRead(ChannelHandlerContext ctx, long data) throws Http2Exception {
-      idle();
-    }
-
-    @Override
-    public void onPingAckRead(ChannelHandlerContext ctx, long data) throws Http2Exception {
-      idle();
-    }
-
-    @Override
-    public void onSettingsRead(ChannelHandlerContext ctx, Http2Settings settings)
-        throws Http2Exception {
-      idle();
-    }
-
-    @Override
-    public void onPriorityRead(
-        ChannelHandlerContext ctx, int streamId, int dependency, short weight, boolean exclusive)
-        throws Http2Exception {
-      idle();
-    }
-
-    @Override
-    public void onWindowUpdateRead(ChannelHandlerContext ctx, int streamId, int increment)
-        throws Http2Exception {
-      idle();
-    }
-
-    @Override
-    public void onUnknownFrame(
-        ChannelHandlerContext ctx, byte type, int streamId, Http2Flags flags, ByteBuf payload) {
-      try {
-        idle();
-      } catch (Http2Exception e) {
-        onError(ctx, false, e);
-      }
-    }
-
-    private void idle() throws Http2Exception {
-      if (!idleFrames.take(loop.coarseNanos())) {
-        throw Http2Exception.connectionError(
-            Http2Error.ENHANCE_YOUR_CALM, "more frames without content than there is any use for");
-      }
     }
   }
 
@@ -443,7 +375,7 @@ final class Http2Upstream extends Http2ConnectionHandler {
   }
 
   void contentSent() {
-    idleFrames.earn(EARNED);
+    budgeted.earn();
   }
 
   boolean isWritable(Http2Stream stream) {
