@@ -3,60 +3,36 @@ package dev.weir.proxy.http;
 
 import dev.weir.policy.plan.ProxyPlan;
 import dev.weir.policy.plan.ProxyPlan.Filter;
-import dev.weir.policy.plan.Telemetry;
-import dev.weir.policy.rbac.AccessRules;
-import dev.weir.policy.rbac.Attributes;
 import dev.weir.policy.route.Cors;
 import dev.weir.policy.route.GrpcStatus;
 import dev.weir.policy.route.LocalReply;
 import dev.weir.policy.route.RequestTarget;
 import dev.weir.policy.route.RequestView;
-import dev.weir.policy.route.RetryPolicy;
 import dev.weir.policy.route.Rewrites;
 import dev.weir.policy.route.RouteAction;
 import dev.weir.policy.route.RouteMatch;
 import dev.weir.proxy.loop.Loop;
-import dev.weir.proxy.observe.AccessEntry;
 import dev.weir.proxy.observe.Counter;
-import dev.weir.proxy.observe.Peer;
-import dev.weir.proxy.observe.Series;
-import dev.weir.proxy.observe.SeriesKey;
 import dev.weir.proxy.outbound.Action;
-import dev.weir.proxy.outbound.Admission;
 import dev.weir.proxy.outbound.Cluster;
 import dev.weir.proxy.outbound.Entrance;
 import dev.weir.proxy.outbound.Generation;
 import dev.weir.proxy.outbound.Sessions;
 import dev.weir.proxy.outbound.Source;
 import dev.weir.proxy.outbound.Target;
-import dev.weir.proxy.resilience.ClusterHealth;
 import dev.weir.proxy.resilience.RateLimits;
 import dev.weir.proxy.resilience.TrafficSplit;
 import dev.weir.proxy.upstream.Endpoint;
-import dev.weir.proxy.upstream.UpstreamListener;
-import dev.weir.proxy.upstream.UpstreamStream;
-import io.netty.buffer.ByteBuf;
-import io.netty.buffer.Unpooled;
-import io.netty.channel.ConnectTimeoutException;
-import io.netty.handler.codec.http.DefaultFullHttpResponse;
-import io.netty.handler.codec.http.DefaultHttpRequest;
 import io.netty.handler.codec.http.FullHttpResponse;
 import io.netty.handler.codec.http.HttpContent;
 import io.netty.handler.codec.http.HttpHeaderNames;
-import io.netty.handler.codec.http.HttpHeaderValues;
 import io.netty.handler.codec.http.HttpHeaders;
-import io.netty.handler.codec.http.HttpMethod;
 import io.netty.handler.codec.http.HttpRequest;
 import io.netty.handler.codec.http.HttpResponse;
 import io.netty.handler.codec.http.HttpResponseStatus;
-import io.netty.handler.codec.http.HttpStatusClass;
-import io.netty.handler.codec.http.HttpUtil;
 import io.netty.handler.codec.http.HttpVersion;
 import io.netty.handler.codec.http.LastHttpContent;
 import io.netty.util.AsciiString;
-import io.netty.util.concurrent.Future;
-import java.nio.charset.StandardCharsets;
-import java.util.ArrayList;
 import java.util.List;
 import java.util.Objects;
 import java.util.Optional;
@@ -64,20 +40,15 @@ import java.util.OptionalLong;
 import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 
-/** One request and its response. */
-final class Exchange implements UpstreamListener, RequestView, Admission.Question {
+/**
+ * One request and its response: what is read of the request, which route takes it, what of it goes
+ * on, and what the client is told. How it reaches a backend is for its {@link Tries}. For the event
+ * loop of the client's connection.
+ */
+final class Exchange implements RequestView {
 
-  private static final AsciiString X_FORWARDED_FOR = AsciiString.cached("x-forwarded-for");
-  private static final AsciiString X_FORWARDED_PROTO = AsciiString.cached("x-forwarded-proto");
-  private static final AsciiString X_FORWARDED_CLIENT_CERT =
-      AsciiString.cached("x-forwarded-client-cert");
   private static final AsciiString RATE_LIMIT = AsciiString.cached("ratelimit");
-  private static final AsciiString HTTP = AsciiString.cached("http");
-  private static final AsciiString HTTPS = AsciiString.cached("https");
-  private static final AsciiString GRPC_STATUS = AsciiString.cached("grpc-status");
-  private static final AsciiString GRPC_MESSAGE = AsciiString.cached("grpc-message");
   private static final AsciiString GRPC_TIMEOUT = AsciiString.cached("grpc-timeout");
-  private static final AsciiString TEXT_PLAIN = AsciiString.cached("text/plain; charset=utf-8");
 
   /** Of another protocol than HTTP; as of any connection that is led on as it is. */
   private static final long UPGRADED_IDLE_NANOS = TimeUnit.HOURS.toNanos(1);
@@ -85,82 +56,47 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
   /** Seconds. What is on its way now is mostly over then. */
   private static final String RETRY_AFTER = "1";
 
-  /** How many backends are tried when connecting fails; nothing was sent then. */
-  private static final int MAX_CONNECTS = 3;
-
   private final ClientStream stream;
   private final Client client;
   private final Loop loop;
   private final HttpRequest request;
   private final long started;
+  private final Outcome outcome;
   private long lastActivity;
 
+  // The request, and what was found for it.
   private RequestTarget target = new RequestTarget("/", "", false);
-  private RequestTarget sent = target;
   private String host = "";
-  private @Nullable Entrance entrance;
-  private @Nullable Source source;
-  private @Nullable Generation generation;
-  private boolean leaving;
-  private @Nullable RouteMatch match;
+  private boolean bodyless;
+  private boolean grpc;
+  // What the client asks to switch to; empty when nothing.
+  private String upgrade = "";
   private @Nullable Action action;
+  private @Nullable RouteMatch match;
   private RouteAction.@Nullable Choice choice;
+  private int turnIndex;
+  private @Nullable Tries tries;
+  private Mirrors mirrors = Mirrors.NONE;
+
+  // What goes into the response.
   private @Nullable Cors cors;
   private @Nullable String origin;
   private @Nullable Sessions sessions;
   private Sessions.@Nullable Held held;
-  private @Nullable Target pinned;
   private @Nullable String givenKey;
-  private int turnIndex;
-  private long answeredAt;
   private RateLimits.@Nullable Ticket rates;
-  private List<MirroredRequest> mirrors = List.of();
-  private @Nullable Cluster cluster;
-  private @Nullable Target backend;
-
-  private @Nullable UpstreamStream upstream;
-  private boolean connecting;
-  private boolean acquiring;
-  private int connects;
-  private boolean retried;
-  private boolean judged;
-  private boolean waits;
-
-  // Only where the rule asks for retries.
-  private @Nullable RetryPolicy retry;
-  private @Nullable ReplayBody replay;
-  private @Nullable Attempt attempt;
-  private List<Endpoint> tried = List.of();
-  private int retries;
-  private boolean retrying;
-  private long deadline;
-  private @Nullable Cluster counted;
-
-  private boolean bodyless;
-  private boolean grpc;
-  private int grpcStatus = GrpcStatus.NONE;
-
-  private boolean requestComplete;
-  private boolean responseStarted;
-  // What the client asks to switch to; empty when nothing.
-  private String upgrade = "";
-  private boolean upgraded;
-  private @Nullable HttpResponse switching;
-  private boolean interim;
-  private boolean interimSent;
-  private boolean upstreamKeepAlive;
-  private boolean over;
+  private String retryAfter = "";
   private List<String> responseTrailers = List.of();
 
-  private int status;
-  private String flags = "-";
-  private String details = "";
-  private String retryAfter = "";
-  private long requestBytes;
-  private long responseBytes;
-  private @Nullable Future<?> requestTimer;
-  private @Nullable Future<?> backendTimer;
-  private @Nullable Future<?> retryTimer;
+  // How far it is.
+  private boolean requestComplete;
+  private boolean responseStarted;
+  private boolean interim;
+  private boolean interimSent;
+  private @Nullable HttpResponse switching;
+  private boolean upgraded;
+  private boolean over;
+  private long answeredAt;
 
   Exchange(ClientStream stream, HttpRequest request) {
     this.stream = stream;
@@ -168,6 +104,7 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
     this.loop = client.worker().loop();
     this.request = request;
     this.started = loop.nanos();
+    this.outcome = new Outcome(stream, request, started);
     this.lastActivity = loop.coarseNanos();
   }
 
@@ -219,8 +156,8 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
       return;
     }
     target = good.get().target();
-    sent = target;
     host = good.get().host();
+    outcome.asked(host, target);
     HttpHeaders headers = request.headers();
     RequestChecks.writePlainly(headers);
     bodyless =
@@ -228,16 +165,15 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
             && (!headers.contains(HttpHeaderNames.CONTENT_LENGTH)
                 || "0".equals(headers.get(HttpHeaderNames.CONTENT_LENGTH)));
     grpc = GrpcStatus.isCall(headers.get(HttpHeaderNames.CONTENT_TYPE));
-    generation = client.pinGeneration();
-    leaving = client.leaving();
+    Generation generation = client.pinGeneration();
     if (client.source().isEmpty()) {
       // The plan no longer knows who this is: nothing can be decided for it.
       client.worker().metrics().count(Counter.UNKNOWN_SOURCE);
       stream.abort();
       return;
     }
-    source = client.source().get();
-    entrance = client.entrance().orElseThrow();
+    Source source = client.source().get();
+    outcome.from(source, client.entrance().orElseThrow());
     if (client.worker().pressure().high()) {
       client.worker().metrics().count(Counter.SHED);
       retryAfter = RETRY_AFTER;
@@ -250,12 +186,15 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
       return;
     }
     Entrance in = door.get();
-    entrance = in;
+    outcome.from(source, in);
     if (client.misdirected(in)) {
       reply(LocalReply.MISDIRECTED, "NR");
       return;
     }
-    if (!passes(in, generation, source)) {
+    Judge judge = new Judge(client, request, target, source, generation, client.leaving());
+    String forbidden = judge.refusalAt(in);
+    if (forbidden != null) {
+      forbidden(forbidden);
       return;
     }
     Optional<RouteMatch> found = in.table().match(this);
@@ -263,26 +202,29 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
       reply(LocalReply.NO_ROUTE, "NR");
       return;
     }
-    match = found.get();
-    grpc |= match.route().kind() == ProxyPlan.RouteKind.GRPC;
-    action = in.action(match);
-    if (action.route().cors().isPresent()) {
-      cors = action.route().cors().get();
+    RouteMatch met = found.get();
+    match = met;
+    outcome.matched(met);
+    grpc |= met.route().kind() == ProxyPlan.RouteKind.GRPC;
+    Action chosen = in.action(met);
+    action = chosen;
+    if (chosen.route().cors().isPresent()) {
+      cors = chosen.route().cors().get();
       if (Cors.isPreflight(this)) {
-        preflight(cors, action.route());
+        preflight(cors, chosen.route());
         return;
       }
       // Now: the route's filters may change what the backend is told of it.
       origin = header("origin");
     }
-    if (!mayCome(in, action, source)) {
+    if (!mayCome(in, chosen, source)) {
       return;
     }
-    if (action.route().redirect().isPresent()) {
-      redirect(action.route().redirect().get(), match);
+    if (chosen.route().redirect().isPresent()) {
+      redirect(chosen.route().redirect().get(), met, chosen.route());
       return;
     }
-    choose(action, match);
+    choose(chosen, met, source, generation, judge);
   }
 
   /** Whether no rate has it as one too many. */
@@ -294,23 +236,24 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
     rates = ticket;
     if (ticket.refused()) {
       client.worker().metrics().count(Counter.RATE_LIMITED);
-      details = "rate limit of " + ticket.by();
+      outcome.details("rate limit of " + ticket.by());
       reply(LocalReply.RATE_LIMITED, "RL");
       return false;
     }
     return true;
   }
 
-  private void choose(Action chosen, RouteMatch matched) {
+  /** Sends it on by the rule that it met. */
+  private void choose(
+      Action chosen, RouteMatch met, Source source, Generation generation, Judge judge) {
     if (chosen.sessions().isPresent()) {
       Sessions kept = chosen.sessions().get();
       sessions = kept;
       held = kept.of(this).filter(h -> !chosen.split().isOut(h.place().choice())).orElse(null);
-      pinned = held == null ? null : held.place().target();
     }
     int index =
         held == null
-            ? chosen.split().choose(matched.schedule(), clientKey(chosen.split()))
+            ? chosen.split().choose(met.schedule(), clientKey(chosen.split(), source))
             : held.place().choice();
     if (index < 0 || chosen.clusters().get(index).isEmpty()) {
       reply(LocalReply.NO_VALID_BACKEND, "-");
@@ -320,7 +263,7 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
     RouteAction.Choice turn = chosen.route().choices().get(index);
     choice = turn;
     Cluster picked = chosen.clusters().get(index).get();
-    cluster = picked;
+    outcome.cluster(picked);
     if (picked.size() == 0) {
       reply(
           HttpResponseStatus.valueOf(LocalReply.NO_ENDPOINT.status()),
@@ -329,17 +272,17 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
       return;
     }
     // First what the filters make of it: a backend's policies are about what the backend gets.
-    Optional<HttpHeaders> copied = prepare(chosen, turn, matched);
-    if (!pick(picked)) {
+    HttpHeaders copied = prepare(chosen, turn, met, picked, source, generation, judge);
+    Target pinned = held == null ? null : held.place().target();
+    Tries to =
+        new Tries(this, stream, request, chosen, picked, source, judge, pinned, versionOf(picked));
+    tries = to;
+    if (!to.admitted()) {
       return;
     }
-    if (!picked.circuit().begin(loop)) {
-      overloaded(Counter.CIRCUIT_REQUESTS, "too many requests to the backend");
-      return;
-    }
-    counted = picked;
-    if (copied.isPresent()) {
-      mirror(chosen, copied.get());
+    if (copied != null) {
+      mirrors =
+          Mirrors.send(chosen, request, copied, bodyless, client, source, judge, this::versionOf);
     }
     long timeout = TimeUnit.MILLISECONDS.toNanos(chosen.route().requestTimeoutMillis());
     String asked = grpc ? request.headers().get(GRPC_TIMEOUT) : null;
@@ -349,26 +292,14 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
         timeout = Math.max(1, given.getAsLong());
       }
     }
-    if (timeout > 0) {
-      deadline = loop.nanos() + timeout;
-      requestTimer = loop.executor().schedule(this::timedOut, timeout, TimeUnit.NANOSECONDS);
-    }
-    if (chosen.route().retry().isPresent()) {
-      retry = chosen.route().retry().get();
-    }
-    if (!bodyless && (retry != null || versionOf(picked) == Endpoint.Version.HTTP_2)) {
-      // A connection of HTTP/2 may be leaving when a request comes by it.
-      replay = new ReplayBody(client.worker().bodies(), client.allocator());
-    }
-    connect(false);
+    to.begin(timeout);
   }
 
   /**
    * What tells the client from others, where a rule splits its clients; given it if it has none.
    */
-  private @Nullable String clientKey(TrafficSplit split) {
-    Source asks = source;
-    String key = split.key(this, asks != null && asks.workload() ? asks.description() : "");
+  private @Nullable String clientKey(TrafficSplit split, Source asks) {
+    String key = split.key(this, asks.workload() ? asks.description() : "");
     if (key == null && split.givesKeys()) {
       key = RequestIds.next(loop.random()).toString();
       givenKey = key;
@@ -376,116 +307,13 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
     return key;
   }
 
-  /** Takes the next backend, if this source may reach it. */
-  private boolean pick(Cluster from) {
-    Target stays = pinned;
-    pinned = null;
-    Target picked = stays != null ? stays : from.pick(loop, tried);
-    Source asks = source;
-    Generation within = generation;
-    if (asks == null || within == null) {
-      return false;
-    }
-    if (leaving) {
-      // The route is an older generation's, and so are its numbers; the verdict is not.
-      Optional<Target> known = within.target(picked.endpoint());
-      if (known.isEmpty()) {
-        reply(HttpResponseStatus.NOT_FOUND, "NR", "nothing is planned for this address any more");
-        return false;
-      }
-      picked = known.get();
-    }
-    backend = picked;
-    return switch (Admission.to(picked, asks, within, this)) {
-      case Admission.Allowed allowed -> true;
-      case Admission.Audited(String rule) -> {
-        audited(asks, reached(picked), rule);
-        yield true;
-      }
-      case Admission.Refused(boolean asked, String decision, String rule) -> {
-        forbidden(asks, (asked ? asking() + " of " : "reach ") + reached(picked), decision, rule);
-        yield false;
-      }
-    };
-  }
-
-  @Override
-  public Attributes asked(Target to) {
-    return asked(request, to);
-  }
-
-  private Attributes asked(HttpRequest copy, Target to) {
-    return new AskedOfBackend(
-        copy,
-        sent,
-        Objects.requireNonNull(source),
-        client.origin().peer(),
-        to.address(),
-        to.port(),
-        client.serverName());
-  }
-
-  private static String reached(Target picked) {
-    return picked.description() + " (" + picked.endpoint() + ")";
-  }
-
-  /** Whether the policies about requests through a gateway let this one pass. */
-  private boolean passes(Entrance in, Generation within, Source asks) {
-    if (in.guards().isEmpty()) {
-      return true;
-    }
-    AskedOfBackend asked =
-        new AskedOfBackend(
-            request,
-            target,
-            asks,
-            client.origin().peer(),
-            Attributes.NOWHERE,
-            client.localPort(),
-            client.serverName());
-    for (AccessRules guard : in.guards()) {
-      String gateway = "Gateway " + in.service().host();
-      switch (Admission.by(guard, within, asked)) {
-        case Admission.Allowed allowed -> {}
-        case Admission.Audited(String rule) -> audited(asks, gateway, rule);
-        case Admission.Refused(boolean asking, String decision, String rule) -> {
-          forbidden(asks, asking() + " of " + gateway, decision, rule);
-          return false;
-        }
-      }
-    }
-    return true;
-  }
-
-  private void audited(Source asks, String what, String rule) {
-    client.worker().metrics().count(Counter.AUDITED);
-    client
-        .worker()
-        .log()
-        .refused(
-            "audit: "
-                + asks.description()
-                + " may "
-                + asking()
-                + " of "
-                + what
-                + " only until "
-                + rule
-                + " is enforced");
-  }
-
-  private String asking() {
-    return "ask " + request.method().name() + " " + sent.path();
-  }
-
-  private void forbidden(Source asks, String what, String decision, String rule) {
-    client.worker().metrics().count(Counter.FORBIDDEN);
-    client
-        .worker()
-        .log()
-        .refused(
-            "403 " + asks.description() + " may not " + what + ": " + decision + " by " + rule);
-    details = decision + " by " + rule;
+  /**
+   * Refuses the request.
+   *
+   * @param why decision and rule; the log has been told
+   */
+  void forbidden(String why) {
+    outcome.details(why);
     if (rates != null) {
       rates.giveBack();
       rates = null;
@@ -496,9 +324,16 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
   /**
    * Makes of the request what the backend gets.
    *
-   * @return the headers that mirrors get, where the rule has any
+   * @return the headers that mirrors get; null where the rule has none
    */
-  private Optional<HttpHeaders> prepare(Action asked, RouteAction.Choice turn, RouteMatch matched) {
+  private @Nullable HttpHeaders prepare(
+      Action asked,
+      RouteAction.Choice turn,
+      RouteMatch met,
+      Cluster cluster,
+      Source source,
+      Generation generation,
+      Judge judge) {
     RouteAction chosen = asked.route();
     HttpHeaders headers = request.headers();
     Optional<String> wanted =
@@ -510,209 +345,39 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
     }
     if (request.protocolVersion().equals(HttpVersion.HTTP_1_0)) {
       request.setProtocolVersion(HttpVersion.HTTP_1_1);
-      if (!headers.contains(HttpHeaderNames.HOST) && cluster != null) {
+      if (!headers.contains(HttpHeaderNames.HOST)) {
         headers.set(HttpHeaderNames.HOST, cluster.service().host());
       }
     }
-    forwarded(headers);
-    Optional<HttpHeaders> copied = Optional.empty();
+    ForwardedHeaders.write(headers, client, source);
+    RequestIds.pass(headers, loop.random());
+    TraceContext.pass(headers, generation.telemetry().tracing(), loop.random());
+    HttpHeaders copy = null;
     if (!asked.mirrors().isEmpty()) {
-      HttpHeaders copy = headers.copy();
+      copy = headers.copy();
       // A mirror gets the body as it comes; it is not asked whether it wants it.
       copy.remove(HttpHeaderNames.EXPECT);
       copy.remove(HttpHeaderNames.CONNECTION);
       copy.remove(HttpHeaderNames.UPGRADE);
       chosen.editMirrored(copy, FieldEditor.INSTANCE);
-      copied = Optional.of(copy);
     }
     chosen.editRequest(headers, FieldEditor.INSTANCE, turn);
-    RequestTarget out = chosen.target(target, matched);
-    sent = out;
+    RequestTarget out = chosen.target(target, met);
+    judge.forwardedTo(out);
     String text = out.text();
     if (!text.equals(request.uri())) {
       request.setUri(text);
     }
-    return copied;
-  }
-
-  /** Sends copies to the mirrors whose turn it is. */
-  private void mirror(Action chosen, HttpHeaders copied) {
-    for (Action.Mirror mirror : chosen.mirrors()) {
-      if (mirror.share().next() == 0) {
-        HttpRequest copy =
-            new DefaultHttpRequest(
-                request.protocolVersion(), request.method(), request.uri(), copied.copy());
-        Optional<Target> to = mayReach(mirror.cluster().pick(loop), copy);
-        if (to.isPresent() && source != null) {
-          MirroredRequest sending =
-              MirroredRequest.send(
-                  client.worker(),
-                  to.get().endpoint().by(source.caller()),
-                  versionOf(mirror.cluster()),
-                  copy,
-                  bodyless,
-                  client.allocator());
-          if (sending != null && !bodyless) {
-            if (mirrors.isEmpty()) {
-              mirrors = new ArrayList<>(1);
-            }
-            mirrors.add(sending);
-          }
-        }
-      }
-    }
-  }
-
-  /** A mirror, if the client might have sent the copy itself. */
-  private Optional<Target> mayReach(Target mirror, HttpRequest copy) {
-    Source asks = source;
-    Generation within = generation;
-    if (asks == null || within == null) {
-      return Optional.empty();
-    }
-    Optional<Target> known = leaving ? within.target(mirror.endpoint()) : Optional.of(mirror);
-    if (known.isPresent()
-        && Admission.to(known.get(), asks, within, to -> asked(copy, to))
-            instanceof Admission.Refused(boolean asked, String decision, String rule)) {
-      client.worker().metrics().count(Counter.MIRROR_LOST);
-      client
-          .worker()
-          .log()
-          .refused(
-              "not mirrored: "
-                  + asks.description()
-                  + " may not reach "
-                  + reached(known.get())
-                  + ": "
-                  + rule);
-      return Optional.empty();
-    }
-    return known;
-  }
-
-  /** Headers that tell the backend about the client. */
-  private void forwarded(HttpHeaders headers) {
-    boolean trusted = source != null && source.workload();
-    AsciiString peer = client.peerText();
-    String before = trusted ? header("x-forwarded-for") : null;
-    headers.set(X_FORWARDED_FOR, before == null ? peer : before + ", " + peer);
-    headers.set(X_FORWARDED_PROTO, client.tls() ? HTTPS : HTTP);
-    headers.remove(X_FORWARDED_CLIENT_CERT);
-    RequestIds.pass(headers, loop.random());
-    if (generation != null) {
-      TraceContext.pass(headers, generation.telemetry().tracing(), loop.random());
-    }
-  }
-
-  /** Answers a browser that asks what a page may send. */
-  private void preflight(Cors asked, RouteAction route) {
-    status = Cors.PREFLIGHT_STATUS;
-    FullHttpResponse response =
-        new DefaultFullHttpResponse(
-            HttpVersion.HTTP_1_1, HttpResponseStatus.valueOf(status), Unpooled.EMPTY_BUFFER);
-    asked.answerPreflight(this, response.headers(), FieldEditor.INSTANCE);
-    route.response().apply(response.headers(), FieldEditor.INSTANCE);
-    local(response);
-  }
-
-  private void redirect(Filter.Redirect redirect, RouteMatch matched) {
-    String location =
-        Rewrites.location(
-                redirect,
-                client.tls() ? "https" : "http",
-                host,
-                client.localPort(),
-                target,
-                matched)
-            .text();
-    status = redirect.status();
-    FullHttpResponse response =
-        new DefaultFullHttpResponse(
-            HttpVersion.HTTP_1_1, HttpResponseStatus.valueOf(status), Unpooled.EMPTY_BUFFER);
-    response.headers().set(HttpHeaderNames.LOCATION, location);
-    if (cors != null) {
-      cors.editResponse(origin, response.headers(), FieldEditor.INSTANCE);
-    }
-    if (action != null) {
-      action.route().response().apply(response.headers(), FieldEditor.INSTANCE);
-    }
-    local(response);
-  }
-
-  // ---- towards the backend
-
-  private void connect(boolean fresh) {
-    Target to = backend;
-    Source asks = source;
-    if (to == null || asks == null || !mayConnect(to.endpoint().by(asks.caller()), fresh)) {
-      return;
-    }
-    connecting = true;
-    judged = false;
-    connects++;
-    if (action != null && action.route().backendTimeoutMillis() > 0) {
-      backendTimer =
-          loop.executor()
-              .schedule(
-                  this::attemptTimedOut,
-                  action.route().backendTimeoutMillis(),
-                  TimeUnit.MILLISECONDS);
-    }
-    UpstreamListener listener = this;
-    if (retry != null) {
-      Attempt next = new Attempt();
-      attempt = next;
-      listener = next;
-    }
-    acquiring = true;
-    to.endpoint().by(asks.caller()).acquire(loop, listener, versionOf(cluster), fresh);
-    acquiring = false;
-  }
-
-  /** Whether there may be a connection for it, where one has to be opened. */
-  private boolean mayConnect(Endpoint to, boolean fresh) {
-    Cluster from = cluster;
-    if (from == null || !fresh && to.ready(loop, versionOf(from))) {
-      return true;
-    }
-    return switch (from.circuit().takeWaiting(loop, to)) {
-      case ALLOWED -> {
-        waits = true;
-        yield true;
-      }
-      case CONNECTIONS -> {
-        overloaded(Counter.CIRCUIT_CONNECTIONS, "too many connections to the backend");
-        yield false;
-      }
-      case WAITING -> {
-        overloaded(Counter.CIRCUIT_WAITING, "too many requests wait for the backend");
-        yield false;
-      }
-    };
-  }
-
-  /** No connection is waited for any more. */
-  private void waited() {
-    if (waits && cluster != null) {
-      waits = false;
-      cluster.circuit().giveWaiting();
-    }
-  }
-
-  private void overloaded(Counter why, String text) {
-    client.worker().metrics().count(why);
-    connecting = false;
-    reply(HttpResponseStatus.SERVICE_UNAVAILABLE, "UO", text);
+    return copy;
   }
 
   /**
    * What the request is sent in: a call of gRPC is one of HTTP/2, whatever its backend's port says.
    */
-  private Endpoint.Version versionOf(@Nullable Cluster to) {
+  private Endpoint.Version versionOf(Cluster to) {
     boolean http2 =
         grpc
             || upgrade.isEmpty()
-                && to != null
                 && switch (to.protocol()) {
                   case HTTP_1 -> false;
                   case HTTP_2 -> true;
@@ -721,266 +386,29 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
     return http2 ? Endpoint.Version.HTTP_2 : Endpoint.Version.HTTP_1;
   }
 
-  /**
-   * One try of a request that may have several: what still comes of one that was given up is not
-   * for this exchange.
-   */
-  private final class Attempt implements UpstreamListener {
-
-    private boolean current() {
-      return attempt == this;
-    }
-
-    @Override
-    public void connected(UpstreamStream connection) {
-      if (current()) {
-        Exchange.this.connected(connection);
-      } else {
-        connection.release();
-      }
-    }
-
-    @Override
-    public void connectFailed(Throwable cause) {
-      if (current()) {
-        Exchange.this.connectFailed(cause);
-      } else {
-        client.worker().metrics().count(Counter.UPSTREAM_FAILED);
-      }
-    }
-
-    @Override
-    public void response(HttpResponse response) {
-      if (current()) {
-        Exchange.this.response(response);
-      }
-    }
-
-    @Override
-    public void content(HttpContent content) {
-      if (current()) {
-        Exchange.this.content(content);
-      } else {
-        content.release();
-      }
-    }
-
-    @Override
-    public void readComplete() {
-      Exchange.this.readComplete();
-    }
-
-    @Override
-    public void writabilityChanged() {
-      if (current()) {
-        Exchange.this.writabilityChanged();
-      }
-    }
-
-    @Override
-    public void closed(Throwable cause) {
-      if (current()) {
-        Exchange.this.closed(cause);
-      }
-    }
-
-    @Override
-    public void refused(Throwable cause) {
-      if (current()) {
-        Exchange.this.refused(cause);
-      }
-    }
-
-    @Override
-    public void malformed(Throwable cause) {
-      if (current()) {
-        Exchange.this.malformed(cause);
-      }
-    }
+  /** Answers a browser that asks what a page may send. */
+  private void preflight(Cors asked, RouteAction route) {
+    FullHttpResponse response = LocalResponse.empty(Cors.PREFLIGHT_STATUS);
+    asked.answerPreflight(this, response.headers(), FieldEditor.INSTANCE);
+    route.response().apply(response.headers(), FieldEditor.INSTANCE);
+    local(response);
   }
 
-  /**
-   * Begins another try after one that failed, if the rule, the time, the body and the budget let
-   * it. The connection of the one that failed is closed, unless somebody took it before.
-   */
-  private boolean tryAgain() {
-    RetryPolicy policy = retry;
-    Cluster from = cluster;
-    if (policy == null
-        || from == null
-        || backend == null
-        || responseStarted
-        || interimSent
-        || retries >= policy.attempts()
-        || !(bodyless || replay != null && replay.whole())) {
-      return false;
+  private void redirect(Filter.Redirect redirect, RouteMatch met, RouteAction route) {
+    String scheme = client.tls() ? "https" : "http";
+    FullHttpResponse response = LocalResponse.empty(redirect.status());
+    HttpHeaders headers = response.headers();
+    headers.set(
+        HttpHeaderNames.LOCATION,
+        Rewrites.location(redirect, scheme, host, client.localPort(), target, met).text());
+    if (cors != null) {
+      cors.editResponse(origin, headers, FieldEditor.INSTANCE);
     }
-    long delay = policy.delayMillis(retries + 1, loop.random());
-    if (deadline != 0 && loop.nanos() + TimeUnit.MILLISECONDS.toNanos(delay) - deadline >= 0) {
-      // The request's own time would be over by then: what is known now is the better answer.
-      return false;
-    }
-    if (!retrying && !from.circuit().takeRetry()) {
-      client.worker().metrics().count(Counter.RETRY_OVERFLOW);
-      return false;
-    }
-    client.worker().metrics().count(Counter.RETRIED);
-    retrying = true;
-    retries++;
-    triedBackend();
-    waited();
-    cancel(backendTimer);
-    attempt = null;
-    UpstreamStream left = upstream;
-    upstream = null;
-    if (left != null) {
-      left.close();
-    }
-    connecting = true;
-    retryTimer = loop.executor().schedule(this::nextTry, delay, TimeUnit.MILLISECONDS);
-    return true;
+    route.response().apply(headers, FieldEditor.INSTANCE);
+    local(response);
   }
 
-  private void triedBackend() {
-    Target last = backend;
-    if (last != null) {
-      if (tried.isEmpty()) {
-        tried = new ArrayList<>(2);
-      }
-      tried.add(last.endpoint());
-    }
-  }
-
-  private void nextTry() {
-    Cluster from = cluster;
-    if (over || from == null || !pick(from)) {
-      return;
-    }
-    lastActivity = loop.coarseNanos();
-    connect(false);
-    // Over a connection that was there the request lies written: nobody else sends it.
-    stream.drain();
-  }
-
-  /** The backend answered a call; told once per try. */
-  private void answered(int status) {
-    answered(status, GrpcStatus.isServerError(status));
-  }
-
-  private void answered(int told, boolean error) {
-    Cluster from = cluster;
-    Target to = backend;
-    if (!judged && from != null && to != null) {
-      judged = true;
-      from.health().answered(loop, to.endpoint(), told, error);
-    }
-  }
-
-  /** The backend did not answer a try; told once per try. */
-  private void failed(ClusterHealth.Failure how, @Nullable Throwable cause) {
-    Cluster from = cluster;
-    Target to = backend;
-    if (!judged && from != null && to != null) {
-      judged = true;
-      from.health().failed(loop, to.endpoint(), how, cause);
-    }
-  }
-
-  /** Time is over; the backend is to blame where it had all of the request. */
-  private void late() {
-    if (!responseStarted && (requestComplete || bodyless)) {
-      failed(ClusterHealth.Failure.NO_ANSWER, null);
-    }
-  }
-
-  /** A single try took too long. */
-  private void attemptTimedOut() {
-    if (!over) {
-      late();
-    }
-    if (!over && !tryAgain()) {
-      timedOut();
-    }
-  }
-
-  private void noMoreTries() {
-    if (retrying && cluster != null) {
-      retrying = false;
-      cluster.circuit().giveRetry();
-    }
-    if (replay != null) {
-      replay.release();
-      replay = null;
-    }
-  }
-
-  @Override
-  public void connected(UpstreamStream connection) {
-    connecting = false;
-    waited();
-    if (over) {
-      // Whoever wanted it is gone; nothing was sent on it, so it is as good as new.
-      connection.release();
-      return;
-    }
-    upstream = connection;
-    if (!connection.reused()) {
-      client.worker().metrics().count(Counter.UPSTREAM_OPENED);
-    }
-    connection.expectHead(request.method().equals(HttpMethod.HEAD));
-    if (!stream.isWritable()) {
-      connection.reading(false);
-    }
-    connection.write(request);
-    if (bodyless) {
-      connection.write(LastHttpContent.EMPTY_LAST_CONTENT);
-    } else if (replay != null) {
-      replay.writeTo(connection);
-    }
-    if (!acquiring) {
-      stream.drain();
-    }
-  }
-
-  @Override
-  public void connectFailed(Throwable cause) {
-    connecting = false;
-    waited();
-    if (over) {
-      return;
-    }
-    client.worker().metrics().count(Counter.UPSTREAM_FAILED);
-    if (cause instanceof Endpoint.TlsFailed) {
-      client.worker().metrics().count(Counter.UPSTREAM_TLS_FAILED);
-    }
-    cancel(backendTimer);
-    Cluster from = cluster;
-    if (!(cause instanceof Endpoint.Overloaded)) {
-      failed(ClusterHealth.Failure.CONNECT, cause);
-    }
-    if (cause instanceof Endpoint.Overloaded) {
-      overloaded(Counter.CIRCUIT_CONNECTIONS, "too many connections to the backend");
-    } else if (retry == null && from != null && from.size() > 1 && connects < MAX_CONNECTS) {
-      client.worker().metrics().count(Counter.RETRIED);
-      triedBackend();
-      if (pick(from)) {
-        connect(false);
-        stream.drain();
-      }
-    } else if (!tryAgain()) {
-      client.worker().log().refused("502 " + describeBackend() + ": " + cause.getMessage());
-      boolean late = cause instanceof ConnectTimeoutException;
-      reply(
-          late ? HttpResponseStatus.GATEWAY_TIMEOUT : HttpResponseStatus.BAD_GATEWAY,
-          "UF",
-          "the backend cannot be reached");
-    }
-  }
-
-  private String describeBackend() {
-    Target to = backend;
-    return to == null ? "no backend" : to.description() + " (" + to.endpoint() + ")";
-  }
+  // ---- the request's body
 
   /** How long there may be no byte either way, in nanoseconds. */
   long idleNanos() {
@@ -989,7 +417,7 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
 
   /** Whether the request's body has to wait for a connection. */
   boolean holdsContent() {
-    return connecting && !bodyless;
+    return !bodyless && tries != null && tries.connecting();
   }
 
   boolean requestComplete() {
@@ -998,6 +426,11 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
 
   long lastActivity() {
     return lastActivity;
+  }
+
+  /** Something came, or was sent. */
+  void active() {
+    lastActivity = loop.coarseNanos();
   }
 
   /** Part of the request's body, with its reference. */
@@ -1014,92 +447,62 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
       }
       return;
     }
-    lastActivity = loop.coarseNanos();
-    requestBytes += content.content().readableBytes();
+    active();
+    outcome.requestBytes(content.content().readableBytes());
     boolean last = content instanceof LastHttpContent;
     if (last) {
       requestComplete = true;
     }
-    UpstreamStream to = upstream;
-    if (to == null || bodyless) {
+    Tries to = tries;
+    if (to == null || bodyless || !to.sends()) {
       content.release();
-    } else {
-      if (last) {
-        Hops.sieveTrailers(
-            ((LastHttpContent) content).trailingHeaders(),
-            request.headers().getAll(HttpHeaderNames.TRAILER),
-            stream.http2());
-      }
-      if (replay != null) {
-        replay.keep(content);
-      }
-      if (!mirrors.isEmpty()) {
-        mirrors.forEach(mirror -> mirror.requestContent(content));
-      }
-      to.write(content);
+      return;
     }
+    if (last) {
+      Hops.sieveTrailers(
+          ((LastHttpContent) content).trailingHeaders(),
+          request.headers().getAll(HttpHeaderNames.TRAILER),
+          stream.http2());
+    }
+    mirrors.requestContent(content);
+    to.requestContent(content);
   }
 
   void flushRequest() {
-    UpstreamStream to = upstream;
-    if (to != null) {
-      to.flush();
+    if (tries != null) {
+      tries.flush();
     }
-    if (!mirrors.isEmpty()) {
-      mirrors.forEach(MirroredRequest::flush);
-    }
+    mirrors.flush();
   }
 
   /** Whether more of the request's body has a place to go. */
   boolean takesMore() {
-    UpstreamStream to = upstream;
-    return requestComplete || bodyless || (to == null ? !connecting : to.isWritable());
+    return requestComplete || bodyless || tries == null || tries.takesMore();
   }
 
   void clientWritabilityChanged() {
-    UpstreamStream from = upstream;
-    if (from != null) {
-      from.reading(stream.isWritable());
+    if (tries != null) {
+      tries.reading(stream.isWritable());
     }
   }
 
-  // ---- from the backend
+  // ---- the response
 
-  @Override
-  public void response(HttpResponse response) {
-    lastActivity = loop.coarseNanos();
-    if (response.status().codeClass() == HttpStatusClass.INFORMATIONAL) {
-      interim(response);
-      return;
-    }
-    HttpHeaders headers = response.headers();
-    if (responseStarted || !framingIsPlain(headers)) {
-      bad("the backend's response is malformed");
-      return;
-    }
-    String early = grpc ? headers.get(GRPC_STATUS) : null;
-    if (early != null) {
-      answered(GrpcStatus.of(early));
-    } else if (!grpc || response.status().code() != 200) {
-      answered(response.status().code(), response.status().code() >= 500);
-    }
-    if (retry != null && retriedInstead(response)) {
-      return;
-    }
+  /** The final one of the tries. */
+  void respond(HttpResponse response) {
     responseStarted = true;
-    noMoreTries();
     if (action != null && action.split().measures()) {
       answeredAt = loop.nanos();
     }
-    cancel(backendTimer);
-    status = response.status().code();
+    HttpHeaders headers = response.headers();
+    int status = response.status().code();
+    outcome.status(status);
     if (grpc) {
       // Without content it comes with the head; without any, status of HTTP says what it is.
-      String told = headers.get(GRPC_STATUS);
-      grpcStatus =
-          told != null ? GrpcStatus.of(told) : status == 200 ? 2 : GrpcStatus.ofHttp(status);
+      String told = headers.get(LocalResponse.GRPC_STATUS);
+      outcome.grpcStatus(
+          told != null ? GrpcStatus.of(told) : status == 200 ? 2 : GrpcStatus.ofHttp(status));
     }
-    upstreamKeepAlive = HttpUtil.isKeepAlive(response);
     responseTrailers = headers.getAll(HttpHeaderNames.TRAILER);
     Hops.strip(headers);
     if (cors != null) {
@@ -1108,7 +511,7 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
     if (action != null && choice != null) {
       action.route().editResponse(headers, FieldEditor.INSTANCE, choice);
     }
-    Target answered = backend;
+    Target answered = backend();
     RouteMatch met = match;
     if (sessions != null && answered != null && met != null) {
       sessions.write(headers, FieldEditor.INSTANCE, held, answered.endpoint(), met, client.tls());
@@ -1125,47 +528,16 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
     stream.respond(response);
   }
 
-  /** Whether the response is one that the rule wants another one for, and there will be one. */
-  private boolean retriedInstead(HttpResponse response) {
-    RetryPolicy policy = retry;
-    if (policy == null || !policy.covers(response.status().code())) {
-      return false;
-    }
-    UpstreamStream from = upstream;
-    boolean sentAll = requestComplete || bodyless;
-    if (sentAll) {
-      upstream = null;
-    }
-    if (tryAgain()) {
-      if (sentAll && from != null) {
-        from.discard(HttpUtil.isKeepAlive(response));
-      }
-      return true;
-    }
-    upstream = from;
-    if (retries >= policy.attempts()) {
-      flags = "URX";
-    }
-    return false;
+  private @Nullable Target backend() {
+    return tries == null ? null : tries.backend();
   }
 
-  /**
-   * Whether the encoding is none or chunked: another one was not asked for (TE is not passed on).
-   */
-  private static boolean framingIsPlain(HttpHeaders headers) {
-    if (!headers.contains(HttpHeaderNames.TRANSFER_ENCODING)) {
-      return true;
-    }
-    List<String> codings = headers.getAll(HttpHeaderNames.TRANSFER_ENCODING);
-    return codings.size() == 1
-        && HttpHeaderValues.CHUNKED.contentEqualsIgnoreCase(codings.getFirst());
-  }
-
-  private void interim(HttpResponse response) {
+  /** One before the response, or of another protocol. */
+  void interim(HttpResponse response) {
     if (response.status().equals(HttpResponseStatus.SWITCHING_PROTOCOLS)) {
       List<String> to = response.headers().getAll(HttpHeaderNames.UPGRADE);
       if (upgrade.isEmpty() || to.size() != 1 || !to.getFirst().equalsIgnoreCase(upgrade)) {
-        bad("the backend switched protocols unasked");
+        Objects.requireNonNull(tries).bad("the backend switched protocols unasked");
       } else {
         upgraded(response);
       }
@@ -1181,10 +553,10 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
    */
   private void upgraded(HttpResponse response) {
     responseStarted = true;
-    noMoreTries();
-    cancel(backendTimer);
-    cancel(requestTimer);
-    status = response.status().code();
+    if (tries != null) {
+      tries.upgrading();
+    }
+    outcome.status(response.status().code());
     HttpHeaders headers = response.headers();
     Hops.strip(headers);
     if (action != null && choice != null) {
@@ -1207,16 +579,13 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
     upgraded = true;
     bodyless = false;
     requestComplete = false;
-    UpstreamStream to = upstream;
-    if (to != null) {
-      to.upgrade(() -> told(response));
-      stream.flush();
-      stream.updateReading();
+    if (tries != null) {
+      tries.upgrade(() -> told(response));
     }
   }
 
-  @Override
-  public void content(HttpContent content) {
+  /** Part of the response, with its reference. */
+  void content(HttpContent content) {
     HttpResponse next = switching;
     if (next != null) {
       content.release();
@@ -1228,133 +597,73 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
       content.release();
       return;
     }
-    lastActivity = loop.coarseNanos();
-    responseBytes += content.content().readableBytes();
-    if (!(content instanceof LastHttpContent last)) {
+    active();
+    outcome.responseBytes(content.content().readableBytes());
+    Tries from = tries;
+    if (!(content instanceof LastHttpContent last) || from == null) {
       stream.write(content);
       return;
     }
     HttpHeaders trailers = last.trailingHeaders();
-    Hops.sieveTrailers(trailers, responseTrailers, versionOf(cluster) == Endpoint.Version.HTTP_2);
-    if (grpc && !trailers.isEmpty()) {
-      grpcStatus = GrpcStatus.of(trailers.get(GRPC_STATUS));
-    }
+    Hops.sieveTrailers(trailers, responseTrailers, from.http2());
     if (grpc) {
-      answered(grpcStatus);
+      if (!trailers.isEmpty()) {
+        outcome.grpcStatus(GrpcStatus.of(trailers.get(LocalResponse.GRPC_STATUS)));
+      }
+      from.answeredCall(outcome.grpcStatus());
     }
     stream.write(content);
-    boolean sentAll = requestComplete || bodyless;
-    UpstreamStream from = upstream;
-    upstream = null;
-    if (from != null) {
-      if (upstreamKeepAlive && sentAll) {
-        from.release();
-      } else {
-        from.close();
-      }
-    }
-    end(flags);
+    from.finished();
+    done();
+  }
+
+  /** The response is complete. */
+  void done() {
+    end(outcome.flags());
     stream.exchangeDone();
   }
 
-  @Override
-  public void readComplete() {
-    stream.flush();
+  // ---- what the tries want to know
+
+  boolean bodyless() {
+    return bodyless;
   }
 
-  @Override
-  public void writabilityChanged() {
-    stream.updateReading();
+  boolean grpc() {
+    return grpc;
   }
 
-  @Override
-  public void closed(Throwable cause) {
-    UpstreamStream from = upstream;
-    upstream = null;
-    if (over) {
-      return;
-    }
-    if (upgraded) {
-      // However that protocol ends: nothing of HTTP is left unfinished.
-      end(flags);
-      stream.exchangeDone();
-      return;
-    }
-    if (!responseStarted
-        && !interim
-        && from != null
-        && from.reused()
-        && !retried
-        && bodyless
-        && idempotent()) {
-      // The backend closed an idle connection just as the request went out. Sending it again does
-      // no harm: it is idempotent and there is no body to have been lost.
-      retried = true;
-      client.worker().metrics().count(Counter.RETRIED);
-      cancel(backendTimer);
-      connect(true);
-      return;
-    }
-    // Of a call the answer is its trailers.
-    if (!responseStarted || grpc) {
-      failed(ClusterHealth.Failure.NO_ANSWER, cause);
-    }
-    if (tryAgain()) {
-      return;
-    }
-    if (responseStarted) {
-      client.worker().log().refused("aborted: " + describeBackend() + ": " + cause.getMessage());
-      end("UC");
-      stream.abort();
-    } else {
-      client.worker().log().refused("502 " + describeBackend() + ": " + cause.getMessage());
-      reply(HttpResponseStatus.BAD_GATEWAY, "UC", "the backend closed the connection");
-    }
+  /** Whether nothing of the request is left to be sent. */
+  boolean sentAll() {
+    return requestComplete || bodyless;
   }
 
-  /** Nothing came of it, so that it may be sent once more, as long as all of it is still there. */
-  @Override
-  public void refused(Throwable cause) {
-    upstream = null;
-    if (!over && !responseStarted && !retried && (bodyless || replay != null && replay.whole())) {
-      retried = true;
-      client.worker().metrics().count(Counter.RETRIED);
-      cancel(backendTimer);
-      connect(true);
-    } else {
-      closed(cause);
-    }
+  /** Whether what comes now belongs to an interim response. */
+  boolean inInterim() {
+    return interim;
   }
 
-  @Override
-  public void malformed(Throwable cause) {
-    upstream = null;
-    if (!over) {
-      bad("the backend's response is malformed");
-    }
+  /** Whether the client got an interim response. */
+  boolean interimSent() {
+    return interimSent;
   }
 
-  private boolean idempotent() {
-    HttpMethod method = request.method();
-    return method.equals(HttpMethod.GET)
-        || method.equals(HttpMethod.HEAD)
-        || method.equals(HttpMethod.OPTIONS)
-        || method.equals(HttpMethod.PUT)
-        || method.equals(HttpMethod.DELETE)
-        || method.equals(HttpMethod.TRACE);
+  /** Whether the response is decided on: there are no more tries. */
+  boolean responseStarted() {
+    return responseStarted;
   }
 
-  private void bad(String why) {
-    if (!responseStarted) {
-      failed(ClusterHealth.Failure.NO_ANSWER, null);
-    }
-    client.worker().log().refused("502 " + describeBackend() + ": " + why);
-    if (responseStarted) {
-      end("UPE");
-      stream.abort();
-    } else {
-      reply(HttpResponseStatus.BAD_GATEWAY, "UPE", why);
-    }
+  boolean upgraded() {
+    return upgraded;
+  }
+
+  boolean over() {
+    return over;
+  }
+
+  /** The response that follows is one to be retried, but was too often. */
+  void retriesExceeded() {
+    outcome.flags("URX");
   }
 
   // ---- endings
@@ -1368,7 +677,9 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
       end("UT");
       stream.abort();
     } else {
-      late();
+      if (tries != null) {
+        tries.late();
+      }
       reply(
           HttpResponseStatus.GATEWAY_TIMEOUT,
           GrpcStatus.DEADLINE_EXCEEDED,
@@ -1394,26 +705,40 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
   /** The rest of the head did not come. */
   void headTimedOut() {
     stream.distrust();
-    var _ = client.pinGeneration();
-    source = client.source().orElse(null);
-    entrance = client.entrance().orElse(null);
+    identify();
     reply(HttpResponseStatus.REQUEST_TIMEOUT, "-", "the request's head did not arrive in time");
   }
 
   /** The client went away. */
   void clientGone() {
     if (!over) {
-      status = responseStarted ? status : 0;
-      end(upgraded ? flags : "DC");
+      if (!responseStarted) {
+        outcome.status(0);
+      }
+      end(upgraded ? outcome.flags() : "DC");
     }
+  }
+
+  /** The backend ended in the middle, or said what it must not. */
+  void broken(String flag, String why) {
+    if (responseStarted) {
+      end(flag);
+      stream.abort();
+    } else {
+      reply(HttpResponseStatus.BAD_GATEWAY, flag, why);
+    }
+  }
+
+  /** Who asked what could not be read. */
+  private void identify() {
+    var _ = client.pinGeneration();
+    outcome.from(client.source().orElse(null), client.entrance().orElse(null));
   }
 
   private void malformed(RequestChecks.Refusal refusal) {
     client.worker().metrics().count(Counter.MALFORMED);
     stream.distrust();
-    var _ = client.pinGeneration();
-    source = client.source().orElse(null);
-    entrance = client.entrance().orElse(null);
+    identify();
     reply(refusal.status(), "DPE", refusal.why());
   }
 
@@ -1422,174 +747,66 @@ final class Exchange implements UpstreamListener, RequestView, Admission.Questio
   }
 
   /** Answers in the backend's place. */
-  private void reply(HttpResponseStatus with, String flag, String why) {
+  void reply(HttpResponseStatus with, String flag, String why) {
     reply(with, GrpcStatus.ofHttp(with.code()), flag, why);
   }
 
   private void reply(HttpResponseStatus with, int grpcCode, String flag, String why) {
-    flags = flag;
+    outcome.flags(flag);
+    outcome.details(why);
     if (grpc) {
-      grpcReply(grpcCode, why);
-      return;
+      outcome.grpcStatus(grpcCode);
+      local(LocalResponse.grpc(grpcCode, why));
+    } else {
+      local(LocalResponse.text(with, why));
     }
-    status = with.code();
-    details = details.isEmpty() ? why : details;
-    ByteBuf body = Unpooled.copiedBuffer(why + "\n", StandardCharsets.US_ASCII);
-    FullHttpResponse response = new DefaultFullHttpResponse(HttpVersion.HTTP_1_1, with, body);
-    response.headers().set(HttpHeaderNames.CONTENT_TYPE, TEXT_PLAIN);
-    local(response);
-  }
-
-  /** What gRPC calls trailers only: its status comes in the head of a response that is well. */
-  private void grpcReply(int code, String why) {
-    status = 200;
-    grpcStatus = code;
-    FullHttpResponse response =
-        new DefaultFullHttpResponse(
-            HttpVersion.HTTP_1_1, HttpResponseStatus.OK, Unpooled.EMPTY_BUFFER);
-    response.headers().set(HttpHeaderNames.CONTENT_TYPE, GrpcStatus.CONTENT_TYPE);
-    response.headers().setInt(GRPC_STATUS, code);
-    response.headers().set(GRPC_MESSAGE, GrpcStatus.message(why));
-    local(response);
   }
 
   private void local(FullHttpResponse response) {
     responseStarted = true;
-    responseBytes = response.content().readableBytes();
-    if (status != 204) {
+    HttpHeaders headers = response.headers();
+    int length = response.content().readableBytes();
+    outcome.status(response.status().code());
+    outcome.responseBytes(length);
+    if (response.status().code() != 204) {
       // RFC 9110 8.6: that one has no body to tell the length of.
-      response.headers().set(HttpHeaderNames.CONTENT_LENGTH, responseBytes);
+      headers.set(HttpHeaderNames.CONTENT_LENGTH, length);
     }
     if (!retryAfter.isEmpty()) {
-      response.headers().set(HttpHeaderNames.RETRY_AFTER, retryAfter);
+      headers.set(HttpHeaderNames.RETRY_AFTER, retryAfter);
     }
     if (rates != null) {
-      rates.write(response.headers(), FieldEditor.INSTANCE, false);
+      rates.write(headers, FieldEditor.INSTANCE, false);
     }
     stream.answer(response);
-    end(flags);
-    stream.exchangeDone();
+    done();
     stream.flush();
   }
 
   /** Counts the request and lets go of the backend, unless that was done already. */
   private void end(String flag) {
     over = true;
-    cancel(requestTimer);
-    cancel(backendTimer);
-    cancel(retryTimer);
-    attempt = null;
-    waited();
-    noMoreTries();
-    if (!mirrors.isEmpty()) {
-      mirrors.forEach(MirroredRequest::requestEnded);
-      mirrors = List.of();
+    outcome.flags(flag);
+    mirrors.requestEnded();
+    mirrors = Mirrors.NONE;
+    Tries to = tries;
+    if (to != null) {
+      if (to.end()) {
+        measure(flag);
+      }
+      to.closeUpstream();
     }
-    Cluster asked = counted;
-    counted = null;
-    if (asked != null) {
-      asked.circuit().ended(loop);
-      measure(flag);
-    }
-    UpstreamStream from = upstream;
-    upstream = null;
-    if (from != null) {
-      from.close();
-    }
-    long nanos = loop.nanos() - started;
-    SeriesKey key = seriesKey(flag);
-    client.count(key, nanos, requestBytes, responseBytes);
-    boolean failed = status == 0 || status >= 400 || !flag.equals("-");
-    Telemetry.AccessLog rules = client.worker().current().get().telemetry().accessLog();
-    if (client.worker().access().wants(rules, failed)) {
-      client.worker().access().write(entry(key, nanos, rules));
-    }
+    outcome.tell(loop.nanos(), backend());
   }
 
   /** How it went counts for the backend, unless the client did not wait for it. */
   private void measure(String flag) {
+    int status = outcome.status();
     if (action != null && action.split().measures() && !flag.equals("DC") && status > 0) {
       long now = loop.nanos();
       long answered = answeredAt != 0 ? answeredAt : now;
-      boolean error = status >= 500 || grpc && GrpcStatus.isServerError(grpcStatus);
+      boolean error = status >= 500 || grpc && GrpcStatus.isServerError(outcome.grpcStatus());
       action.split().answered(turnIndex, error, answered - started, now);
     }
-  }
-
-  private AccessEntry entry(SeriesKey key, long nanos, Telemetry.AccessLog rules) {
-    // What could not be read has no target; then it is told as it came.
-    String asked = host.isEmpty() ? request.uri() : target.text();
-    int query = asked.indexOf('?');
-    Target to = backend;
-    return new AccessEntry(
-        nanos,
-        request.method().name(),
-        query >= 0 && !rules.query() ? asked.substring(0, query) : asked,
-        stream.protocol(),
-        status,
-        key.flags(),
-        details,
-        requestBytes,
-        responseBytes,
-        to == null ? "" : to.endpoint().toString(),
-        headerOrNone("user-agent"),
-        headerOrNone("x-request-id"),
-        host,
-        headerOrNone("x-forwarded-for"),
-        headerOrNone("traceparent"),
-        client.remoteAddress(),
-        key.route(),
-        client.serverName(),
-        key.source(),
-        key.destination(),
-        key.service());
-  }
-
-  private String headerOrNone(String name) {
-    String value = header(name);
-    return value == null ? "" : value;
-  }
-
-  private static void cancel(@Nullable Future<?> timer) {
-    if (timer != null) {
-      timer.cancel(false);
-    }
-  }
-
-  private SeriesKey seriesKey(String flag) {
-    Source asks = source;
-    Entrance in = entrance;
-    RouteMatch by = match;
-    Target to = backend;
-    Cluster of = cluster;
-    Cluster.ServiceName service =
-        of != null ? of.service() : in != null ? in.service() : Cluster.ServiceName.UNKNOWN;
-    Peer destination = to != null ? to.peer() : service.peer();
-    Peer from = asks != null ? asks.peer() : Peer.NOBODY;
-    String route = by != null ? by.route().name() : "";
-    Series last = client.lastSeries();
-    if (last != null) {
-      SeriesKey key = last.key();
-      if (key.code() == status
-          && key.route().equals(route)
-          && key.destination().equals(destination)
-          && key.source().equals(from)
-          && key.service().equals(service.host())
-          && key.grpcStatus() == grpcStatus
-          && key.flags().equals(flag)) {
-        return key;
-      }
-    }
-    return new SeriesKey(
-        route,
-        from,
-        destination,
-        service.host(),
-        service.name(),
-        service.namespace(),
-        status,
-        grpcStatus,
-        flag,
-        client.reporter());
   }
 }
