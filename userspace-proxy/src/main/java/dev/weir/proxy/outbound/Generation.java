@@ -2,45 +2,26 @@
 package dev.weir.proxy.outbound;
 
 import dev.weir.policy.plan.Address;
-import dev.weir.policy.plan.Backend;
 import dev.weir.policy.plan.Hbone;
 import dev.weir.policy.plan.Identity;
 import dev.weir.policy.plan.Plan;
-import dev.weir.policy.plan.PortOwner;
-import dev.weir.policy.plan.Protocol;
 import dev.weir.policy.plan.ProxyPlan;
 import dev.weir.policy.plan.ProxyPlan.BackendTls;
-import dev.weir.policy.plan.ProxyPlan.ListenerProtocol;
-import dev.weir.policy.plan.ProxyPlan.Match;
-import dev.weir.policy.plan.ProxyPlan.PathMatch;
 import dev.weir.policy.plan.ProxyPlan.VirtualService;
-import dev.weir.policy.plan.ProxyPlan.WeightedBackend;
 import dev.weir.policy.plan.ProxyUpdate;
 import dev.weir.policy.plan.Reserved;
 import dev.weir.policy.plan.Rule;
 import dev.weir.policy.plan.Telemetry;
 import dev.weir.policy.plan.TlsKeyPair;
-import dev.weir.policy.plan.TrafficPolicy.CircuitLimits;
-import dev.weir.policy.plan.TrafficPolicy.HealthCheck;
-import dev.weir.policy.plan.TrafficPolicy.Level;
-import dev.weir.policy.plan.TrafficPolicy.Locality;
-import dev.weir.policy.plan.TrafficPolicy.OutlierEjection;
-import dev.weir.policy.plan.TrafficPolicy.Setting;
-import dev.weir.policy.plan.TrafficPolicy.SlowStart;
-import dev.weir.policy.plan.TrafficSettings;
 import dev.weir.policy.plan.VerdictIndex;
 import dev.weir.policy.plan.Workload;
-import dev.weir.policy.rbac.AccessRules;
 import dev.weir.policy.rbac.Principal;
-import dev.weir.policy.route.BackendProtocol;
-import dev.weir.policy.route.Listeners;
 import dev.weir.policy.route.SessionKey;
 import dev.weir.proxy.observe.Peer;
 import dev.weir.proxy.resilience.CircuitBreaker;
 import dev.weir.proxy.resilience.ClusterHealth;
 import dev.weir.proxy.resilience.HealthChecks;
 import dev.weir.proxy.resilience.Journal;
-import dev.weir.proxy.resilience.RateLimits;
 import dev.weir.proxy.resilience.Rollbacks;
 import dev.weir.proxy.resilience.RoutePolicies;
 import dev.weir.proxy.tls.Certificates;
@@ -49,19 +30,15 @@ import dev.weir.proxy.upstream.Endpoint;
 import dev.weir.proxy.upstream.Transports;
 import java.io.IOException;
 import java.util.ArrayList;
-import java.util.Comparator;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
-import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
-import java.util.regex.PatternSyntaxException;
-import java.util.stream.Collectors;
 import java.util.stream.Stream;
 
 /**
@@ -103,26 +80,7 @@ public final class Generation {
   private final Map<Integer, Source> sources = new ConcurrentHashMap<>();
   private final Map<Integer, Source> outside = new ConcurrentHashMap<>();
 
-  /**
-   * What endpoints are told apart by, and so connections: nobody is given one that was made to
-   * somebody else's satisfaction.
-   *
-   * @param at where
-   * @param tls how
-   * @param tunnel by which tunnel; empty without one
-   */
-  private record Dialled(BindAddress at, Optional<BackendTls> tls, Optional<TunnelEnd> tunnel) {}
-
-  /**
-   * Where a tunnel leads and who is there.
-   *
-   * @param peer the node
-   * @param shown principal that must be shown there
-   * @param account {@code NAMESPACE/ACCOUNT} whose certificate is asked for
-   */
-  private record TunnelEnd(Hbone.Peer peer, String shown, String account) {}
-
-  private Generation(
+  Generation(
       ProxyUpdate update,
       Map<BindAddress, Entrance> services,
       Map<BindAddress, Gateway> gateways,
@@ -183,7 +141,7 @@ public final class Generation {
     }
   }
 
-  private static List<dev.weir.policy.plan.Endpoint> remote(Plan plan) {
+  static List<dev.weir.policy.plan.Endpoint> remote(Plan plan) {
     return plan.endpoints().stream().filter(e -> e.remote()).toList();
   }
 
@@ -212,7 +170,7 @@ public final class Generation {
     Map<String, Certificates> certificates = certificates(update, previous);
     Map<BackendTls, Origination> originations = originations(update, previous);
     try {
-      return new Compiler(
+      return new GenerationCompiler(
               update,
               previous,
               loops,
@@ -344,7 +302,7 @@ public final class Generation {
         : Principal.of(trustDomain, workload.namespace(), serviceAccount(workload));
   }
 
-  private static String serviceAccount(Workload workload) {
+  static String serviceAccount(Workload workload) {
     return workload.serviceAccount().isEmpty() ? "default" : workload.serviceAccount();
   }
 
@@ -367,7 +325,7 @@ public final class Generation {
     return principalOf(trustDomain, account);
   }
 
-  private static String principalOf(String trustDomain, String account) {
+  static String principalOf(String trustDomain, String account) {
     int slash = account.indexOf('/');
     return Principal.of(trustDomain, account.substring(0, slash), account.substring(slash + 1))
         .text();
@@ -477,6 +435,16 @@ public final class Generation {
     return policies;
   }
 
+  /** Its backends by how they are dialled. */
+  Map<Dialled, Endpoint> dialled() {
+    return endpoints;
+  }
+
+  /** How much is under way to its clusters, by cluster. */
+  Map<String, CircuitBreaker> circuits() {
+    return circuits;
+  }
+
   /** How the endpoints of its clusters do, by cluster. */
   public Map<String, ClusterHealth> healths() {
     return healths;
@@ -521,7 +489,7 @@ public final class Generation {
         .toList();
   }
 
-  private static Peer peer(Workload workload, String trustDomain) {
+  static Peer peer(Workload workload, String trustDomain) {
     return workload.kind().equals("Reserved")
         ? new Peer(workload.name(), "", "", "")
         : new Peer(
@@ -531,594 +499,5 @@ public final class Generation {
             workload.version(),
             "spiffe://"
                 + Principal.of(trustDomain, workload.namespace(), serviceAccount(workload)).text());
-  }
-
-  private static final class Compiler {
-    private final ProxyUpdate update;
-    private final Plan plan;
-    private final Optional<Generation> previous;
-    private final int loops;
-    private final Map<String, Certificates> certificates;
-    private final Optional<SessionKey> sessionKey;
-    private final Transports transports;
-    private final Map<Integer, Hbone.Peer> through = new HashMap<>();
-    private final Map<BackendTls, Origination> originations;
-    private final Map<Dialled, Endpoint> endpoints = new HashMap<>();
-    private final Map<TargetKey, Target> targets = new HashMap<>();
-    private final Map<Long, AccessRules> rules = new HashMap<>();
-    private final Map<String, CircuitBreaker> circuits = new HashMap<>();
-    private final Map<String, ClusterHealth> healths = new HashMap<>();
-    private final List<HealthChecks.Check> checks = new ArrayList<>();
-    private final Journal journal;
-    private final long now;
-    private final TrafficSettings settings;
-    private final RoutePolicies policies;
-
-    private record TargetKey(Backend backend, Optional<BackendTls> tls) {}
-
-    Compiler(
-        ProxyUpdate update,
-        Optional<Generation> previous,
-        int loops,
-        Map<String, Certificates> certificates,
-        Map<BackendTls, Origination> originations,
-        Optional<SessionKey> sessionKey,
-        Journal journal,
-        Rollbacks rollbacks,
-        long now,
-        Transports transports) {
-      this.update = update;
-      this.transports = transports;
-      update
-          .plan()
-          .proxy()
-          .hbone()
-          .ifPresent(
-              hbone ->
-                  hbone
-                      .through()
-                      .forEach(t -> through.put(t.workload(), hbone.peers().get(t.peer()))));
-      this.plan = update.plan();
-      this.previous = previous;
-      this.loops = loops;
-      this.certificates = certificates;
-      this.sessionKey = sessionKey;
-      this.originations = originations;
-      this.journal = journal;
-      this.now = now;
-      this.settings = new TrafficSettings(plan);
-      this.policies =
-          new RoutePolicies(plan, settings, previous.map(g -> g.policies), journal, rollbacks, now);
-    }
-
-    Generation compile() throws UpdateRefusedException {
-      Unserved.check(plan.proxy());
-      Clusters clusters = clusters();
-      Map<BindAddress, Inbound> inbound = inbound();
-      Map<BindAddress, Entrance> elsewhere = elsewhere();
-      VerdictIndex verdicts = new VerdictIndex(plan);
-      Map<Endpoint, Target> byEndpoint = targetsByEndpoint();
-      Set<BindAddress> outbound = new LinkedHashSet<>();
-      if (!elsewhere.isEmpty()
-          || plan.proxy().virtualServices().stream().anyMatch(s -> !s.addresses().isEmpty())) {
-        int port = plan.settings().outboundPort();
-        outbound.add(new BindAddress(Optional.of(Address.LOOPBACK4), port));
-        outbound.add(new BindAddress(Optional.of(Address.LOOPBACK6), port));
-      }
-      try {
-        return new Generation(
-            update,
-            services(clusters, elsewhere),
-            gateways(clusters),
-            workloadsByNumber(),
-            endpoints,
-            byEndpoint,
-            certificates,
-            circuits,
-            healths,
-            checks,
-            policies,
-            originations,
-            verdicts,
-            byEndpoint.size() + targets.size(),
-            outbound,
-            inbound);
-      } catch (PatternSyntaxException e) {
-        throw new UpdateRefusedException(
-            "a route's pattern is not a regular expression: " + e.getMessage());
-      }
-    }
-
-    /**
-     * The clusters of the plan.
-     *
-     * @param dialled as their policies say
-     * @param asTheyAre for connections whose TLS, if any, is the client's own affair
-     */
-    private record Clusters(List<Cluster> dialled, List<Cluster> asTheyAre) {
-      List<Cluster> of(ListenerProtocol protocol) {
-        return protocol == ListenerProtocol.TLS_PASSTHROUGH ? asTheyAre : dialled;
-      }
-    }
-
-    private Clusters clusters() {
-      Set<Integer> untouched = untouched();
-      List<Cluster> dialled = new ArrayList<>();
-      List<Cluster> asTheyAre = new ArrayList<>();
-      for (int i = 0; i < plan.proxy().clusters().size(); i++) {
-        ProxyPlan.Cluster cluster = plan.proxy().clusters().get(i);
-        Cluster made = cluster(cluster, cluster.tls());
-        dialled.add(made);
-        asTheyAre.add(
-            cluster.tls().isPresent() && untouched.contains(i)
-                ? cluster(cluster, Optional.empty())
-                : made);
-      }
-      return new Clusters(List.copyOf(dialled), List.copyOf(asTheyAre));
-    }
-
-    /** Clusters that connections are led to without being looked into. */
-    private Set<Integer> untouched() {
-      Stream<ProxyPlan.L4Route> routes =
-          Stream.concat(
-              plan.proxy().listeners().stream()
-                  .filter(l -> l.protocol() == ListenerProtocol.TLS_PASSTHROUGH)
-                  .flatMap(l -> l.l4Routes().stream()),
-              plan.proxy().virtualServices().stream()
-                  .flatMap(ProxyPlan.VirtualService::everyL4Route));
-      return routes
-          .flatMap(route -> route.backends().stream())
-          .map(ProxyPlan.WeightedBackend::cluster)
-          .collect(Collectors.toSet());
-    }
-
-    private Cluster cluster(ProxyPlan.Cluster cluster, Optional<BackendTls> tls) {
-      Workload workload = plan.workloads().get(cluster.workload());
-      List<Target> made =
-          cluster.endpoints().stream().map(backend -> target(backend, tls)).toList();
-      ClusterHealth health = health(cluster, made);
-      said(cluster, HealthCheck.class)
-          .ifPresent(
-              check ->
-                  checks.addAll(
-                      health.checks(
-                          check,
-                          BackendProtocol.of(cluster.appProtocol()) == BackendProtocol.HTTP_2
-                              ? Endpoint.Version.HTTP_2
-                              : Endpoint.Version.HTTP_1,
-                          Cluster.ServiceName.of(workload.name(), workload.namespace()).host())));
-      return new Cluster(
-          cluster.name(),
-          Cluster.ServiceName.of(workload.name(), workload.namespace()),
-          made,
-          BackendProtocol.of(cluster.appProtocol()),
-          loops,
-          circuit(cluster.name(), made, said(cluster, CircuitLimits.class)),
-          health,
-          now);
-    }
-
-    /** What was known of a cluster's endpoints goes on. */
-    private ClusterHealth health(ProxyPlan.Cluster cluster, List<Target> made) {
-      // A cluster that is dialled in two ways is two sets of endpoints under one name.
-      ClusterHealth twin = healths.get(cluster.name());
-      ClusterHealth health =
-          new ClusterHealth(
-              cluster.name(),
-              made.stream().map(Target::endpoint).toList(),
-              settings(cluster, made),
-              journal,
-              Optional.ofNullable(twin).or(() -> before(cluster.name())),
-              now);
-      healths.put(cluster.name(), health);
-      return health;
-    }
-
-    private ClusterHealth.Settings settings(ProxyPlan.Cluster cluster, List<Target> made) {
-      boolean preferred =
-          said(cluster, Locality.class).filter(l -> l.prefer().contains(Level.NODE)).isPresent();
-      List<Endpoint> near = new ArrayList<>();
-      for (int i = 0; i < made.size() && preferred; i++) {
-        if (cluster.near().contains(cluster.endpoints().get(i))) {
-          near.add(made.get(i).endpoint());
-        }
-      }
-      return new ClusterHealth.Settings(
-          said(cluster, OutlierEjection.class),
-          said(cluster, SlowStart.class).map(SlowStart::windowMillis).orElse(0),
-          near);
-    }
-
-    private <T extends Setting> Optional<T> said(ProxyPlan.Cluster cluster, Class<T> type) {
-      return settings
-          .ofService(cluster.workload(), cluster.port(), type)
-          .map(TrafficSettings.Said::setting);
-    }
-
-    private Optional<ClusterHealth> before(String cluster) {
-      return previous.flatMap(g -> Optional.ofNullable(g.healths.get(cluster)));
-    }
-
-    /**
-     * Also the backends that only the generation before has routes to: a connection that this one
-     * leads elsewhere may have asked for one of them.
-     */
-    private Map<Endpoint, Target> targetsByEndpoint() {
-      Map<Endpoint, Target> byEndpoint = new HashMap<>();
-      targets.values().forEach(target -> byEndpoint.put(target.endpoint(), target));
-      Map<BindAddress, List<Endpoint>> before = new HashMap<>();
-      previous
-          .map(generation -> generation.endpoints)
-          .orElse(Map.of())
-          .forEach(
-              (key, endpoint) ->
-                  before.computeIfAbsent(key.at(), at -> new ArrayList<>()).add(endpoint));
-      int next = targets.size();
-      for (Backend backend : plan.backends()) {
-        BindAddress at = new BindAddress(Optional.of(backend.address()), backend.port());
-        for (Endpoint endpoint : before.getOrDefault(at, List.of())) {
-          if (!byEndpoint.containsKey(endpoint)) {
-            byEndpoint.put(endpoint, target(backend, endpoint, next++));
-          }
-        }
-      }
-      return Map.copyOf(byEndpoint);
-    }
-
-    /** What is under way goes on: an update is no reason to do more. */
-    private CircuitBreaker circuit(String name, List<Target> made, Optional<CircuitLimits> limits) {
-      CircuitBreaker twin = circuits.get(name);
-      CircuitBreaker circuit =
-          new CircuitBreaker(
-              made.stream().map(Target::endpoint).toList(),
-              loops,
-              limits,
-              Optional.ofNullable(twin)
-                  .or(() -> previous.flatMap(g -> Optional.ofNullable(g.circuits.get(name)))));
-      circuits.put(name, circuit);
-      return circuit;
-    }
-
-    private Target target(int backend, Optional<BackendTls> tls) {
-      return targets.computeIfAbsent(
-          new TargetKey(plan.backends().get(backend), tls), this::makeTarget);
-    }
-
-    private Target makeTarget(TargetKey wanted) {
-      Backend backend = wanted.backend();
-      Dialled key =
-          new Dialled(
-              new BindAddress(Optional.of(backend.address()), backend.port()),
-              wanted.tls(),
-              tunnel(backend));
-      Endpoint endpoint =
-          endpoints.computeIfAbsent(
-              key,
-              k -> {
-                Endpoint known =
-                    previous.map(generation -> generation.endpoints.get(k)).orElse(null);
-                return known != null
-                    ? known
-                    : endpoint(
-                        backend,
-                        k.tls().flatMap(tls -> Optional.ofNullable(originations.get(tls))),
-                        k.tunnel());
-              });
-      return target(backend, endpoint, targets.size());
-    }
-
-    private Endpoint endpoint(
-        Backend backend, Optional<Origination> tls, Optional<TunnelEnd> tunnel) {
-      return tunnel
-          .map(
-              end ->
-                  new Endpoint(
-                      backend.address(),
-                      backend.port(),
-                      tls,
-                      loops,
-                      transports.to(
-                          end.peer(),
-                          end.shown(),
-                          end.account(),
-                          backend.address(),
-                          backend.port())))
-          .orElseGet(() -> new Endpoint(backend.address(), backend.port(), tls, loops));
-    }
-
-    private Optional<TunnelEnd> tunnel(Backend backend) {
-      return Optional.ofNullable(through.get(backend.workload()))
-          .map(
-              peer -> {
-                String account = peer.account();
-                if (account.isEmpty()) {
-                  Workload workload = plan.workloads().get(backend.workload());
-                  account = workload.namespace() + "/" + serviceAccount(workload);
-                }
-                return new TunnelEnd(
-                    peer, principalOf(plan.settings().trustDomain(), account), account);
-              });
-    }
-
-    private Target target(Backend backend, Endpoint endpoint, int index) {
-      Workload workload = plan.workloads().get(backend.workload());
-      return new Target(
-          index,
-          endpoint,
-          backend.identity(),
-          backend.address(),
-          backend.port(),
-          peer(workload, plan.settings().trustDomain()),
-          workload.namespace() + "/" + workload.name(),
-          rules(backend));
-    }
-
-    /** Backends of one workload and port share their rules, whatever their addresses. */
-    private AccessRules rules(Backend backend) {
-      long key = (long) backend.workload() << 16 | backend.port();
-      return rules.computeIfAbsent(
-          key, k -> AccessRules.of(plan.proxy().access(), backend.workload(), backend.port()));
-    }
-
-    /** Workloads of other nodes at their own addresses, as far as they are reached by tunnel. */
-    private Map<BindAddress, Entrance> elsewhere() {
-      Map<BindAddress, Entrance> elsewhere = new HashMap<>();
-      for (Backend backend : plan.backends()) {
-        if (through.containsKey(backend.workload())) {
-          elsewhere.put(
-              new BindAddress(Optional.of(backend.address()), backend.port()),
-              inbound(backend).connections());
-        }
-      }
-      return elsewhere;
-    }
-
-    private Map<BindAddress, Entrance> services(
-        Clusters clusters, Map<BindAddress, Entrance> elsewhere) {
-      Map<BindAddress, Entrance> services = new HashMap<>(elsewhere);
-      for (ProxyPlan.VirtualService service : plan.proxy().virtualServices()) {
-        Workload workload = plan.workloads().get(service.workload());
-        ListenerProtocol protocol =
-            service.l4Routes().isEmpty() ? ListenerProtocol.HTTP : ListenerProtocol.TLS_PASSTHROUGH;
-        for (Address address : service.addresses()) {
-          BindAddress key = new BindAddress(Optional.of(address), service.port());
-          services.put(
-              key,
-              new Entrance(
-                  Cluster.ServiceName.of(workload.name(), workload.namespace()),
-                  protocol,
-                  service.routes(),
-                  service.l4Routes(),
-                  clusters.of(protocol),
-                  List.of(),
-                  sessionKey,
-                  policies,
-                  policies.rates(service),
-                  previous.flatMap(generation -> generation.service(key))));
-        }
-      }
-      return Map.copyOf(services);
-    }
-
-    private Map<BindAddress, Gateway> gateways(Clusters clusters) throws UpdateRefusedException {
-      Map<BindAddress, List<ProxyPlan.Listener>> byBind = new LinkedHashMap<>();
-      for (ProxyPlan.Listener listener : plan.proxy().listeners()) {
-        byBind
-            .computeIfAbsent(
-                new BindAddress(listener.address(), listener.port()), b -> new ArrayList<>())
-            .add(listener);
-      }
-      Map<BindAddress, Gateway> gateways = new HashMap<>();
-      for (Map.Entry<BindAddress, List<ProxyPlan.Listener>> entry : byBind.entrySet()) {
-        gateways.put(entry.getKey(), gateway(entry.getKey(), entry.getValue(), clusters));
-      }
-      return Map.copyOf(gateways);
-    }
-
-    private Gateway gateway(BindAddress bind, List<ProxyPlan.Listener> listeners, Clusters clusters)
-        throws UpdateRefusedException {
-      Transport transport = Transport.of(listeners.getFirst().protocol());
-      List<Gateway.Named> named = new ArrayList<>();
-      Optional<Gateway> before = previous.flatMap(generation -> generation.gateway(bind));
-      Listeners.Builder<Entrance> byHost = new Listeners.Builder<>();
-      Map<String, Entrance> byName = new HashMap<>();
-      for (ProxyPlan.Listener listener : listeners) {
-        if (Transport.of(listener.protocol()) != transport) {
-          throw new UpdateRefusedException(
-              "port "
-                  + bind.port()
-                  + ": listener "
-                  + listener.gateway()
-                  + "/"
-                  + listener.name()
-                  + " and listener "
-                  + listeners.getFirst().name()
-                  + " differ in what clients speak; give one of them another port");
-        }
-        String name = listener.gateway() + "/" + listener.name();
-        Entrance entrance =
-            new Entrance(
-                serviceName(listener.gateway()),
-                listener.protocol(),
-                listener.routes(),
-                listener.l4Routes(),
-                clusters.of(listener.protocol()),
-                guard(listener),
-                sessionKey,
-                policies,
-                policies.rates(listener),
-                before.map(gateway -> gateway.byName().get(name)));
-        byHost.add(listener.hostname(), entrance);
-        byName.put(name, entrance);
-        if (listener.tls().isPresent()) {
-          List<Certificates> pairs = new ArrayList<>();
-          for (String keyPair : listener.tls().orElseThrow().certificates()) {
-            Certificates pair = certificates.get(keyPair);
-            if (pair == null) {
-              throw new UpdateRefusedException(
-                  "listener "
-                      + listener.gateway()
-                      + "/"
-                      + listener.name()
-                      + ": key pair "
-                      + keyPair
-                      + " did not come with the update; the Secret must exist beside the Gateway");
-            }
-            pairs.add(pair);
-          }
-          if (pairs.isEmpty()) {
-            throw new UpdateRefusedException(
-                "listener " + listener.gateway() + "/" + listener.name() + " names no certificate");
-          }
-          named.add(
-              new Gateway.Named(listener.hostname().toLowerCase(Locale.ROOT), List.copyOf(pairs)));
-        }
-      }
-      named.sort(
-          Comparator.comparing((Gateway.Named n) -> n.hostname().isEmpty())
-              .thenComparing(n -> n.hostname().startsWith("*."))
-              .thenComparingInt(n -> -n.hostname().length()));
-      return new Gateway(
-          byHost.build(), Map.copyOf(byName), transport == Transport.TLS, List.copyOf(named));
-    }
-
-    /** What clients of a port speak first, by which its listeners are told apart. */
-    private enum Transport {
-      HTTP,
-      TLS,
-      TCP;
-
-      static Transport of(ListenerProtocol protocol) {
-        return switch (protocol) {
-          case HTTP -> HTTP;
-          case HTTPS, TLS_PASSTHROUGH, TLS_TERMINATE -> TLS;
-          case TCP -> TCP;
-        };
-      }
-    }
-
-    /** A Gateway as metrics name it. */
-    private static Cluster.ServiceName serviceName(String gateway) {
-      int slash = gateway.indexOf('/');
-      return new Cluster.ServiceName(
-          gateway, gateway.substring(slash + 1), slash < 0 ? "" : gateway.substring(0, slash));
-    }
-
-    /** Whoever lives here and has a port can be reached by tunnel, if there are any. */
-    private Map<BindAddress, Inbound> inbound() {
-      if (plan.proxy().hbone().isEmpty()) {
-        return Map.of();
-      }
-      Set<Integer> elsewhere =
-          remote(plan).stream()
-              .map(dev.weir.policy.plan.Endpoint::workload)
-              .collect(Collectors.toSet());
-      Map<Integer, List<Address>> own = new HashMap<>();
-      for (var endpoint : plan.endpoints()) {
-        if (!endpoint.remote()) {
-          own.computeIfAbsent(endpoint.workload(), w -> new ArrayList<>()).add(endpoint.address());
-        }
-      }
-      Map<BindAddress, Inbound> inbound = new HashMap<>();
-      for (Backend backend : plan.backends()) {
-        if (backend.workload() >= Workload.RESERVED && !elsewhere.contains(backend.workload())) {
-          boolean apart = own.containsKey(backend.workload());
-          inbound.putIfAbsent(
-              new BindAddress(
-                  apart ? Optional.of(backend.address()) : Optional.empty(), backend.port()),
-              inbound(backend));
-        }
-      }
-      for (PortOwner port : plan.ports()) {
-        if (port.workload() >= Workload.RESERVED && port.protocol() == Protocol.TCP) {
-          int identity = plan.workloads().get(port.workload()).identity();
-          List<Address> addresses = own.getOrDefault(port.workload(), List.of());
-          for (Address address : addresses) {
-            inbound.computeIfAbsent(
-                new BindAddress(Optional.of(address), port.port()),
-                k -> inbound(new Backend(address, port.port(), port.workload(), identity)));
-          }
-          if (addresses.isEmpty()) {
-            inbound.computeIfAbsent(
-                new BindAddress(Optional.empty(), port.port()),
-                k ->
-                    inbound(
-                        new Backend(Address.LOOPBACK4, port.port(), port.workload(), identity)));
-          }
-        }
-      }
-      return Map.copyOf(inbound);
-    }
-
-    private Inbound inbound(Backend backend) {
-      Target target =
-          targets.computeIfAbsent(new TargetKey(backend, Optional.empty()), this::makeTarget);
-      Workload workload = plan.workloads().get(backend.workload());
-      Cluster.ServiceName name = Cluster.ServiceName.of(workload.name(), workload.namespace());
-      String key = workload.namespace() + "/" + workload.name() + ":" + backend.port();
-      Cluster cluster =
-          new Cluster(
-              key,
-              name,
-              List.of(target),
-              BackendProtocol.AS_CLIENT,
-              loops,
-              circuit("tunnel to " + key, List.of(target), Optional.empty()),
-              new ClusterHealth(
-                  key,
-                  List.of(target.endpoint()),
-                  ClusterHealth.Settings.NONE,
-                  journal,
-                  Optional.empty(),
-                  now),
-              now);
-      WeightedBackend all = new WeightedBackend(0, 1, List.of());
-      Match any = new Match(new PathMatch.Prefix("/"), List.of(), List.of(), Optional.empty());
-      return new Inbound(
-          target,
-          new Entrance(
-              name,
-              ListenerProtocol.TCP,
-              List.of(),
-              List.of(new ProxyPlan.L4Route(key, 0, List.of(), List.of(all))),
-              List.of(cluster),
-              List.of(),
-              sessionKey,
-              policies,
-              RateLimits.NONE,
-              Optional.empty()),
-          new Entrance(
-              name,
-              ListenerProtocol.HTTP,
-              List.of(
-                  new ProxyPlan.Route(
-                      key,
-                      0,
-                      List.of(),
-                      List.of(
-                          new ProxyPlan.RouteRule(List.of(any), List.of(), List.of(all), 0, 0)))),
-              List.of(),
-              List.of(cluster),
-              List.of(),
-              sessionKey,
-              policies,
-              RateLimits.NONE,
-              Optional.empty()));
-    }
-
-    private List<AccessRules> guard(ProxyPlan.Listener listener) {
-      AccessRules guard = AccessRules.of(plan.proxy().access(), listener.gateway());
-      return guard.isEmpty() ? List.of() : List.of(guard);
-    }
-
-    private Map<Integer, Integer> workloadsByNumber() {
-      Map<Integer, Integer> byNumber = new HashMap<>();
-      for (int i = 0; i < plan.workloads().size(); i++) {
-        if (!plan.workloads().get(i).kind().equals("Service")) {
-          byNumber.put(update.workloadNumbers().get(i), i);
-        }
-      }
-      return byNumber;
-    }
   }
 }
