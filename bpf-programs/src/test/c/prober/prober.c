@@ -8,11 +8,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
 #include <linux/io_uring.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <netinet/udp.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -116,6 +119,8 @@ static const char HELP[] =
 	"      --when PATH        wait for this file\n"
 	"  listen-unbound       TCP: listen without bind; prints {\"result\",\"port\"}\n"
 	"  packet               makes an AF_PACKET socket; prints {\"result\"}\n"
+	"  sniff INTERFACE      sees every frame there; prints {\"listening\"}, and for each line on\n"
+	"                       standard input {\"frames\",\"found\"}: all of them, and those with --text\n"
 	"\n"
 	"Others\n"
 	"  bind ADDR PORT [--udp] [--reuseport]     prints {\"result\",\"port\"}\n"
@@ -1449,6 +1454,49 @@ static int command_packet(void)
 	return 0;
 }
 
+/* Counts the frames that are there to be read. */
+static void sniff_frames(int fd, long *frames, long *found)
+{
+	static uint8_t frame[70000];
+	ssize_t n;
+
+	while ((n = recv(fd, frame, sizeof(frame), MSG_DONTWAIT)) > 0) {
+		(*frames)++;
+		if (memmem(frame, n, o.text, strlen(o.text)))
+			(*found)++;
+	}
+}
+
+static int command_sniff(void)
+{
+	struct sockaddr_ll a = {.sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL)};
+	int fd = socket(AF_PACKET, SOCK_RAW, htons(ETH_P_ALL)), size = 4 << 20;
+	struct pollfd ready[2] = {{.fd = fd, .events = POLLIN}, {.fd = 0, .events = POLLIN}};
+	long frames = 0, found = 0;
+	char line[64];
+
+	if (o.positionals != 1 || !o.text)
+		usage("sniff wants INTERFACE and --text");
+	a.sll_ifindex = if_nametoindex(o.positional[0]);
+	if (!a.sll_ifindex)
+		usage("no such interface: %s", o.positional[0]);
+	if (fd < 0)
+		failed("socket");
+	setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size));
+	if (bind(fd, (struct sockaddr *)&a, sizeof(a)))
+		failed("bind");
+	printf("{\"listening\":0}\n");
+	while (poll(ready, 2, -1) > 0 || errno == EINTR) {
+		sniff_frames(fd, &frames, &found);
+		if (!ready[1].revents)
+			continue;
+		if (read(0, line, sizeof(line)) <= 0)
+			return 0;
+		printf("{\"frames\":%ld,\"found\":%ld}\n", frames, found);
+	}
+	failed("poll");
+}
+
 static int command_echo(void)
 {
 	struct {
@@ -1532,6 +1580,7 @@ int main(int argc, char **argv)
 		{"packet", command_packet},       {"listen-unbound", command_listen_unbound},
 		{"unix", command_unix},           {"echo", command_echo},
 		{"dccp", command_dccp},           {"ping-echo", command_ping_echo},
+		{"sniff", command_sniff},
 	};
 
 	parse(argc, argv);

@@ -98,7 +98,7 @@ public final class StandInProxy {
         new JarOutputStream(Files.newOutputStream(library.resolve("stand-in.jar")))) {
       for (String entry : System.getProperty("java.class.path").split(":", -1)) {
         Path root = Path.of(entry);
-        if (Files.isDirectory(root)) {
+        if (Files.isDirectory(root) && !RealProxy.isIn(root)) {
           add(jar, root);
         } else if (entry.endsWith(".jar") && entry.contains("policy-compiler")) {
           Files.copy(root, library.resolve(root.getFileName()));

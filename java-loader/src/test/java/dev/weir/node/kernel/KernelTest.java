@@ -101,7 +101,7 @@ public final class KernelTest implements BeforeEachCallback, AfterEachCallback {
   }
 
   /** Runs ip(8). */
-  static void ip(String... arguments) {
+  public static void ip(String... arguments) {
     List<String> command = new ArrayList<>(List.of("ip"));
     command.addAll(List.of(arguments));
     try {
@@ -179,7 +179,8 @@ public final class KernelTest implements BeforeEachCallback, AfterEachCallback {
     return "/" + name;
   }
 
-  String netns() {
+  /** Name of the mesh's network namespace (ip-netns(8)). */
+  public String netns() {
     return name;
   }
 
@@ -243,12 +244,12 @@ public final class KernelTest implements BeforeEachCallback, AfterEachCallback {
    *
    * @param cgroup below the mesh's; empty for this process's own, outside the mesh
    */
-  Prober.Line run(String cgroup, String... arguments) {
+  public Prober.Line run(String cgroup, String... arguments) {
     return Prober.run(command(cgroup, List.of(arguments)));
   }
 
   /** Starts a program that goes on; it ends with the test. */
-  Prober start(String cgroup, String... arguments) {
+  public Prober start(String cgroup, String... arguments) {
     Prober prober = Prober.start(command(cgroup, List.of(arguments)));
     probers.add(prober);
     return prober;

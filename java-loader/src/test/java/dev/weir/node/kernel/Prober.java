@@ -35,12 +35,13 @@ public final class Prober implements AutoCloseable {
    *
    * @param fields of the object
    */
-  record Line(Map<String, Object> fields) {
+  public record Line(Map<String, Object> fields) {
     boolean has(String field) {
       return fields.containsKey(field);
     }
 
-    String text(String field) {
+    /** A field as it was written. */
+    public String text(String field) {
       Object value = fields.get(field);
       if (value == null) {
         throw new IllegalStateException("no " + field + " in " + fields);
@@ -48,7 +49,8 @@ public final class Prober implements AutoCloseable {
       return value.toString();
     }
 
-    long number(String field) {
+    /** A field that is a number. */
+    public long number(String field) {
       return Long.parseLong(text(field));
     }
 
@@ -82,7 +84,7 @@ public final class Prober implements AutoCloseable {
   }
 
   /** The next line; waits for it. */
-  Line next() {
+  public Line next() {
     try {
       String line = output.readLine();
       if (line == null) {
@@ -105,7 +107,7 @@ public final class Prober implements AutoCloseable {
   }
 
   /** A line on its standard input; then its answer. */
-  Line tell(String line) {
+  public Line tell(String line) {
     try {
       process.getOutputStream().write((line + "\n").getBytes(StandardCharsets.UTF_8));
       process.getOutputStream().flush();
