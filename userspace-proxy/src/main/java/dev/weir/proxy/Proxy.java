@@ -12,10 +12,12 @@ import dev.weir.proxy.listen.Listeners;
 import dev.weir.proxy.listen.MemoryLimit;
 import dev.weir.proxy.listen.OriginSource;
 import dev.weir.proxy.loop.Loop;
+import dev.weir.proxy.loop.Open;
 import dev.weir.proxy.loop.Pressure;
 import dev.weir.proxy.observe.AccessLog;
 import dev.weir.proxy.observe.Counter;
 import dev.weir.proxy.observe.Exposition;
+import dev.weir.proxy.observe.JsonText;
 import dev.weir.proxy.observe.Log;
 import dev.weir.proxy.observe.LoopMetrics;
 import dev.weir.proxy.outbound.BindAddress;
@@ -38,6 +40,7 @@ import java.io.OutputStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -59,6 +62,9 @@ public final class Proxy implements Commands, AutoCloseable {
   private static final long CERTIFICATE_GRACE_SECONDS = 30;
 
   private static final long PAGE = 4096;
+
+  /** Routes in the status; of more, only the number is told. */
+  private static final int ROUTES_TOLD = 500;
 
   /** More than that is for thousands of connections. */
   private static final long USUAL_HEAP = 24 << 20;
@@ -317,7 +323,8 @@ public final class Proxy implements Commands, AutoCloseable {
     return all;
   }
 
-  private record LoopState(LoopMetrics.Copy metrics, Map<String, int[]> pools, int tunnels) {
+  private record LoopState(
+      LoopMetrics.Copy metrics, Map<String, int[]> pools, Map<Open, Integer> open, int tunnels) {
     long connections() {
       return metrics.counted(Counter.ACCEPTED) - metrics.counted(Counter.CLOSED);
     }
@@ -334,7 +341,8 @@ public final class Proxy implements Commands, AutoCloseable {
                 new int[] {endpoint.open(worker.loop()), endpoint.idle(worker.loop())},
                 (a, b) -> new int[] {a[0] + b[0], a[1] + b[1]});
           }
-          return new LoopState(worker.metrics().copy(), pools, tunnels.open(worker.loop()));
+          return new LoopState(
+              worker.metrics().copy(), pools, worker.loop().open(), tunnels.open(worker.loop()));
         });
   }
 
@@ -391,34 +399,30 @@ public final class Proxy implements Commands, AutoCloseable {
 
   @Override
   public String canaries() {
-    return "{\"canaries\":" + canaryRows() + "}";
+    JsonText json = new JsonText().object();
+    canaries(json);
+    return json.endObject().toString();
   }
 
-  private String canaryRows() {
+  private void canaries(JsonText json) {
     Map<Rollbacks.Key, Rollbacks.Rollback> known = rollbacks.all();
-    StringBuilder json = new StringBuilder(256).append('[');
-    String comma = "";
-    for (Map.Entry<Rollbacks.Key, Boolean> trial : trials().entrySet()) {
-      json.append(comma).append('{');
-      member(json, "policy", trial.getKey().policy()).append(',');
-      member(json, "route", trial.getKey().route()).append(',');
-      member(json, "rule", trial.getKey().rule()).append(',');
-      member(json, "backend", trial.getKey().backend());
-      json.append(",\"rolled_back\":").append(trial.getValue());
-      Rollbacks.Rollback rollback = known.get(trial.getKey());
-      if (trial.getValue() && rollback != null) {
-        member(json.append(','), "at", rollback.at()).append(',');
-        member(json, "reason", rollback.reason());
-      }
-      json.append('}');
-      comma = ",";
-    }
-    return json.append(']').toString();
-  }
-
-  /** None of these values has a character that JSON escapes: names, times and figures. */
-  private static StringBuilder member(StringBuilder json, String name, String value) {
-    return json.append('"').append(name).append("\":\"").append(value).append('"');
+    json.array("canaries");
+    trials()
+        .forEach(
+            (key, rolledBack) -> {
+              json.object()
+                  .member("policy", key.policy())
+                  .member("route", key.route())
+                  .member("rule", key.rule())
+                  .member("backend", key.backend())
+                  .member("rolled_back", rolledBack);
+              Rollbacks.Rollback rollback = known.get(key);
+              if (rolledBack && rollback != null) {
+                json.member("at", rollback.at()).member("reason", rollback.reason());
+              }
+              json.endObject();
+            });
+    json.endArray();
   }
 
   @Override
@@ -450,86 +454,51 @@ public final class Proxy implements Commands, AutoCloseable {
     return found;
   }
 
-  private static void rows(StringBuilder json, Map<String, List<String>> endpoints) {
-    String comma = "";
-    for (Map.Entry<String, List<String>> cluster : endpoints.entrySet()) {
-      for (String endpoint : cluster.getValue()) {
-        member(json.append(comma).append('{'), "cluster", cluster.getKey()).append(',');
-        member(json, "endpoint", endpoint).append('}');
-        comma = ",";
-      }
-    }
-  }
-
   @Override
   public String status() {
     List<LoopState> states = states();
     Map<String, int[]> pools = new TreeMap<>();
+    Map<Open, Integer> open = new HashMap<>();
+    Map<String, Long> requests = new HashMap<>();
     for (LoopState state : states) {
       state.pools.forEach(
           (endpoint, counts) ->
               pools.merge(endpoint, counts, (a, b) -> new int[] {a[0] + b[0], a[1] + b[1]}));
+      state.open.forEach((kind, count) -> open.merge(kind, count, Integer::sum));
+      state.metrics.requestsByRoute().forEach((route, n) -> requests.merge(route, n, Long::sum));
     }
-    StringBuilder json = new StringBuilder(512);
-    json.append("{\"generation\":")
-        .append(current.find().map(Generation::number).orElse(0L))
-        .append(",\"draining\":")
-        .append(draining.get())
-        .append(",\"listeners\":[");
-    String comma = "";
-    for (BindAddress bind : listeners.binds()) {
-      json.append(comma).append('"').append(bind).append('"');
-      comma = ",";
-    }
-    json.append("],\"namespaces\":")
-        .append(namespaces())
-        .append(",\"connections\":")
-        .append(states.stream().mapToLong(LoopState::connections).sum())
-        .append(",\"pools\":[");
-    comma = "";
-    for (Map.Entry<String, int[]> pool : pools.entrySet()) {
-      json.append(comma)
-          .append("{\"endpoint\":\"")
-          .append(pool.getKey())
-          .append("\",\"open\":")
-          .append(pool.getValue()[0])
-          .append(",\"idle\":")
-          .append(pool.getValue()[1])
-          .append('}');
-      comma = ",";
-    }
-    json.append("],\"ejected\":[");
-    rows(json, ejected());
-    json.append("],\"ill\":[");
-    rows(json, ill());
-    json.append("],\"tunnels\":")
-        .append(states.stream().mapToInt(LoopState::tunnels).sum())
-        .append(",\"identities\":[");
-    comma = "";
-    for (IdentityStore.State state : identities.states()) {
-      // Principals, times and what is said of them have no character that JSON would escape.
-      json.append(comma)
-          .append("{\"principal\":\"")
-          .append(state.principal())
-          .append("\",\"ends\":\"")
-          .append(state.ends())
-          .append("\",\"seconds_left\":")
-          .append(state.secondsLeft())
-          .append(",\"problem\":\"")
-          .append(state.problem())
-          .append("\"}");
-      comma = ",";
-    }
-    json.append("],\"canaries\":").append(canaryRows());
-    return json.append(",\"uptime_seconds\":")
-        .append((System.nanoTime() - started) / 1_000_000_000)
-        .append(",\"resident_bytes\":")
-        .append(residentBytes())
-        .append(",\"heap_used_bytes\":")
-        .append(heapUsed())
-        .append(",\"direct_memory_used_bytes\":")
-        .append(PlatformDependent.usedDirectMemory())
-        .append('}')
+    JsonText json =
+        new JsonText()
+            .object()
+            .member("generation", current.find().map(Generation::number).orElse(0L))
+            .member("draining", draining.get());
+    json.array("listeners");
+    listeners.binds().forEach(bind -> json.element(bind.toString()));
+    json.endArray().array("namespaces");
+    namespaces().forEach(json::unsigned);
+    json.endArray().member("connections", states.stream().mapToLong(LoopState::connections).sum());
+    StatusText.connections(json, open);
+    json.array("pools");
+    pools.forEach(
+        (endpoint, counts) ->
+            json.object()
+                .member("endpoint", endpoint)
+                .member("open", counts[0])
+                .member("idle", counts[1])
+                .endObject());
+    json.endArray();
+    StatusText.routes(
+        json, current.find().map(generation -> generation.routes(ROUTES_TOLD)), requests);
+    StatusText.endpoints(json, "ejected", ejected());
+    StatusText.endpoints(json, "ill", ill());
+    json.member("tunnels", states.stream().mapToInt(LoopState::tunnels).sum());
+    StatusText.identities(json, identities.states());
+    canaries(json);
+    return json.member("uptime_seconds", (System.nanoTime() - started) / 1_000_000_000)
+        .member("resident_bytes", residentBytes())
+        .member("heap_used_bytes", heapUsed())
+        .member("direct_memory_used_bytes", PlatformDependent.usedDirectMemory())
+        .endObject()
         .toString();
   }
 
@@ -551,14 +520,13 @@ public final class Proxy implements Commands, AutoCloseable {
   @Override
   public String namespaces(Set<Long> cookies) {
     listeners.retain(cookies, outboundBinds());
-    return "{\"listening\":" + namespaces() + "}";
+    JsonText json = new JsonText().object().array("listening");
+    namespaces().forEach(json::unsigned);
+    return json.endArray().endObject().toString();
   }
 
-  private String namespaces() {
-    return listeners.namespaces().stream()
-        .map(Long::toUnsignedString)
-        .sorted()
-        .collect(Collectors.joining(",", "[", "]"));
+  private List<Long> namespaces() {
+    return listeners.namespaces().stream().sorted(Long::compareUnsigned).toList();
   }
 
   @Override

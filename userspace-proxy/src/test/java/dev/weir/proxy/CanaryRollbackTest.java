@@ -110,7 +110,8 @@ final class CanaryRollbackTest {
                     + " shop/cart`");
         assertThat(mesh.proxy.status())
             .contains("\"canaries\":[{\"policy\":\"shop/limits\"")
-            .contains("\"rolled_back\":true,\"at\":\"20");
+            .contains("\"rolled_back\":true,\"at\":\"20")
+            .contains("{\"cluster\":\"shop/cart-v2:80\",\"weight\":1,\"weight_now\":0}");
         assertThat(mesh.proxy.metrics())
             .contains("weir_proxy_canary_rollbacks_total 1\n")
             .contains("backend=\"shop/cart-v2\"} 1\n");

@@ -141,6 +141,16 @@ final class TunnelTest {
         try (Client client = east.client()) {
           client.send("hello");
           assertThat(client.in().readNBytes(5)).isEqualTo("hello".getBytes(US_ASCII));
+          assertThat(east.proxy.status())
+              .contains(
+                  "\"clients\":[{\"listener\":\"outbound\",\"protocol\":\"",
+                  "\"tunnel_peers\":[{\"direction\":\"out\",\"peer\":\"west\","
+                      + "\"principal\":\"cluster.local/ns/shop/sa/web\",\"open\":1}]");
+          assertThat(west.proxy.status())
+              .contains(
+                  "\"clients\":[{\"listener\":\"tunnel\",\"protocol\":\"tcp\",\"open\":1}]",
+                  "\"tunnel_peers\":[{\"direction\":\"in\",\"peer\":\"127.0.0.1\","
+                      + "\"principal\":\"cluster.local/ns/shop/sa/web\",\"open\":1}]");
           client.send(" again");
           client.socket().shutdownOutput();
           assertThat(all(client)).isEqualTo(" again");

@@ -44,7 +44,6 @@ public record NodeHealth(Map<String, Object> json, String text, List<String> pro
 
   private static final Duration ANSWER_LIMIT = Duration.ofSeconds(3);
   private static final int REFUSALS_SHOWN = 5;
-  private static final int POOLS_SHOWN = 20;
 
   /** Copies the list. */
   public NodeHealth {
@@ -255,7 +254,8 @@ public record NodeHealth(Map<String, Object> json, String text, List<String> pro
                 + status
                     .map(answer -> ", generation " + answer.get("generation"))
                     .orElse(", does not answer"));
-        status.ifPresent(this::proxyAtWork);
+        status.ifPresent(
+            answer -> ProxyLines.of(answer).forEach(line -> line(line.what(), line.text())));
       }
       if (needed && status.isEmpty()) {
         problems.add("the proxy does not run: services that lead to it are refused");
@@ -268,35 +268,6 @@ public record NodeHealth(Map<String, Object> json, String text, List<String> pro
                 + generation
                 + ", the kernel at "
                 + current.get().generation());
-      }
-    }
-
-    /** What the proxy has open now; all of it is in the JSON. */
-    private void proxyAtWork(Map<String, Object> status) {
-      if (status.get("listeners") instanceof List<?> listeners) {
-        line(
-            "listeners",
-            listeners.stream().map(String::valueOf).sorted().collect(Collectors.joining(", "))
-                + "; client connections: "
-                + status.get("connections"));
-      }
-      if (status.get("pools") instanceof List<?> pools) {
-        pools.stream().limit(POOLS_SHOWN).forEach(this::pool);
-        if (pools.size() > POOLS_SHOWN) {
-          line("backend", "and " + (pools.size() - POOLS_SHOWN) + " more: weir status -o json");
-        }
-      }
-    }
-
-    private void pool(Object each) {
-      if (each instanceof Map<?, ?> pool) {
-        line(
-            "backend",
-            pool.get("endpoint")
-                + ": connections open "
-                + pool.get("open")
-                + ", of them idle "
-                + pool.get("idle"));
       }
     }
 

@@ -42,8 +42,12 @@ final class CaCommand implements Runnable {
 
   @Override
   public void run() {
-    throw new CommandLine.ParameterException(
-        spec.commandLine(), "which command? init, issue, rotate or list");
+    throw wrong(spec, "which command? init, issue, rotate or list");
+  }
+
+  /** The command line is wrong, which picocli shows with the usage. */
+  private static CommandLine.ParameterException wrong(CommandSpec command, String why) {
+    return new CommandLine.ParameterException(command.commandLine(), why);
   }
 
   /** Where a root comes from. */
@@ -52,7 +56,7 @@ final class CaCommand implements Runnable {
     @Option(
         names = "--lifetime",
         paramLabel = "TIME",
-        converter = LifetimeConverter.class,
+        converter = DurationConverter.Lifetime.class,
         description = "How long the root is good for (3650d).")
     private Duration life = CertificateAuthority.ROOT_LIFE;
 
@@ -72,12 +76,10 @@ final class CaCommand implements Runnable {
 
     RootSource source(CommandSpec command) {
       if (from.isEmpty() && key.isPresent()) {
-        throw new CommandLine.ParameterException(
-            command.commandLine(), "--key: needs the certificate that it belongs to (--from)");
+        throw wrong(command, "--key: needs the certificate that it belongs to (--from)");
       }
       if (from.isEmpty() && life.compareTo(Duration.ofDays(1)) < 0) {
-        throw new CommandLine.ParameterException(
-            command.commandLine(), "--lifetime: a root lives for a day at least");
+        throw wrong(command, "--lifetime: a root lives for a day at least");
       }
       return from.<RootSource>map(file -> new RootSource.Given(file, key.orElse(file)))
           .orElseGet(() -> new RootSource.Made(life));
@@ -117,14 +119,14 @@ final class CaCommand implements Runnable {
               .or(() -> mesh.map(CaPolicy::trustDomain))
               .orElseThrow(
                   () ->
-                      new CommandLine.ParameterException(
-                          options.command().commandLine(),
+                      wrong(
+                          options.command(),
                           "which trust domain? --policy DIR or --trust-domain NAME"));
       mesh.filter(m -> !m.trustDomain().equals(name))
           .ifPresent(
               m -> {
-                throw new CommandLine.ParameterException(
-                    options.command().commandLine(),
+                throw wrong(
+                    options.command(),
                     "--trust-domain: " + name + ", but " + m.trustDomain() + " by " + m.at());
               });
       Listing made = options.authority().init(name, source);
@@ -162,7 +164,7 @@ final class CaCommand implements Runnable {
     @Option(
         names = "--lifetime",
         paramLabel = "TIME",
-        converter = LifetimeConverter.class,
+        converter = DurationConverter.Lifetime.class,
         description = "How long each is good for (24h; 5m to 30d).")
     private Duration life = CertificateAuthority.LEAF_LIFE;
 
@@ -177,9 +179,7 @@ final class CaCommand implements Runnable {
     @Override
     public Integer call() {
       if (accounts.isEmpty() && policy.isEmpty() && !renew) {
-        throw new CommandLine.ParameterException(
-            options.command().commandLine(),
-            "for whom? NAMESPACE/ACCOUNT, --policy DIR or --renew");
+        throw wrong(options.command(), "for whom? NAMESPACE/ACCOUNT, --policy DIR or --renew");
       }
       CertificateAuthority authority = options.authority();
       String trustDomain = authority.trustDomain();
@@ -233,7 +233,7 @@ final class CaCommand implements Runnable {
     @Option(
         names = "--after",
         paramLabel = "TIME",
-        converter = LifetimeConverter.class,
+        converter = DurationConverter.Lifetime.class,
         description =
             "It is in the bundle at once and signs this much later: time to give other nodes the"
                 + " bundle (0m).")
@@ -242,7 +242,7 @@ final class CaCommand implements Runnable {
     @Option(
         names = "--overlap",
         paramLabel = "TIME",
-        converter = LifetimeConverter.class,
+        converter = DurationConverter.Lifetime.class,
         description =
             "Believe the old root at least this long after that, for leaves of other nodes that"
                 + " this one does not know of (0m).")
@@ -263,8 +263,8 @@ final class CaCommand implements Runnable {
     @Override
     public Integer call() {
       if (distrust && (after.isPositive() || overlap.isPositive())) {
-        throw new CommandLine.ParameterException(
-            options.command().commandLine(),
+        throw wrong(
+            options.command(),
             "--distrust: at once, so neither --after nor --overlap goes with it");
       }
       Listing rotated =

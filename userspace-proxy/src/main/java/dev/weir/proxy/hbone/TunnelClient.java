@@ -8,6 +8,7 @@ import dev.weir.proxy.http.Worker;
 import dev.weir.proxy.identity.IdentityStore;
 import dev.weir.proxy.identity.Svid;
 import dev.weir.proxy.loop.Loop;
+import dev.weir.proxy.loop.Open;
 import dev.weir.proxy.observe.Counter;
 import dev.weir.proxy.outbound.BindAddress;
 import io.netty.bootstrap.Bootstrap;
@@ -218,6 +219,11 @@ final class TunnelClient {
   }
 
   private final class Watch extends Loop.Watched {
+    @Override
+    protected Optional<Open> open() {
+      return Optional.of(new Open(Open.Kind.TUNNEL_OUT, peer.name(), svid.principal()));
+    }
+
     @Override
     protected void check(long nowNanos) {
       Http2 open = http2;

@@ -10,6 +10,7 @@ import dev.weir.proxy.http.Worker;
 import dev.weir.proxy.identity.IdentityStore;
 import dev.weir.proxy.identity.Svid;
 import dev.weir.proxy.loop.Loop;
+import dev.weir.proxy.loop.Open;
 import dev.weir.proxy.observe.Counter;
 import dev.weir.proxy.outbound.BindAddress;
 import dev.weir.proxy.outbound.Entrance;
@@ -211,6 +212,11 @@ public final class TunnelServer extends TunnelConnection {
     @Override
     protected void check(long nowNanos) {
       look(nowNanos);
+    }
+
+    @Override
+    protected Optional<Open> open() {
+      return Optional.of(new Open(Open.Kind.TUNNEL_IN, peer().toString(), principal));
     }
   }
 

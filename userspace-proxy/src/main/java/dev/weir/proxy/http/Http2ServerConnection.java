@@ -2,6 +2,7 @@
 package dev.weir.proxy.http;
 
 import dev.weir.proxy.loop.Loop;
+import dev.weir.proxy.loop.Open;
 import dev.weir.proxy.observe.Counter;
 import dev.weir.proxy.wire.BudgetedFrames;
 import dev.weir.proxy.wire.FrameBudget;
@@ -33,6 +34,7 @@ import io.netty.handler.codec.http2.Http2Stream;
 import io.netty.handler.codec.http2.UniformStreamByteDistributor;
 import java.io.IOException;
 import java.util.List;
+import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -158,6 +160,11 @@ final class Http2ServerConnection extends Http2ConnectionHandler {
     @Override
     protected void check(long nowNanos) {
       checkDeadlines(nowNanos);
+    }
+
+    @Override
+    protected Optional<Open> open() {
+      return Optional.of(Open.client(client.origin().listener(), "http/2"));
     }
   }
 

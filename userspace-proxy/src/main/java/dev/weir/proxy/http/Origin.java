@@ -12,6 +12,15 @@ public sealed interface Origin {
   /** The address of the other end of the socket. */
   Address peer();
 
+  /** The listener that it came in by, for people. */
+  default String listener() {
+    return switch (this) {
+      case Workload workload -> "outbound";
+      case Tunnel tunnel -> "tunnel";
+      case Gateway gateway -> gateway.bind().toString();
+    };
+  }
+
   /** On whose side it is counted. */
   default Reporter reporter() {
     return this instanceof Tunnel ? Reporter.DESTINATION : Reporter.SOURCE;

@@ -2,6 +2,7 @@
 package dev.weir.proxy.http;
 
 import dev.weir.proxy.loop.Loop;
+import dev.weir.proxy.loop.Open;
 import dev.weir.proxy.observe.Counter;
 import dev.weir.proxy.outbound.Generation;
 import io.netty.buffer.ByteBuf;
@@ -35,6 +36,7 @@ import io.netty.util.ReferenceCountUtil;
 import java.io.IOException;
 import java.util.ArrayDeque;
 import java.util.Locale;
+import java.util.Optional;
 import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 
@@ -130,6 +132,12 @@ public final class ServerConnection extends ChannelInboundHandlerAdapter impleme
     @Override
     protected void check(long nowNanos) {
       checkDeadlines(nowNanos);
+    }
+
+    @Override
+    protected Optional<Open> open() {
+      return Optional.of(
+          Open.client(client.origin().listener(), upgraded ? "upgraded" : "http/1.1"));
     }
   }
 

@@ -6,6 +6,7 @@ import dev.weir.proxy.http.Origin;
 import dev.weir.proxy.http.ServerConnection;
 import dev.weir.proxy.http.Worker;
 import dev.weir.proxy.loop.Loop;
+import dev.weir.proxy.loop.Open;
 import dev.weir.proxy.observe.Counter;
 import dev.weir.proxy.outbound.BindAddress;
 import dev.weir.proxy.outbound.Entrance;
@@ -61,7 +62,7 @@ final class ServerNames extends AbstractSniHandler<Entrance> {
 
   /** Puts it into a new connection's pipeline. */
   static void install(Worker worker, Origin origin, Channel channel) {
-    Waiting waiting = new Waiting(worker);
+    Waiting waiting = new Waiting(worker, origin);
     channel.pipeline().addLast(new ServerNames(worker, origin, waiting), waiting);
   }
 
@@ -163,12 +164,14 @@ final class ServerNames extends AbstractSniHandler<Entrance> {
   /** Stands behind until the name is there: it sees handshakes that fail before they begin. */
   private static final class Waiting extends ChannelInboundHandlerAdapter {
     private final Worker worker;
+    private final Origin origin;
     private final Watch watch = new Watch();
     private @Nullable Channel channel;
     private boolean failed;
 
-    Waiting(Worker worker) {
+    Waiting(Worker worker, Origin origin) {
       this.worker = worker;
+      this.origin = origin;
     }
 
     private final class Watch extends Loop.Watched {
@@ -178,6 +181,11 @@ final class ServerNames extends AbstractSniHandler<Entrance> {
         if (open != null && worker.draining().get()) {
           var _ = open.close();
         }
+      }
+
+      @Override
+      protected Optional<Open> open() {
+        return Optional.of(Open.client(origin.listener(), "tls handshake"));
       }
     }
 

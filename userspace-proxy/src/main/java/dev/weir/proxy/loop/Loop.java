@@ -3,7 +3,10 @@ package dev.weir.proxy.loop;
 
 import io.netty.channel.EventLoop;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
+import java.util.Optional;
 import java.util.SplittableRandom;
 import java.util.concurrent.TimeUnit;
 import java.util.function.LongSupplier;
@@ -41,6 +44,11 @@ public final class Loop {
      * @param nowNanos of the loop's clock
      */
     protected abstract void check(long nowNanos);
+
+    /** What the status tells of it; empty when it is no connection of a client or a tunnel. */
+    protected Optional<Open> open() {
+      return Optional.empty();
+    }
   }
 
   /**
@@ -116,6 +124,15 @@ public final class Loop {
    */
   public int watchedAround() {
     return watchedAtTick;
+  }
+
+  /** How many connections of each kind are open now. */
+  public Map<Open, Integer> open() {
+    Map<Open, Integer> counts = new HashMap<>();
+    for (Watched each : watched) {
+      each.open().ifPresent(open -> counts.merge(open, 1, Integer::sum));
+    }
+    return counts;
   }
 
   /** Looks at everything now, not only at the next tick. */

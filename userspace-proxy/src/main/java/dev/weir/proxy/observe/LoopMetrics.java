@@ -78,6 +78,13 @@ public final class LoopMetrics {
       this.counters = counters;
     }
 
+    /** How many requests each route has had, by its name; those of no route under an empty one. */
+    public Map<String, Long> requestsByRoute() {
+      Map<String, Long> requests = new HashMap<>();
+      series.forEach(one -> requests.merge(one.key().route(), one.requests(), Long::sum));
+      return requests;
+    }
+
     List<Series> series() {
       return series;
     }

@@ -16,10 +16,15 @@ import dev.weir.proxy.resilience.RoutePolicies;
 import java.util.IdentityHashMap;
 import java.util.List;
 import java.util.Optional;
+import java.util.stream.IntStream;
+import java.util.stream.Stream;
 
 /** What a connection came in for: a service or a gateway's port, in one generation. */
 public final class Entrance {
 
+  private final String name;
+  private final List<Route> routes;
+  private final List<L4Route> l4Routes;
   private final Cluster.ServiceName service;
   private final Peer servicePeer;
   private final List<AccessRules> guards;
@@ -34,12 +39,15 @@ public final class Entrance {
   /**
    * Compiles routes.
    *
+   * @param name for people, as what routes name for a parent: {@code Service namespace/name:port};
+   *     empty for one that is no parent of routes
    * @param protocol which kind of them counts
    * @param clusters of the plan
    * @param policies what they say of routes
    * @param rates of all requests that come in here
    */
   Entrance(
+      String name,
       Cluster.ServiceName service,
       ListenerProtocol protocol,
       List<Route> routes,
@@ -50,6 +58,9 @@ public final class Entrance {
       RoutePolicies policies,
       RateLimits rates,
       Optional<Entrance> previous) {
+    this.name = name;
+    this.routes = routes;
+    this.l4Routes = l4Routes;
     this.service = service;
     this.protocol = protocol;
     this.guards = List.copyOf(guards);
@@ -131,5 +142,74 @@ public final class Entrance {
       throw new IllegalArgumentException("not a rule of this entrance: " + match.route().name());
     }
     return action;
+  }
+
+  // ---- for people
+
+  /** The rules of the plan that stand for its routes. */
+  List<Integer> routeRules() {
+    return name.isEmpty()
+        ? List.of()
+        : Stream.concat(routes.stream().map(Route::rule), l4Routes.stream().map(L4Route::rule))
+            .distinct()
+            .toList();
+  }
+
+  /** How a route is attached here. */
+  Stream<RouteStatus.Parent> parents(int rule) {
+    return Stream.concat(
+        routes.stream()
+            .filter(route -> route.rule() == rule)
+            .map(route -> new RouteStatus.Parent(name, route.hostnames())),
+        l4Routes.stream()
+            .filter(route -> route.rule() == rule)
+            .map(route -> new RouteStatus.Parent(name, route.hostnames())));
+  }
+
+  /** What a route of this entrance does, and with which weights at the moment. */
+  List<RouteStatus.RuleStatus> rules(int rule) {
+    return Stream.concat(
+            routes.stream()
+                .filter(route -> route.rule() == rule)
+                .limit(1)
+                .flatMap(route -> route.rules().stream())
+                .map(this::status),
+            l4Routes.stream().filter(route -> route.rule() == rule).limit(1).map(this::status))
+        .toList();
+  }
+
+  private RouteStatus.RuleStatus status(RouteRule rule) {
+    Action action = actions.get(rule);
+    if (action == null) {
+      throw new IllegalArgumentException("not a rule of this entrance: " + rule.name());
+    }
+    return new RouteStatus.RuleStatus(
+        rule.name(),
+        rule.matches().stream().map(RouteStatus::describe).toList(),
+        IntStream.range(0, action.clusters().size())
+            .mapToObj(
+                i -> {
+                  int weight = action.route().choices().get(i).weight();
+                  return new RouteStatus.BackendStatus(
+                      action.clusters().get(i).map(Cluster::name).orElse(""),
+                      weight,
+                      action.split().isOut(i) ? 0 : weight);
+                })
+            .toList());
+  }
+
+  private RouteStatus.RuleStatus status(L4Route route) {
+    List<Optional<Cluster>> clusters = streamClusters.getOrDefault(route, List.of());
+    return new RouteStatus.RuleStatus(
+        "",
+        List.of(),
+        IntStream.range(0, clusters.size())
+            .mapToObj(
+                i -> {
+                  int weight = route.backends().get(i).weight();
+                  return new RouteStatus.BackendStatus(
+                      clusters.get(i).map(Cluster::name).orElse(""), weight, weight);
+                })
+            .toList());
   }
 }

@@ -80,6 +80,7 @@ final class GatewayCompiler {
       String name = listener.gateway() + "/" + listener.name();
       Entrance entrance =
           new Entrance(
+              "Gateway " + listener.gateway() + "/" + listener.name(),
               serviceName(listener.gateway()),
               listener.protocol(),
               listener.routes(),

@@ -450,6 +450,17 @@ public final class Generation {
     return healths;
   }
 
+  /**
+   * The routes that are served.
+   *
+   * @param most how many of them
+   */
+  public RouteStatus.Listing routes(int most) {
+    List<Entrance> entrances = new ArrayList<>(services.values());
+    gateways.values().forEach(gateway -> entrances.addAll(gateway.byName().values()));
+    return RouteStatus.of(entrances, rules, most);
+  }
+
   /** A rule of the plan, for people. */
   public String describeRule(int rule) {
     return rules.get(rule).describe();

@@ -136,6 +136,7 @@ final class GenerationCompiler {
         services.put(
             key,
             new Entrance(
+                "Service " + workload.namespace() + "/" + workload.name() + ":" + service.port(),
                 Cluster.ServiceName.of(workload.name(), workload.namespace()),
                 protocol,
                 service.routes(),
@@ -204,6 +205,7 @@ final class GenerationCompiler {
     return new Inbound(
         clusters.asItIs(backend),
         new Entrance(
+            "",
             name,
             ListenerProtocol.TCP,
             List.of(),
@@ -215,6 +217,7 @@ final class GenerationCompiler {
             RateLimits.NONE,
             Optional.empty()),
         new Entrance(
+            "",
             name,
             ListenerProtocol.HTTP,
             List.of(

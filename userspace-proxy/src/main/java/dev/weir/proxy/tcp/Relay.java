@@ -9,6 +9,7 @@ import dev.weir.policy.route.L4Table;
 import dev.weir.proxy.http.Origin;
 import dev.weir.proxy.http.Worker;
 import dev.weir.proxy.loop.Loop;
+import dev.weir.proxy.loop.Open;
 import dev.weir.proxy.observe.AccessEntry;
 import dev.weir.proxy.observe.Counter;
 import dev.weir.proxy.observe.Peer;
@@ -121,6 +122,18 @@ public final class Relay extends ChannelInboundHandlerAdapter implements Endpoin
     @Override
     protected void check(long nowNanos) {
       look(nowNanos);
+    }
+
+    @Override
+    protected Optional<Open> open() {
+      return Optional.of(
+          Open.client(
+              origin.listener(),
+              switch (protocol) {
+                case TLS_PASSTHROUGH -> "tls passthrough";
+                case TLS_TERMINATE -> "tls terminated";
+                case TCP, HTTP, HTTPS -> "tcp";
+              }));
     }
   }
 
