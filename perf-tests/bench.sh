@@ -79,7 +79,7 @@ ulimit -Sn "$(ulimit -Hn)"
 commit=$(git describe --always --dirty --abbrev=10 2>/dev/null || echo unknown)
 WEIR_BENCH_DIR=${WEIR_BENCH_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/weir/bench}
 if [ ! -x "$WEIR_BENCH_DIR/bin/wrk" ]; then die "the peers are not there: run scripts/setup --with bench"; fi
-for program in cycle mapmemory; do
+for program in cycle mapmemory paced; do
   clang -std=gnu11 -Wall -Wextra -Werror -O2 "perf-tests/src/main/c/$program.c" -lbpf \
     -o "/tmp/weir-bench-$$/$program" || die "cannot compile perf-tests/src/main/c/$program.c: run scripts/setup"
 done

@@ -10,8 +10,13 @@ import dev.weir.perf.measure.Machine;
 import dev.weir.perf.measure.MeasureException;
 import dev.weir.perf.measure.Report;
 import dev.weir.perf.measure.Section;
+import dev.weir.perf.proxy.BodiesBench;
 import dev.weir.perf.proxy.Front;
+import dev.weir.perf.proxy.HandshakeBench;
+import dev.weir.perf.proxy.LatencyBench;
+import dev.weir.perf.proxy.MemoryBench;
 import dev.weir.perf.proxy.ProxyBench;
+import dev.weir.perf.proxy.StartBench;
 import java.io.PrintStream;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -20,6 +25,7 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.OptionalDouble;
 import java.util.concurrent.Callable;
 import picocli.CommandLine;
@@ -35,12 +41,17 @@ import picocli.CommandLine.Option;
             + " marked; the exit status is 0 unless something could not be measured.")
 public final class Bench implements Callable<Integer> {
 
-  private static final List<Benchmark> ALL =
+  static final List<Benchmark> ALL =
       List.of(
           new ConnectBench(),
           new ProxyBench(Front.PLAIN),
           new ProxyBench(Front.TLS),
           new ProxyBench(Front.HTTP_2),
+          new HandshakeBench(),
+          new BodiesBench(),
+          new LatencyBench(),
+          new StartBench(),
+          new MemoryBench(),
           new CompileBench(),
           new ApplyBench());
 
@@ -55,6 +66,14 @@ public final class Bench implements Callable<Integer> {
       split = ",",
       description = "Run only this benchmark; may be repeated. See --list.")
   private List<String> only = List.of();
+
+  @Option(
+      names = "--minutes",
+      paramLabel = "N",
+      description =
+          "How long the load of `memory` lasts, for each of plain HTTP and TLS"
+              + " (default: 10; with --quick: half a minute).")
+  private Optional<Integer> minutes = Optional.empty();
 
   @Option(names = "--list", description = "List the benchmarks.")
   private boolean list;
@@ -73,9 +92,10 @@ public final class Bench implements Callable<Integer> {
    *
    * @param workspace its files, cgroups and peers
    * @param quick whether to measure briefly
+   * @param load how long to put load on what is measured after much of it
    * @param progress where to tell what goes on
    */
-  public record Context(Workspace workspace, boolean quick, PrintStream progress) {
+  public record Context(Workspace workspace, boolean quick, Duration load, PrintStream progress) {
 
     /** One of two, by whether this is a quick run. */
     public int rounds(int ifQuick, int otherwise) {
@@ -107,7 +127,14 @@ public final class Bench implements Callable<Integer> {
     }
     Instant began = Instant.now();
     Machine machine = Machine.describe();
-    Context context = new Context(Workspace.of(System.getenv()), quick, System.err);
+    Context context =
+        new Context(
+            Workspace.of(System.getenv()),
+            quick,
+            minutes.isPresent()
+                ? Duration.ofMinutes(minutes.get())
+                : Duration.ofSeconds(quick ? 30 : 600),
+            System.err);
     Map<String, String> versions = Peers.versions(context.workspace());
     List<Section> sections = new ArrayList<>();
     Map<String, String> failures = new LinkedHashMap<>();

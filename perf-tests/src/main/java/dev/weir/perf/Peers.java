@@ -25,6 +25,7 @@ final class Peers {
     versions.put("HAProxy", version(workspace, "haproxy", "-v"));
     versions.put("Envoy", version(workspace, "envoy", "--version"));
     versions.put("wrk", version(workspace, "wrk", "-v"));
+    versions.put("h2load", version(workspace, "h2load", "--version"));
     return versions;
   }
 

@@ -87,6 +87,20 @@ public record Report(
       out.append("## Figures\n\nMedians; in brackets the quartiles.\n\n");
       table(out, List.of("figure", "measured", "quartiles", "at most", "", "before"), aims);
     }
+    List<Figure> worse = worse();
+    if (!worse.isEmpty()) {
+      out.append("## Worse than before\n\n");
+      for (Figure figure : worse) {
+        out.append("- ")
+            .append(figure.name())
+            .append(": ")
+            .append(number(figure.value(), figure.unit()))
+            .append(", was ")
+            .append(number(before.getOrDefault(figure.id(), 0.0), figure.unit()))
+            .append('\n');
+      }
+      out.append('\n');
+    }
     for (Section section : sections) {
       out.append("## ").append(section.title()).append("\n\n");
       out.append(section.how()).append("\n\n");
@@ -102,6 +116,16 @@ public record Report(
           (id, why) -> out.append("- **").append(id).append("**: ").append(why).append('\n'));
     }
     return out.toString();
+  }
+
+  /** Figures that are a tenth or more worse than they were in comparable runs before. */
+  public List<Figure> worse() {
+    return figures().stream()
+        .filter(
+            figure ->
+                figure.value()
+                    > before.getOrDefault(figure.id(), Double.POSITIVE_INFINITY) * (1 + CHANGE))
+        .toList();
   }
 
   private List<String> aimRow(Figure figure) {

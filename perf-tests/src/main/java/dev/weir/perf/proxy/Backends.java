@@ -25,6 +25,9 @@ record Backends(List<Child> processes, int first, int second, KeyPair keyPair)
   /** Bytes of each answer's body. */
   static final int BODY = 1024;
 
+  /** Bytes of an answer to {@code /large}, and of what {@code /upload} is sent. */
+  static final int LARGE = 1 << 20;
+
   /** Starts them. */
   static Backends start(Workspace workspace) throws MeasureException, InterruptedException {
     int first = Workspace.freePort();
@@ -43,7 +46,17 @@ record Backends(List<Child> processes, int first, int second, KeyPair keyPair)
 
   private static Child backend(Workspace workspace, String version, int port)
       throws MeasureException, InterruptedException {
-    Map<String, Object> places = Map.of("port", port, "version", version, "body", "b".repeat(BODY));
+    Path directory = workspace.write("backend-" + version + "/files/large", "l".repeat(LARGE));
+    Map<String, Object> places =
+        Map.of(
+            "port",
+            port,
+            "version",
+            version,
+            "body",
+            "b".repeat(BODY),
+            "files",
+            directory.resolveSibling(""));
     Path configuration =
         workspace.write(
             "backend-" + version + "/nginx.conf",

@@ -27,6 +27,7 @@ record Contender(String name, Child owner, ProcessTree process, String url, Path
   static final String WEIR = "Weir";
   static final String REDIRECTED = "Weir, led there by the kernel";
   static final String NGINX = "nginx";
+  static final String ENVOY = "Envoy";
 
   @Override
   public void close() {
@@ -103,7 +104,7 @@ record Contender(String name, Child owner, ProcessTree process, String url, Path
     return start(
         workspace,
         cgroup,
-        "Envoy",
+        ENVOY,
         port,
         front,
         List.of(

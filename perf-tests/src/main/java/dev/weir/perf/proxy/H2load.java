@@ -62,11 +62,7 @@ final class H2load {
    * and microseconds.
    */
   static Wrk.Load parse(String url, String output, int seconds, Path log) throws MeasureException {
-    Matcher requests = REQUESTS.matcher(output);
-    Matcher statuses = STATUSES.matcher(output);
-    if (!requests.find() || !statuses.find() || requests.group(2).equals("0")) {
-      throw new MeasureException("no request to " + url + " was answered:\n" + output);
-    }
+    Wrk.Load answered = answered(url, output, seconds);
     long[] micros;
     try (Stream<String> lines = Files.lines(log)) {
       micros =
@@ -78,10 +74,21 @@ final class H2load {
     }
     Arrays.sort(micros);
     return new Wrk.Load(
+        answered.requests(), seconds, at(micros, 0.5), at(micros, 0.99), answered.failed());
+  }
+
+  /** Reads what h2load prints; without latencies. */
+  static Wrk.Load answered(String url, String output, long seconds) throws MeasureException {
+    Matcher requests = REQUESTS.matcher(output);
+    Matcher statuses = STATUSES.matcher(output);
+    if (!requests.find() || !statuses.find() || requests.group(2).equals("0")) {
+      throw new MeasureException("no request to " + url + " was answered:\n" + output);
+    }
+    return new Wrk.Load(
         Long.parseLong(requests.group(2)),
         seconds,
-        at(micros, 0.5),
-        at(micros, 0.99),
+        0,
+        0,
         Long.parseLong(requests.group(3))
             + Long.parseLong(statuses.group(3))
             + Long.parseLong(statuses.group(4)));

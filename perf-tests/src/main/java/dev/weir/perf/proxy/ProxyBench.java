@@ -11,7 +11,6 @@ import dev.weir.perf.measure.Report;
 import dev.weir.perf.measure.Rounds;
 import dev.weir.perf.measure.Samples;
 import dev.weir.perf.measure.Section;
-import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -76,22 +75,12 @@ public final class ProxyBench implements Benchmark {
   @Override
   public Section run(Context context) throws MeasureException, InterruptedException {
     Workspace workspace = context.workspace();
-    Path tested = workspace.cgroup("tested");
-    List<Contender> contenders = new ArrayList<>();
-    try (Backends backends = Backends.start(workspace)) {
-      try {
-        contenders.add(Contender.nginx(workspace, tested, backends, front));
-        contenders.add(Contender.haproxy(workspace, tested, backends, front));
-        contenders.add(Contender.envoy(workspace, tested, backends, front));
-        WeirMesh mesh = WeirMesh.start(workspace, workspace.cgroup("mesh"), backends);
-        contenders.add(Contender.weir(workspace, mesh, front));
-        if (front == Front.PLAIN) {
-          contenders.add(Contender.redirected(workspace, mesh));
-        }
-        return measure(context, contenders);
-      } finally {
-        contenders.forEach(Contender::close);
+    try (Contest contest = Contest.start(workspace, front)) {
+      List<Contender> contenders = new ArrayList<>(contest.contenders());
+      if (front == Front.PLAIN) {
+        contenders.add(Contender.redirected(workspace, contest.mesh()));
       }
+      return measure(context, contenders);
     }
   }
 
@@ -243,11 +232,17 @@ public final class ProxyBench implements Benchmark {
       if (ours) {
         String name = "Weir's proxy over nginx, CPU per request, " + what;
         figures.add(
-            switch (front) {
-              case PLAIN -> Figure.of(id() + ".weir.over-nginx", name, ratio, "x", 1.5);
-              case TLS -> Figure.of(id() + ".weir.over-nginx", name, ratio, "x");
-              case HTTP_2 -> Figure.of(id() + ".weir.over-nginx", name, ratio, "x", 1.0);
-            });
+            Figure.of(
+                id() + ".weir.over-nginx", name, ratio, "x", front == Front.HTTP_2 ? 1.0 : 1.2));
+        if (front != Front.HTTP_2) {
+          figures.add(
+              Figure.of(
+                  id() + ".weir.over-envoy",
+                  "Weir's proxy over Envoy, CPU per request, " + what,
+                  cpu.over(samples(costs, contenders.get(2), Cost::cpuMicros)),
+                  "x",
+                  0.4));
+        }
         Samples few = Samples.of(crowd.before().rssKib() / 1024.0);
         String steadily = "Weir's proxy, steady RSS with 32 connections, " + what;
         figures.add(

@@ -5,6 +5,7 @@ import dev.weir.perf.Child;
 import dev.weir.perf.Workspace;
 import dev.weir.perf.measure.MeasureException;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
@@ -42,16 +43,27 @@ final class Wrk {
    */
   static Load run(Workspace workspace, Path cgroup, String url, int connections, int seconds)
       throws MeasureException, InterruptedException {
-    List<String> command =
-        List.of(
-            workspace.peer("wrk"),
-            "-t1",
-            "-c" + connections,
-            "-d" + seconds + "s",
-            "--timeout",
-            "5s",
-            "--latency",
-            url);
+    return run(workspace, cgroup, url, connections, seconds, List.of());
+  }
+
+  /**
+   * The same, with more options.
+   *
+   * @param options such as a script that says what is sent
+   */
+  static Load run(
+      Workspace workspace,
+      Path cgroup,
+      String url,
+      int connections,
+      int seconds,
+      List<String> options)
+      throws MeasureException, InterruptedException {
+    List<String> command = new ArrayList<>();
+    command.addAll(List.of(workspace.peer("wrk"), "-t1", "-c" + connections));
+    command.addAll(List.of("-d" + seconds + "s", "--timeout", "5s", "--latency"));
+    command.addAll(options);
+    command.add(url);
     try (Child wrk = Child.talking(workspace, "wrk", Child.LOAD, cgroup, command)) {
       return parse(url, wrk.finish());
     }

@@ -95,6 +95,39 @@ class ReportTest {
   }
 
   @Test
+  void figuresOfAnotherMachineAreNotCompared(@TempDir Path directory) throws Exception {
+    History history = new History(directory.resolve("history.jsonl"));
+    history.add(List.of(CYCLE), MACHINE, false, "abc", Instant.EPOCH);
+    Machine other = new Machine("CPU", 4, 1024, "6.1", "Debian", "25", 0.1);
+    assertThat(history.before(CYCLE, other, false)).isEmpty();
+    assertThat(history.before(CYCLE, MACHINE, false)).hasValue(1.1);
+  }
+
+  @Test
+  void aRegressionShowsAfterAFewRuns(@TempDir Path directory) throws Exception {
+    History history = new History(directory.resolve("history.jsonl"));
+    for (double value : new double[] {1.00, 1.02, 0.98}) {
+      Figure figure = Figure.of("connect.x", "connect", Samples.of(value), "x");
+      history.add(List.of(figure), MACHINE, false, "abc", Instant.EPOCH);
+    }
+    Figure now = Figure.of("connect.x", "connect", Samples.of(1.12), "x");
+    double was = history.before(now, MACHINE, false).orElseThrow();
+    Section section =
+        new Section("connect", "Connect", "How.", List.of(), List.of(), List.of(now), List.of());
+    Report report =
+        new Report(
+            Instant.EPOCH,
+            "abc",
+            false,
+            MACHINE,
+            Map.of(),
+            List.of(section),
+            Map.of(),
+            Map.of(now.id(), was));
+    assertThat(report.markdown()).contains("1.000x (**worse**)", "Worse than before", "- connect:");
+  }
+
+  @Test
   void aBrokenHistoryIsNamed(@TempDir Path directory) throws Exception {
     Path file = Files.writeString(directory.resolve("history.jsonl"), "{\n");
     assertThatThrownBy(() -> new History(file).before(CYCLE, MACHINE, false))
