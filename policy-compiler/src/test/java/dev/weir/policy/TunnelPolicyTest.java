@@ -184,6 +184,26 @@ class TunnelPolicyTest {
   }
 
   @Test
+  void theProxyMayNotDialWhatTunnelsLeadTo() {
+    Plan plan = plan(FILES);
+    VerdictIndex verdicts = new VerdictIndex(plan);
+    for (String there : List.of("cart", "stock")) {
+      for (int port : new int[] {8080, 15008, 1}) {
+        assertThat(
+                verdicts
+                    .lookup(
+                        Reserved.PROXY.index(),
+                        identity(plan, "Workload", there),
+                        Protocol.TCP,
+                        port)
+                    .decision())
+            .as("%s:%d", there, port)
+            .isEqualTo(Decision.REFUSE);
+      }
+    }
+  }
+
+  @Test
   void theProxysPartHasWhatTunnelsAreJudgedBy() {
     Plan plan = PlanCodec.forProxy(plan(FILES + ONLY_WEB));
     assertThat(plan.ports()).extracting(PortOwner::port).containsExactly(9000);

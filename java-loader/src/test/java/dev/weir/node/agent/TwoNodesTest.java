@@ -3,6 +3,7 @@ package dev.weir.node.agent;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.weir.node.FreePorts;
 import dev.weir.node.kernel.KernelTest;
 import dev.weir.node.kernel.Prober;
 import java.io.BufferedReader;
@@ -119,16 +120,20 @@ final class TwoNodesTest {
     ip(node, "route add " + others + " via " + far + " src " + address);
   }
 
-  private static String mesh(String peer, String address, String workloads) {
+  private static String mesh(String peer, String address, String workloads) throws IOException {
+    // A mesh at the root of all cgroups, as a demo on the same machine has, owns the usual port in
+    // every network namespace.
+    String port = Integer.toString(FreePorts.next());
     return """
     apiVersion: weir.dev/v1alpha1
     kind: Mesh
     metadata: {name: node, namespace: shop}
     spec:
-      proxy: {cgroup: ROOT/proxy}
+      proxy: {cgroup: ROOT/proxy, outboundPort: PORT}
       hbone:
         peers: [{name: PEER, address: ADDRESS, workloads: [WORKLOADS]}]
     """
+        .replace("PORT", port)
         .replace("PEER", peer)
         .replace("ADDRESS", address)
         .replace("WORKLOADS", workloads);
@@ -421,6 +426,18 @@ final class TwoNodesTest {
         west, "a new generation", () -> west.node().current().orElseThrow().generation() > before);
     assertThat(east.ask("", WEST, CART, "--timeout", "500")).isEqualTo(DROPPED);
     assertThat(east.ask("web", WEST, CART)).isEqualTo(SECRET);
+    assertThat(east.ask("web", CART_SERVICE, 80)).isEqualTo(SECRET);
+  }
+
+  @Test
+  void theKernelLetsTheProxyDialTheOtherNodesTunnelsAndNotItsWorkloads() throws Exception {
+    serveCart(west);
+    up();
+    for (int port : new int[] {CART, CART_WEB}) {
+      String[] connect = {"connect", WEST, Integer.toString(port)};
+      assertThat(east.run("proxy", connect).text("result")).isEqualTo("ECONNREFUSED");
+    }
+    assertThat(east.run("proxy", "connect", WEST, "15008").text("result")).isEqualTo("ok");
     assertThat(east.ask("web", CART_SERVICE, 80)).isEqualTo(SECRET);
   }
 

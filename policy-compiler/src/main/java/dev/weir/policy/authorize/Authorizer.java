@@ -497,7 +497,7 @@ public final class Authorizer {
             rows,
             Arrays.stream(sources(end)).filter(this::onThisNode).toArray(),
             mesh.hostGoverned());
-    toServices.backends();
+    toServices.backends(tunnels::elsewhere);
     tunnels.proxy(cidrs, ports, rows);
     for (VirtualPort port : steering.virtualPorts()) {
       if (port.proxied()) {

@@ -12,6 +12,7 @@ import java.util.HashMap;
 import java.util.Map;
 import java.util.Set;
 import java.util.TreeSet;
+import java.util.function.IntPredicate;
 import java.util.function.ToIntFunction;
 
 /**
@@ -59,19 +60,25 @@ final class ServiceRows {
 
   /**
    * The proxy may dial what its routes lead to; it asks for each request whether its source may.
+   * What is reached by tunnel it may not: it dials that one's node.
+   *
+   * @param byTunnel whether an identity is of workloads that are reached by tunnel
    */
-  void backends() {
+  void backends(IntPredicate byTunnel) {
     steering
         .proxied()
         .forEach(
             (target, rule) -> {
               Target found = steering.targets().get(target);
-              rows.put(
-                  Reserved.PROXY.index(),
-                  behind.applyAsInt(found),
-                  PortCodes.code(Protocol.TCP, ports.classOf(found.port())),
-                  Decision.ALLOW,
-                  rule);
+              int destination = behind.applyAsInt(found);
+              if (!byTunnel.test(destination)) {
+                rows.put(
+                    Reserved.PROXY.index(),
+                    destination,
+                    PortCodes.code(Protocol.TCP, ports.classOf(found.port())),
+                    Decision.ALLOW,
+                    rule);
+              }
             });
   }
 
