@@ -191,14 +191,15 @@ final class Client {
     serverName = asked;
   }
 
-  /** Counts a finished request. */
-  void count(SeriesKey key, long nanos, long sent, long received) {
+  /** Counts a finished request, and says where. */
+  Series count(SeriesKey key, long nanos, long sent, long received) {
     Series to = series;
     if (to == null || !to.key().equals(key)) {
       to = worker.metrics().series(key);
       series = to;
     }
     to.record(nanos, sent, received);
+    return to;
   }
 
   @Nullable Series lastSeries() {

@@ -206,6 +206,9 @@ final class Exchange implements RequestView {
     match = met;
     outcome.matched(met);
     grpc |= met.route().kind() == ProxyPlan.RouteKind.GRPC;
+    if (grpc) {
+      outcome.call();
+    }
     Action chosen = in.action(met);
     action = chosen;
     if (chosen.route().cors().isPresent()) {
@@ -448,7 +451,7 @@ final class Exchange implements RequestView {
       return;
     }
     active();
-    outcome.requestBytes(content.content().readableBytes());
+    outcome.request(content.content());
     boolean last = content instanceof LastHttpContent;
     if (last) {
       requestComplete = true;
@@ -598,7 +601,7 @@ final class Exchange implements RequestView {
       return;
     }
     active();
-    outcome.responseBytes(content.content().readableBytes());
+    outcome.response(content.content());
     Tries from = tries;
     if (!(content instanceof LastHttpContent last) || from == null) {
       stream.write(content);

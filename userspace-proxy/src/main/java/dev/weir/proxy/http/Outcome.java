@@ -13,6 +13,7 @@ import dev.weir.proxy.outbound.Cluster;
 import dev.weir.proxy.outbound.Entrance;
 import dev.weir.proxy.outbound.Source;
 import dev.weir.proxy.outbound.Target;
+import io.netty.buffer.ByteBuf;
 import io.netty.handler.codec.http.HttpRequest;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
@@ -42,6 +43,10 @@ final class Outcome {
   private String details = "";
   private long requestBytes;
   private long responseBytes;
+
+  // Only of a call of gRPC.
+  private @Nullable MessageCount requestMessages;
+  private @Nullable MessageCount responseMessages;
 
   /**
    * Nothing yet.
@@ -107,19 +112,41 @@ final class Outcome {
     details = details.isEmpty() ? why : details;
   }
 
-  void requestBytes(int more) {
-    requestBytes += more;
+  /** It is a call of gRPC: its messages are counted. */
+  void call() {
+    requestMessages = new MessageCount();
+    responseMessages = new MessageCount();
   }
 
-  void responseBytes(int more) {
-    responseBytes += more;
+  /** A piece of the request's body. */
+  void request(ByteBuf piece) {
+    requestBytes += piece.readableBytes();
+    if (requestMessages != null) {
+      requestMessages.passed(piece);
+    }
+  }
+
+  /** A piece of the response's body. */
+  void response(ByteBuf piece) {
+    responseBytes += piece.readableBytes();
+    if (responseMessages != null) {
+      responseMessages.passed(piece);
+    }
+  }
+
+  /** A response's body that the proxy has made. */
+  void responseBytes(int all) {
+    responseBytes += all;
   }
 
   /** Counts the request, and writes its line of the access log where one is wanted. */
   void tell(long now, @Nullable Target backend) {
     long nanos = now - started;
     SeriesKey key = seriesKey(backend);
-    client.count(key, nanos, requestBytes, responseBytes);
+    Series counts = client.count(key, nanos, requestBytes, responseBytes);
+    if (requestMessages != null && responseMessages != null) {
+      counts.messages(requestMessages.messages(), responseMessages.messages());
+    }
     boolean failed = status == 0 || status >= 400 || !flags.equals("-");
     Telemetry.AccessLog rules = client.worker().current().get().telemetry().accessLog();
     if (client.worker().access().wants(rules, failed)) {

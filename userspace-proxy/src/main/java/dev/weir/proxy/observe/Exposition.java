@@ -60,6 +60,14 @@ public final class Exposition {
         Series::duration);
     histogram("istio_request_bytes", "Bytes of request bodies.", Series::requestBytes);
     histogram("istio_response_bytes", "Bytes of response bodies.", Series::responseBytes);
+    messages(
+        "istio_request_messages_total",
+        "Messages of gRPC that clients sent, counted when the call ends.",
+        Series::requestMessages);
+    messages(
+        "istio_response_messages_total",
+        "Messages of gRPC that clients got, counted when the call ends.",
+        Series::responseMessages);
     head(
         "weir_proxy_request_duration_seconds",
         "summary",
@@ -108,6 +116,17 @@ public final class Exposition {
   private void stream(String name, String help, ToLongFunction<StreamSeries> count) {
     head(name, "counter", help);
     streams.forEach((labels, series) -> sample(name, labels, count.applyAsLong(series)));
+  }
+
+  /** Calls of gRPC alone have them. */
+  private void messages(String name, String help, ToLongFunction<Series> count) {
+    head(name, "counter", help);
+    byLabels.forEach(
+        (labels, series) -> {
+          if (series.key().grpcStatus() >= 0) {
+            sample(name, labels, count.applyAsLong(series));
+          }
+        });
   }
 
   private void histogram(String name, String help, Function<Series, Series.Buckets> part) {

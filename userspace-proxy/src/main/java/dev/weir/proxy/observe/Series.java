@@ -13,6 +13,8 @@ public final class Series {
 
   private final SeriesKey key;
   private long requests;
+  private long requestMessages;
+  private long responseMessages;
   private final Buckets duration = new Buckets();
   private final Buckets requestBytes = new Buckets();
   private final Buckets responseBytes = new Buckets();
@@ -54,8 +56,22 @@ public final class Series {
     latencyMicros.recordValue(Math.max(0, nanos / 1_000));
   }
 
+  /** Counts the messages of a call of gRPC. */
+  public void messages(long fromClient, long toClient) {
+    requestMessages += fromClient;
+    responseMessages += toClient;
+  }
+
   long requests() {
     return requests;
+  }
+
+  long requestMessages() {
+    return requestMessages;
+  }
+
+  long responseMessages() {
+    return responseMessages;
   }
 
   Buckets duration() {
@@ -76,6 +92,8 @@ public final class Series {
 
   void add(Series other) {
     requests += other.requests;
+    requestMessages += other.requestMessages;
+    responseMessages += other.responseMessages;
     duration.add(other.duration);
     requestBytes.add(other.requestBytes);
     responseBytes.add(other.responseBytes);
