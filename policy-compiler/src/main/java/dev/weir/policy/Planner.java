@@ -346,7 +346,8 @@ final class Planner {
         mesh.budget().mapBytes().map(Located::value).orElse(Settings.MAP_BYTES),
         mesh.icmp(),
         mesh.trustDomain(),
-        mesh.telemetry());
+        mesh.telemetry(),
+        mesh.trustedProxies());
   }
 
   private List<Workload> workloads() {

@@ -155,6 +155,12 @@ class BadFilesTest {
             MESH + "  trustDomain: Cluster.Local\n",
             "f:5:16: spec.trustDomain: \"Cluster.Local\" is no trust domain (lower-case"),
         bad(
+            MESH + "  trustedProxies: [10.0.0.1]\n",
+            "f:5:19: spec.trustedProxies: \"10.0.0.1\" is no block of addresses"),
+        bad(
+            MESH + "  trustedProxies: [0.0.0.0/0]\n",
+            "f:5:19: spec.trustedProxies: \"0.0.0.0/0\" is everybody"),
+        bad(
             MESH + "  rootNamespace: a.b\n",
             "f:5:18: spec.rootNamespace: \"a.b\" is not a namespace"),
         bad(

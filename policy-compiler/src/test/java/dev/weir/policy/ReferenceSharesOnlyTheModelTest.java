@@ -16,6 +16,7 @@ import com.tngtech.archunit.core.domain.JavaModifier;
 import com.tngtech.archunit.core.importer.ClassFileImporter;
 import dev.weir.policy.model.Mesh;
 import dev.weir.policy.plan.Address;
+import dev.weir.policy.plan.Block;
 import dev.weir.policy.plan.Protocol;
 import dev.weir.policy.plan.Settings;
 import java.util.Set;
@@ -29,7 +30,7 @@ class ReferenceSharesOnlyTheModelTest {
 
   /** What the records of the model are made of. */
   private static final DescribedPredicate<JavaClass> VALUES =
-      belongToAnyOf(Address.class, Protocol.class, Settings.class)
+      belongToAnyOf(Address.class, Block.class, Protocol.class, Settings.class)
           .as("the values that the model's records are made of");
 
   /** Methods of the model and of its values that compute something an answer could depend on. */

@@ -3,6 +3,7 @@ package dev.weir.proxy;
 
 import dev.weir.policy.plan.Address;
 import dev.weir.policy.plan.Backend;
+import dev.weir.policy.plan.Block;
 import dev.weir.policy.plan.Identity;
 import dev.weir.policy.plan.Plan;
 import dev.weir.policy.plan.Protocol;
@@ -74,6 +75,9 @@ final class Mesh implements AutoCloseable {
 
   private final ByteArrayOutputStream log = new ByteArrayOutputStream();
   Telemetry telemetry = Telemetry.DEFAULT;
+
+  /** From where x-forwarded-for is believed, in updates from now on. */
+  List<Block> trustedProxies = List.of();
 
   /** Of 1,000. */
   volatile long memoryUsed;
@@ -255,7 +259,8 @@ final class Mesh implements AutoCloseable {
                 Settings.MAP_BYTES,
                 Settings.Icmp.POLICY,
                 Settings.TRUST_DOMAIN,
-                telemetry),
+                telemetry,
+                trustedProxies),
             workloads,
             identities,
             rules,

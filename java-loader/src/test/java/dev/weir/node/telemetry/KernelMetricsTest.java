@@ -60,7 +60,8 @@ final class KernelMetricsTest {
             Settings.MAP_BYTES,
             Settings.Icmp.POLICY,
             trustDomain,
-            dev.weir.policy.plan.Telemetry.DEFAULT);
+            dev.weir.policy.plan.Telemetry.DEFAULT,
+            List.of());
     Plan plan =
         new Plan(
             settings,

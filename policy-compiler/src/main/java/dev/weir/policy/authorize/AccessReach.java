@@ -3,8 +3,8 @@ package dev.weir.policy.authorize;
 
 import dev.weir.policy.authorize.AccessPolicies.Applied;
 import dev.weir.policy.cluster.Cluster;
-import dev.weir.policy.model.Block;
 import dev.weir.policy.plan.Address;
+import dev.weir.policy.plan.Block;
 import dev.weir.policy.plan.Identity.StrictPorts;
 import dev.weir.policy.plan.Protocol;
 import dev.weir.policy.plan.Verdict.Decision;

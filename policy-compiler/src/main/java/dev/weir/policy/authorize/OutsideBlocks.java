@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.weir.policy.authorize;
 
-import dev.weir.policy.model.Block;
 import dev.weir.policy.model.NetworkPolicy.Peer;
 import dev.weir.policy.plan.Address;
+import dev.weir.policy.plan.Block;
 import dev.weir.policy.plan.Cidr;
 import dev.weir.policy.plan.Identity;
 import dev.weir.policy.plan.Reserved;

@@ -2,11 +2,11 @@
 package dev.weir.policy.authorize;
 
 import dev.weir.policy.cluster.Cluster;
-import dev.weir.policy.model.Block;
 import dev.weir.policy.model.Mesh;
 import dev.weir.policy.model.NetworkPolicy.Peer;
 import dev.weir.policy.model.Workload;
 import dev.weir.policy.plan.Address;
+import dev.weir.policy.plan.Block;
 import dev.weir.policy.plan.Reserved;
 import dev.weir.policy.rbac.StringMatch;
 import dev.weir.policy.source.Position;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.weir.policy.connectivity;
 
-import dev.weir.policy.model.Block;
 import dev.weir.policy.plan.Address;
+import dev.weir.policy.plan.Block;
 import java.util.ArrayList;
 import java.util.Collection;
 import java.util.List;

@@ -8,6 +8,7 @@ import dev.weir.policy.model.AuthorizationPolicy.Patterns;
 import dev.weir.policy.model.AuthorizationPolicy.Rule;
 import dev.weir.policy.model.AuthorizationPolicy.Source;
 import dev.weir.policy.plan.Address;
+import dev.weir.policy.plan.Block;
 import dev.weir.policy.source.Node.Sequence;
 import java.util.ArrayList;
 import java.util.List;

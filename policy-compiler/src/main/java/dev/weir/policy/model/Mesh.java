@@ -2,6 +2,7 @@
 package dev.weir.policy.model;
 
 import dev.weir.policy.plan.Address;
+import dev.weir.policy.plan.Block;
 import dev.weir.policy.plan.Settings;
 import dev.weir.policy.plan.Settings.Icmp;
 import dev.weir.policy.plan.Settings.ManagementRule;
@@ -33,6 +34,7 @@ import java.util.Optional;
  * @param trustPodAddresses whoever has the address of a pod elsewhere counts as that pod for
  *     NetworkPolicies; it still has no principal by it
  * @param telemetry what the proxy tells of each request
+ * @param trustedProxies from where {@code x-forwarded-for} is believed at Gateways
  * @param tunnels how connections go from node to node; empty when they go as they are
  * @param budget what a plan may take
  */
@@ -53,6 +55,7 @@ public record Mesh(
     String rootNamespace,
     boolean trustPodAddresses,
     Telemetry telemetry,
+    List<Block> trustedProxies,
     Optional<Tunnels> tunnels,
     Budget budget)
     implements Resource {
@@ -94,6 +97,7 @@ public record Mesh(
         ROOT_NAMESPACE,
         false,
         Telemetry.DEFAULT,
+        List.of(),
         Optional.empty(),
         Budget.NONE);
   }
@@ -140,6 +144,7 @@ public record Mesh(
   public Mesh {
     management = List.copyOf(management);
     governedCgroups = List.copyOf(governedCgroups);
+    trustedProxies = List.copyOf(trustedProxies);
   }
 
   @Override

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.weir.policy.model;
 
+import dev.weir.policy.plan.Block;
 import dev.weir.policy.plan.Protocol;
 import dev.weir.policy.source.Position;
 import java.util.List;

@@ -6,6 +6,7 @@ import dev.weir.policy.model.LabelSelector.Requirement;
 import dev.weir.policy.model.NetworkPolicy.Clause;
 import dev.weir.policy.model.NetworkPolicy.Peer;
 import dev.weir.policy.model.NetworkPolicy.Port;
+import dev.weir.policy.plan.Block;
 import dev.weir.policy.plan.Protocol;
 import dev.weir.policy.source.Lint;
 import dev.weir.policy.source.Node.Sequence;

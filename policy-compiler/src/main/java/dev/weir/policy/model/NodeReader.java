@@ -2,6 +2,7 @@
 package dev.weir.policy.model;
 
 import dev.weir.policy.plan.Address;
+import dev.weir.policy.plan.Block;
 import dev.weir.policy.plan.Hbone;
 import dev.weir.policy.plan.Protocol;
 import dev.weir.policy.plan.Settings.Direction;
@@ -281,6 +282,15 @@ final class NodeReader {
         new Telemetry(
             spec.mapping("accessLog").map(NodeReader::accessLog).orElse(AccessLog.OFF),
             spec.mapping("tracing").map(NodeReader::tracing).orElse(Telemetry.DEFAULT.tracing()));
+    List<Block> trustedProxies = blocks(spec, "trustedProxies");
+    for (Block block : trustedProxies) {
+      if (block.length() == 0 || block.address().isV4() && block.length() == 96) {
+        spec.error(
+            "trustedProxies",
+            "\"" + block + "\" is everybody: whoever comes could say whose address he has",
+            "the addresses of the proxies before this node");
+      }
+    }
     Optional<Mesh.Tunnels> tunnels = spec.mapping("hbone").map(NodeReader::tunnels);
     Budget budget = spec.mapping("budget").map(NodeReader::budget).orElse(Budget.NONE);
     spec.finish();
@@ -301,6 +311,7 @@ final class NodeReader {
         rootNamespace,
         trustPodAddresses,
         telemetry,
+        trustedProxies,
         tunnels,
         budget);
   }
@@ -335,17 +346,21 @@ final class NodeReader {
     }
     int port = port(item, "port", Hbone.PORT).value();
     String account = account(item);
+    List<Block> workloads = blocks(item, "workloads");
+    item.finish();
+    return address.map(a -> new Mesh.Peer(name.value(), a, port, account, workloads));
+  }
+
+  private static List<Block> blocks(Fields fields, String key) {
     List<Block> blocks = new ArrayList<>();
-    for (Located<String> block : item.strings("workloads")) {
+    for (Located<String> block : fields.strings(key)) {
       Optional<Block> parsed = Block.parse(block.value());
       if (parsed.isEmpty()) {
-        item.error(
-            "workloads", "\"" + block.value() + "\" is no block of addresses", "as 10.42.1.0/24");
+        fields.error(key, "\"" + block.value() + "\" is no block of addresses", "as 10.42.1.0/24");
       }
       parsed.ifPresent(blocks::add);
     }
-    item.finish();
-    return address.map(a -> new Mesh.Peer(name.value(), a, port, account, blocks));
+    return blocks;
   }
 
   /** {@code NAMESPACE/ACCOUNT}; empty when left out. */

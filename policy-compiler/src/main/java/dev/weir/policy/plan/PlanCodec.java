@@ -276,6 +276,12 @@ public final class PlanCodec {
     Telemetry.Tracing tracing = settings.telemetry().tracing();
     out.bool(tracing.begin());
     out.number(tracing.sampledPercent());
+    out.list(
+        settings.trustedProxies(),
+        block -> {
+          out.address(block.address());
+          out.number(block.length());
+        });
   }
 
   static Plan read(BinaryReader in) throws PlanFormatException {
@@ -431,7 +437,8 @@ public final class PlanCodec {
         in.integer(Integer.MAX_VALUE),
         in.ordinal(Settings.Icmp.values()),
         in.text(),
-        telemetry(in));
+        telemetry(in),
+        in.list(() -> new Block(in.address(), in.integer(128))));
   }
 
   private static Telemetry telemetry(BinaryReader in) throws PlanFormatException {

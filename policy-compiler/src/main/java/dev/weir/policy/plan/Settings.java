@@ -22,6 +22,7 @@ import java.util.List;
  * @param icmp which governed workloads may have a ping socket
  * @param trustDomain first part of every principal
  * @param telemetry what the proxy tells of each request
+ * @param trustedProxies from where {@code x-forwarded-for} is believed at Gateways
  */
 public record Settings(
     String mesh,
@@ -38,7 +39,8 @@ public record Settings(
     int mapBytes,
     Icmp icmp,
     String trustDomain,
-    Telemetry telemetry) {
+    Telemetry telemetry,
+    List<Block> trustedProxies) {
 
   /** What all kernel maps together may take, unless the Mesh says otherwise. */
   public static final int MAP_BYTES = 8 << 20;
@@ -57,8 +59,8 @@ public record Settings(
   }
 
   /**
-   * With the usual {@link #MAP_BYTES}, and the defaults of {@code icmp}, {@code trustDomain} and
-   * {@code telemetry}.
+   * With the usual {@link #MAP_BYTES}, no trusted proxies, and the defaults of {@code icmp}, {@code
+   * trustDomain} and {@code telemetry}.
    */
   public Settings(
       String mesh,
@@ -87,13 +89,15 @@ public record Settings(
         MAP_BYTES,
         Icmp.POLICY,
         TRUST_DOMAIN,
-        Telemetry.DEFAULT);
+        Telemetry.DEFAULT,
+        List.of());
   }
 
   /** Copies the lists. */
   public Settings {
     managementAllow = List.copyOf(managementAllow);
     governedCgroups = List.copyOf(governedCgroups);
+    trustedProxies = List.copyOf(trustedProxies);
   }
 
   /**

@@ -58,6 +58,7 @@ class SchemaBoundariesTest {
                budget: {mapEntries: 1, mapBytes: 1, proxyBytes: 1},
                proxy: {outboundPort: 15001, cgroup: /p}, metricsPort: 15020, healthPort: 15021,
                trustDomain: a.b, rootNamespace: a, trustPodAddresses: true,
+               trustedProxies: [10.0.0.0/8, 'fd00::/8'],
                hbone: {port: 15008, serviceAccount: a/b,
                        peers: [{name: w, address: 192.0.2.7, port: 15008, serviceAccount: a/b,
                                 workloads: [10.42.0.0/24, 10.43.0.1/32]}]},

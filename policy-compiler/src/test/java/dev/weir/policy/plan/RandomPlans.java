@@ -98,7 +98,8 @@ final class RandomPlans {
             text(),
             new Telemetry(
                 new Telemetry.AccessLog(random.nextInt(9), flag(), 1 + random.nextInt(9), flag()),
-                new Telemetry.Tracing(flag(), random.nextInt(101)))),
+                new Telemetry.Tracing(flag(), random.nextInt(101))),
+            some(() -> new Block(address(), random.nextInt(129)))),
         exactly(
             workloads,
             () ->

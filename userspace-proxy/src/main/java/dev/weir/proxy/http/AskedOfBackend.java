@@ -17,6 +17,7 @@ import java.util.Optional;
  * @param normalised its target
  * @param source who asks
  * @param peer other end of the client's socket
+ * @param remoteAddress of the original client, as far as who tells it is trusted
  * @param destinationAddress of the backend's workload
  * @param destinationPort of the backend's workload
  * @param serverName of the client's handshake with a Gateway, in lower case; empty without one
@@ -26,6 +27,7 @@ record AskedOfBackend(
     RequestTarget normalised,
     Source source,
     Address peer,
+    Address remoteAddress,
     Address destinationAddress,
     int destinationPort,
     String serverName)

@@ -31,6 +31,7 @@ final class Client {
   // older generation's when the one in force has none for this connection any more.
   private @Nullable Generation generation;
   private boolean leaving;
+  private boolean behindProxy;
   private Optional<Entrance> entrance = Optional.empty();
   private Optional<Gateway> gateway = Optional.empty();
   private String serverName = "";
@@ -121,6 +122,7 @@ final class Client {
             number.isPresent() ? now.source(number.getAsInt()) : Optional.of(now.outside(peer));
       }
     }
+    behindProxy = origin instanceof Origin.Gateway && now.trustsProxy(origin.peer());
     leaving = planned.isEmpty();
     if (!leaving) {
       entrance = planned;
@@ -176,6 +178,11 @@ final class Client {
     return gateway.isPresent()
         && !serverName.isEmpty()
         && gateway.get().listeners().of(serverName).filter(e -> e == in).isEmpty();
+  }
+
+  /** Whether it is a proxy before this node that is believed whom it asks for. */
+  boolean behindProxy() {
+    return behindProxy;
   }
 
   Optional<Source> source() {

@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.weir.proxy.http;
 
+import dev.weir.policy.plan.Address;
+import dev.weir.proxy.outbound.Generation;
 import dev.weir.proxy.outbound.Source;
 import io.netty.handler.codec.http.HttpHeaders;
 import io.netty.util.AsciiString;
+import java.util.List;
+import java.util.Optional;
 
 /**
- * The headers that tell a backend about the client. What a client says of itself counts only where
- * it is a workload of this mesh, and then only of whom it speaks for.
+ * The headers that tell a backend about the client. What a client says of others counts where it is
+ * a workload of this mesh or a trusted proxy before a Gateway; from anybody else it is dropped.
  */
 final class ForwardedHeaders {
 
@@ -23,11 +27,56 @@ final class ForwardedHeaders {
   /** Makes those of a request that goes on. */
   static void write(HttpHeaders headers, Client client, Source asks) {
     AsciiString peer = client.peerText();
-    boolean told = asks.workload() && headers.contains(X_FORWARDED_FOR);
+    boolean told = (asks.workload() || client.behindProxy()) && headers.contains(X_FORWARDED_FOR);
     headers.set(
         X_FORWARDED_FOR,
         told ? String.join(", ", headers.getAll(X_FORWARDED_FOR)) + ", " + peer : peer);
-    headers.set(X_FORWARDED_PROTO, client.tls() ? HTTPS : HTTP);
+    headers.set(X_FORWARDED_PROTO, proto(headers, client));
     headers.remove(X_FORWARDED_CLIENT_CERT);
+  }
+
+  private static AsciiString proto(HttpHeaders headers, Client client) {
+    List<String> told = client.behindProxy() ? headers.getAll(X_FORWARDED_PROTO) : List.of();
+    boolean https =
+        told.size() == 1 && (told.getFirst().equals("http") || told.getFirst().equals("https"))
+            ? told.getFirst().equals("https")
+            : client.tls();
+    return https ? HTTPS : HTTP;
+  }
+
+  /**
+   * The original client of what a trusted proxy asks, before {@link #write}: the last address of
+   * {@code x-forwarded-for} that is not a trusted proxy's. Each of those appended what it saw
+   * itself, so nobody before them can put himself there. Where one wrote what is no address, it is
+   * that proxy: nobody knows of anybody else.
+   */
+  static Address originalClient(HttpHeaders headers, Client client, Generation within) {
+    Address known = client.origin().peer();
+    List<String> fields = headers.getAll(X_FORWARDED_FOR);
+    for (int i = fields.size() - 1; i >= 0; i--) {
+      String[] told = fields.get(i).split(",", -1);
+      for (int j = told.length - 1; j >= 0; j--) {
+        Optional<Address> next = address(told[j].strip());
+        if (next.isEmpty()) {
+          return known;
+        }
+        known = next.get();
+        if (!within.trustsProxy(known)) {
+          return known;
+        }
+      }
+    }
+    return known;
+  }
+
+  /** An address as proxies write it: with or without a port, of IPv6 in brackets if with one. */
+  private static Optional<Address> address(String text) {
+    if (text.startsWith("[")) {
+      int end = text.indexOf(']');
+      return end < 0 ? Optional.empty() : Address.parse(text.substring(1, end));
+    }
+    int colon = text.indexOf(':');
+    return Address.parse(
+        colon >= 0 && colon == text.lastIndexOf(':') ? text.substring(0, colon) : text);
   }
 }

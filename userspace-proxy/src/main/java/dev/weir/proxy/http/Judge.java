@@ -25,6 +25,7 @@ final class Judge implements Admission.Question {
   private final Source asks;
   private final Generation within;
   private final boolean leaving;
+  private final Address originalClient;
   private RequestTarget target;
 
   /**
@@ -45,6 +46,10 @@ final class Judge implements Admission.Question {
     this.asks = asks;
     this.within = within;
     this.leaving = leaving;
+    this.originalClient =
+        client.behindProxy()
+            ? ForwardedHeaders.originalClient(request.headers(), client, within)
+            : asks.address().orElse(client.origin().peer());
   }
 
   /** From now on it is about the request as its backend gets it: no rewrite leads past a policy. */
@@ -128,7 +133,14 @@ final class Judge implements Admission.Question {
 
   private AskedOfBackend asked(HttpRequest copy, Address address, int port) {
     return new AskedOfBackend(
-        copy, target, asks, client.origin().peer(), address, port, client.serverName());
+        copy,
+        target,
+        asks,
+        client.origin().peer(),
+        originalClient,
+        address,
+        port,
+        client.serverName());
   }
 
   private void audited(String what, String rule) {

@@ -7,8 +7,8 @@ import dev.weir.policy.rbac.Principal;
 import dev.weir.policy.rbac.Token;
 
 /**
- * Who asks, as AuthorizationPolicies see it, whatever is asked. No token is verified and no proxy
- * before this one is trusted to tell the client's address, so there is none of either.
+ * Who asks, as AuthorizationPolicies see it, whatever is asked. No token is verified, so there is
+ * none. Of a connection nobody but its peer is known; of a request a trusted proxy may tell.
  */
 public interface AskedBySource extends Attributes {
 

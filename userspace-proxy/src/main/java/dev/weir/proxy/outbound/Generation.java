@@ -2,6 +2,7 @@
 package dev.weir.proxy.outbound;
 
 import dev.weir.policy.plan.Address;
+import dev.weir.policy.plan.Block;
 import dev.weir.policy.plan.Hbone;
 import dev.weir.policy.plan.Identity;
 import dev.weir.policy.plan.Plan;
@@ -58,6 +59,7 @@ public final class Generation {
   private final boolean audit;
   private final Telemetry telemetry;
   private final String trustDomain;
+  private final List<Block> trustedProxies;
   private final Map<Integer, Address> addresses;
   private final Map<BindAddress, Entrance> services;
   private final Map<BindAddress, Gateway> gateways;
@@ -105,6 +107,7 @@ public final class Generation {
     this.audit = update.plan().settings().audit();
     this.telemetry = update.plan().settings().telemetry();
     this.trustDomain = update.plan().settings().trustDomain();
+    this.trustedProxies = update.plan().settings().trustedProxies();
     this.addresses = addresses(update.plan());
     this.services = services;
     this.gateways = gateways;
@@ -375,6 +378,16 @@ public final class Generation {
   /** Whether nothing is refused, only reported. */
   public boolean audit() {
     return audit;
+  }
+
+  /** Whether an address is that of a proxy that is believed whom it asks for. */
+  public boolean trustsProxy(Address address) {
+    for (Block block : trustedProxies) {
+      if (block.contains(address)) {
+        return true;
+      }
+    }
+    return false;
   }
 
   /** What is told of each request. */

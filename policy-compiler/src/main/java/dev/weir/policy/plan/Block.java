@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-package dev.weir.policy.model;
+package dev.weir.policy.plan;
 
-import dev.weir.policy.plan.Address;
 import java.util.Optional;
 
 /**
