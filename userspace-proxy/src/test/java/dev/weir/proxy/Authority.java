@@ -8,14 +8,18 @@ import java.net.Socket;
 import java.nio.file.Path;
 import java.security.GeneralSecurityException;
 import java.security.KeyStore;
+import java.security.Principal;
+import java.security.PrivateKey;
 import java.security.SecureRandom;
 import java.security.cert.X509Certificate;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Base64;
 import java.util.Collections;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
+import javax.net.ssl.KeyManager;
 import javax.net.ssl.KeyManagerFactory;
 import javax.net.ssl.SNIHostName;
 import javax.net.ssl.SSLContext;
@@ -23,6 +27,7 @@ import javax.net.ssl.SSLParameters;
 import javax.net.ssl.SSLServerSocket;
 import javax.net.ssl.SSLSocket;
 import javax.net.ssl.TrustManager;
+import javax.net.ssl.X509ExtendedKeyManager;
 import javax.net.ssl.X509TrustManager;
 
 /** A certificate authority of the JDK's keytool, and the ends of TLS connections. */
@@ -123,6 +128,77 @@ final class Authority {
     SSLContext context = SSLContext.getInstance("TLS");
     context.init(keys.getKeyManagers(), trusted.length == 0 ? null : trusted, new SecureRandom());
     return context;
+  }
+
+  /** A client's end that shows this certificate to whoever asks, whomever they believe. */
+  SSLContext client(String alias) throws GeneralSecurityException {
+    X509Certificate[] chain =
+        Arrays.stream(issued(alias).getCertificateChain(alias))
+            .map(X509Certificate.class::cast)
+            .toArray(X509Certificate[]::new);
+    PrivateKey key = (PrivateKey) issued(alias).getKey(alias, PASSWORD);
+    SSLContext context = SSLContext.getInstance("TLS");
+    context.init(
+        new KeyManager[] {new OneKey(alias, chain, key)},
+        new TrustManager[] {new TrustAll()},
+        new SecureRandom());
+    return context;
+  }
+
+  /** A client's end that has nothing to show. */
+  static SSLContext client() throws GeneralSecurityException {
+    SSLContext context = SSLContext.getInstance("TLS");
+    context.init(null, new TrustManager[] {new TrustAll()}, new SecureRandom());
+    return context;
+  }
+
+  private static final class OneKey extends X509ExtendedKeyManager {
+    private final String alias;
+    private final X509Certificate[] chain;
+    private final PrivateKey key;
+
+    OneKey(String alias, X509Certificate[] chain, PrivateKey key) {
+      this.alias = alias;
+      this.chain = chain;
+      this.key = key;
+    }
+
+    @Override
+    public String[] getClientAliases(String type, Principal[] issuers) {
+      return new String[] {alias};
+    }
+
+    @Override
+    public String chooseClientAlias(String[] types, Principal[] issuers, Socket socket) {
+      return alias;
+    }
+
+    @Override
+    public String[] getServerAliases(String type, Principal[] issuers) {
+      return new String[0];
+    }
+
+    @Override
+    public String chooseServerAlias(String type, Principal[] issuers, Socket socket) {
+      return alias;
+    }
+
+    @Override
+    public X509Certificate[] getCertificateChain(String asked) {
+      return chain.clone();
+    }
+
+    @Override
+    public PrivateKey getPrivateKey(String asked) {
+      return key;
+    }
+  }
+
+  /** What was issued under this alias, with those above it. */
+  List<X509Certificate> chain(String alias) throws GeneralSecurityException {
+    return Arrays.stream(issued(alias).getCertificateChain(alias))
+        .map(X509Certificate.class::cast)
+        .toList();
   }
 
   /** A handshake in somebody's name with whoever is there, for one of these protocols. */

@@ -380,6 +380,21 @@ public final class Routing {
                           "listens for TLS that ends here with certificates " + certificates;
                       case TCP -> "listens for TCP";
                     });
+                listener
+                    .tls()
+                    .flatMap(ProxyPlan.Tls::clients)
+                    .ifPresent(
+                        clients ->
+                            entry.add(
+                                (clients.required() ? "demands" : "asks for")
+                                    + " clients' certificates by "
+                                    + (clients.authorities().isEmpty()
+                                        ? "nobody"
+                                        : String.join(
+                                            " and ",
+                                            clients.authorities().stream()
+                                                .map(Routing::digest)
+                                                .toList()))));
                 entry.add(
                     "bound to "
                         + (bound.containsKey(id(listener))

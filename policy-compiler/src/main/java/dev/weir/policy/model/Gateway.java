@@ -4,6 +4,7 @@ package dev.weir.policy.model;
 import dev.weir.policy.plan.Address;
 import dev.weir.policy.plan.ProxyPlan.ListenerProtocol;
 import java.util.List;
+import java.util.Optional;
 import java.util.Set;
 
 /**
@@ -51,6 +52,7 @@ public record Gateway(
    * @param port to bind
    * @param protocol spoken with clients
    * @param certificates with which it ends TLS; empty when it does not
+   * @param clients which certificates clients must show; empty when none is asked for
    * @param allowed whose routes may attach
    * @param kinds of route that may attach
    */
@@ -60,12 +62,26 @@ public record Gateway(
       int port,
       ListenerProtocol protocol,
       List<Reference> certificates,
+      Optional<ClientValidation> clients,
       AllowedRoutes allowed,
       Set<String> kinds) {
     /** Copies the parts. */
     public Listener {
       certificates = List.copyOf(certificates);
       kinds = Set.copyOf(kinds);
+    }
+  }
+
+  /**
+   * Whose certificates clients of a listener must show (GEP-91).
+   *
+   * @param authorities ConfigMaps or Secrets with {@code ca.crt}; at least one
+   * @param required {@code AllowValidOnly}; else who shows none, or another one, is let in as well
+   */
+  public record ClientValidation(List<Reference> authorities, boolean required) {
+    /** Copies the list. */
+    public ClientValidation {
+      authorities = List.copyOf(authorities);
     }
   }
 

@@ -2,6 +2,7 @@
 package dev.weir.policy.model;
 
 import dev.weir.policy.model.Gateway.AllowedRoutes;
+import dev.weir.policy.model.Gateway.ClientValidation;
 import dev.weir.policy.model.Gateway.Listener;
 import dev.weir.policy.plan.Address;
 import dev.weir.policy.plan.ProxyPlan.ListenerProtocol;
@@ -9,6 +10,7 @@ import dev.weir.policy.source.Position;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.HashSet;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
@@ -35,6 +37,8 @@ final class GatewayReader {
           ListenerProtocol.TCP, Set.of("TCPRoute"));
 
   private static final int MAX_LISTENERS = 64;
+
+  private static final int MAX_AUTHORITIES = 8;
 
   private static final Pattern PROTOCOL =
       Pattern.compile("([-a-z0-9.]+/)?[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?");
@@ -63,12 +67,12 @@ final class GatewayReader {
     if (spec.has("backendTLS")) {
       limits.unserved(spec, "backendTLS", "client certificates for backends are not served yet");
     }
-    spec.mapping("tls").ifPresent(this::gatewayTls);
+    Frontend frontend = spec.mapping("tls").map(this::gatewayTls).orElse(Frontend.NONE);
     List<Listener> listeners = new ArrayList<>();
     Set<String> names = new HashSet<>();
     Map<String, String> places = new HashMap<>();
     for (Fields item : spec.mappings("listeners")) {
-      Optional<Listener> found = listener(item);
+      Optional<Listener> found = listener(item, frontend);
       if (found.isEmpty()) {
         continue;
       }
@@ -86,6 +90,7 @@ final class GatewayReader {
       }
       listeners.add(listener);
     }
+    frontend.ports().forEach((port, at) -> requireListener(port, at, listeners));
     spec.atMost("listeners", MAX_LISTENERS);
     if (spec.mappings("listeners").isEmpty()) {
       spec.error("listeners", "is missing or empty", "name at least one listener");
@@ -123,17 +128,112 @@ final class GatewayReader {
   }
 
   /** What holds for all listeners that end TLS. */
-  private void gatewayTls(Fields tls) {
-    if (tls.has("frontend")) {
-      limits.unserved(tls, "frontend", "client certificates are not asked for yet");
-    }
+  private Frontend gatewayTls(Fields tls) {
     if (tls.has("backend")) {
       limits.unserved(tls, "backend", "client certificates for backends are not served yet");
     }
+    Frontend frontend = tls.mapping("frontend").map(GatewayReader::frontend).orElse(Frontend.NONE);
     tls.finish();
+    return frontend;
   }
 
-  private Optional<Listener> listener(Fields item) {
+  /**
+   * {@code spec.tls.frontend} (GEP-91): what clients show.
+   *
+   * @param other of ports that are not named
+   * @param ports each with what it says, if it asks for certificates, and where
+   */
+  private record Frontend(Optional<ClientValidation> other, Map<Integer, PortClients> ports) {
+    static final Frontend NONE = new Frontend(Optional.empty(), Map.of());
+
+    Optional<ClientValidation> of(int port) {
+      PortClients own = ports.get(port);
+      return own == null ? other : own.clients();
+    }
+  }
+
+  private record PortClients(Optional<ClientValidation> clients, Fields at) {}
+
+  private static Frontend frontend(Fields fields) {
+    if (!fields.has("default")) {
+      fields.error(
+          "default", "is missing", "{} asks for no certificates where perPort says nothing");
+    }
+    Optional<ClientValidation> other = fields.mapping("default").flatMap(GatewayReader::validation);
+    Map<Integer, PortClients> ports = new LinkedHashMap<>();
+    for (Fields item : fields.mappings("perPort")) {
+      if (!item.has("port")) {
+        item.error("port", "is missing", "");
+      }
+      Optional<Located<Integer>> port = item.integer("port", 1, 65535);
+      if (!item.has("tls")) {
+        item.error("tls", "is missing", "{} asks for no certificates at this port");
+      }
+      Optional<ClientValidation> clients = item.mapping("tls").flatMap(GatewayReader::validation);
+      item.finish();
+      if (port.isPresent()
+          && ports.putIfAbsent(port.get().value(), new PortClients(clients, item)) != null) {
+        item.error("port", port.get().value() + " occurs twice", "remove one");
+      }
+    }
+    fields.atMost("perPort", MAX_LISTENERS);
+    fields.finish();
+    return new Frontend(other, ports);
+  }
+
+  private static Optional<ClientValidation> validation(Fields tls) {
+    Optional<ClientValidation> found =
+        tls.mapping("validation")
+            .map(
+                validation -> {
+                  boolean required =
+                      validation
+                          .choice(
+                              "mode",
+                              Map.of("AllowValidOnly", true, "AllowInsecureFallback", false))
+                          .orElse(true);
+                  return new ClientValidation(authorities(validation), required);
+                });
+    tls.finish();
+    return found;
+  }
+
+  /** The authorities of clients; an error when there are none. */
+  private static List<Reference> authorities(Fields validation) {
+    List<Reference> references = new ArrayList<>();
+    for (Fields item : validation.mappings("caCertificateRefs")) {
+      for (String key : List.of("group", "kind")) {
+        if (!item.has(key)) {
+          item.error(key, "is missing", "group: \"\" and kind: ConfigMap, whose ca.crt is meant");
+        }
+      }
+      references.add(reference(item, "", "ConfigMap"));
+      item.finish();
+    }
+    validation.atMost("caCertificateRefs", MAX_AUTHORITIES);
+    if (references.isEmpty()) {
+      validation.error(
+          "caCertificateRefs",
+          "is missing or empty",
+          "name a ConfigMap with the authorities of clients in ca.crt");
+    }
+    validation.finish();
+    return references;
+  }
+
+  /** What is said of a port that asks nobody for anything was meant for another one. */
+  private static void requireListener(int port, PortClients said, List<Listener> listeners) {
+    if (listeners.stream().noneMatch(l -> l.port() == port && endsTls(l.protocol()))) {
+      said.at()
+          .warning("port", "no listener that ends TLS has port " + port, "name the port of one");
+    }
+  }
+
+  private static boolean endsTls(ListenerProtocol protocol) {
+    return protocol == ListenerProtocol.HTTPS || protocol == ListenerProtocol.TLS_TERMINATE;
+  }
+
+  private Optional<Listener> listener(Fields item, Frontend frontend) {
     Located<String> name = item.required("name");
     sectionName(item, "name", name.value());
     Optional<Located<String>> host = item.string("hostname").filter(h -> !h.value().isEmpty());
@@ -161,6 +261,7 @@ final class GatewayReader {
           }
         };
     List<Reference> certificates = List.of();
+    Optional<ClientValidation> clients = Optional.empty();
     Set<String> kinds = Set.of();
     AllowedRoutes allowed = new AllowedRoutes.Same();
     if (protocol.isPresent()) {
@@ -170,7 +271,15 @@ final class GatewayReader {
             item.error("tls", "means nothing on a listener of protocol " + text, "remove it");
           }
         }
-        case HTTPS, TLS_TERMINATE -> certificates = certificates(item, text, tls);
+        case HTTPS, TLS_TERMINATE -> {
+          // The listener's own is how the API said it before v1.4.
+          Optional<Fields> own = tls.flatMap(t -> t.mapping("frontendValidation"));
+          clients =
+              own.isPresent()
+                  ? own.map(v -> new ClientValidation(authorities(v), true))
+                  : port.flatMap(p -> frontend.of(p.value()));
+          certificates = certificates(item, text, tls);
+        }
         case TLS_PASSTHROUGH -> tls.ifPresent(this::passthrough);
       }
       if (protocol.get() == ListenerProtocol.TCP && host.isPresent()) {
@@ -188,7 +297,14 @@ final class GatewayReader {
     }
     return Optional.of(
         new Listener(
-            name, hostname, port.get().value(), protocol.get(), certificates, allowed, kinds));
+            name,
+            hostname,
+            port.get().value(),
+            protocol.get(),
+            certificates,
+            clients,
+            allowed,
+            kinds));
   }
 
   private static ListenerProtocol mode(Fields item, Optional<Fields> tls) {
@@ -219,9 +335,6 @@ final class GatewayReader {
       Fields fields = tls.get();
       if (!fields.text("mode", "Terminate").equals("Terminate")) {
         fields.error("mode", "must be Terminate on a listener of protocol " + protocol, "");
-      }
-      if (fields.has("frontendValidation")) {
-        limits.unserved(fields, "frontendValidation", "client certificates are not asked for yet");
       }
       if (fields.has("options")) {
         limits.never(fields, "options", "are not known to Weir", "leave them out");

@@ -132,11 +132,32 @@ public record ProxyPlan(
    * TLS of a listener.
    *
    * @param certificates names of key pairs that travel beside the plan ({@link TlsKeyPair#name})
+   * @param clients which certificates clients must show; empty when none is asked for
    */
-  public record Tls(List<String> certificates) {
+  public record Tls(List<String> certificates, Optional<ClientTrust> clients) {
     /** Copies the list. */
     public Tls {
       certificates = List.copyOf(certificates);
+    }
+
+    /** One that asks clients for nothing. */
+    public Tls(List<String> certificates) {
+      this(certificates, Optional.empty());
+    }
+  }
+
+  /**
+   * Whose certificates clients of a listener must show.
+   *
+   * @param authorities certificates that end a path, in PEM; without any nobody is let in who must
+   *     show one
+   * @param required whether who shows none, or one that is not good enough, is refused; else such a
+   *     client is let in as one that showed none
+   */
+  public record ClientTrust(List<String> authorities, boolean required) {
+    /** Copies the list. */
+    public ClientTrust {
+      authorities = List.copyOf(authorities);
     }
   }
 

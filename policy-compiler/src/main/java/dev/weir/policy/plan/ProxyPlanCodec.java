@@ -2,6 +2,7 @@
 package dev.weir.policy.plan;
 
 import dev.weir.policy.plan.ProxyPlan.BackendTls;
+import dev.weir.policy.plan.ProxyPlan.ClientTrust;
 import dev.weir.policy.plan.ProxyPlan.Cluster;
 import dev.weir.policy.plan.ProxyPlan.ConsumerRoutes;
 import dev.weir.policy.plan.ProxyPlan.Filter;
@@ -52,7 +53,17 @@ final class ProxyPlanCodec {
           out.number(l.port());
           out.text(l.hostname());
           out.ordinal(l.protocol());
-          out.optional(l.tls(), t -> out.list(t.certificates(), out::text));
+          out.optional(
+              l.tls(),
+              t -> {
+                out.list(t.certificates(), out::text);
+                out.optional(
+                    t.clients(),
+                    c -> {
+                      out.list(c.authorities(), out::text);
+                      out.bool(c.required());
+                    });
+              });
           out.list(l.routes(), r -> route(out, r));
           out.list(l.l4Routes(), r -> l4Route(out, r));
         });
@@ -274,7 +285,11 @@ final class ProxyPlanCodec {
                     in.integer(0xffff),
                     in.text(),
                     in.ordinal(ListenerProtocol.values()),
-                    in.optional(() -> new Tls(in.list(in::text))),
+                    in.optional(
+                        () ->
+                            new Tls(
+                                in.list(in::text),
+                                in.optional(() -> new ClientTrust(in.list(in::text), in.bool())))),
                     in.list(() -> route(in, rules, clusters.size())),
                     in.list(() -> l4Route(in, rules, clusters.size()))));
     List<VirtualService> virtualServices =

@@ -2,13 +2,18 @@
 package dev.weir.policy.steer;
 
 import dev.weir.policy.cluster.Cluster;
+import dev.weir.policy.identity.PemCertificates;
+import dev.weir.policy.model.ConfigMap;
 import dev.weir.policy.model.Gateway;
 import dev.weir.policy.model.Reference;
+import dev.weir.policy.model.Resource;
 import dev.weir.policy.model.Secret;
+import dev.weir.policy.plan.ProxyPlan.ClientTrust;
 import dev.weir.policy.plan.ProxyPlan.ListenerProtocol;
 import dev.weir.policy.plan.TlsKeyPair;
 import dev.weir.policy.source.Diagnostics;
 import dev.weir.policy.source.Purpose;
+import java.security.cert.CertificateException;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
@@ -170,13 +175,9 @@ final class Listeners {
           "add one, or move the Secret");
       return Optional.empty();
     }
-    Optional<Secret> secret =
-        cluster.all(Secret.class).stream()
-            .filter(s -> s.meta().qualifiedName().equals(name))
-            .findFirst();
-    if (secret.isPresent()) {
-      keyPairs.put(
-          name, new TlsKeyPair(name, secret.get().certificatePem(), secret.get().keyPem()));
+    Optional<Secret.KeyPair> pair = named(Secret.class, name).flatMap(Secret::keyPair);
+    if (pair.isPresent()) {
+      keyPairs.put(name, new TlsKeyPair(name, pair.get().certificatePem(), pair.get().keyPem()));
     } else {
       problem(
           reference,
@@ -192,6 +193,77 @@ final class Listeners {
               + " --cert=CHAIN --key=KEY --dry-run=client -o yaml");
     }
     return Optional.of(name);
+  }
+
+  /** Whose certificates clients of a listener must show. */
+  Optional<ClientTrust> clients(Placed place) {
+    return place
+        .listener()
+        .clients()
+        .map(
+            clients ->
+                new ClientTrust(
+                    clients.authorities().stream()
+                        .flatMap(reference -> authorities(place, reference).stream())
+                        .toList(),
+                    clients.required()));
+  }
+
+  /** The certificates in what is named; none, which lets nobody in, when it is not there. */
+  private Optional<String> authorities(Placed place, Reference reference) {
+    String own = place.gateway().meta().namespace();
+    String namespace = reference.namespace().orElse(own);
+    String name = namespace + "/" + reference.name();
+    String kind = reference.kind();
+    if (!reference.group().isEmpty() || !kind.equals("ConfigMap") && !kind.equals("Secret")) {
+      problem(
+          reference,
+          "authorities of kind " + kind + " are not known",
+          "a ConfigMap or Secret with ca.crt, of group \"\"");
+      return Optional.empty();
+    }
+    if (!grants.allow("Gateway", own, kind, namespace, reference.name())) {
+      problem(
+          reference,
+          "no ReferenceGrant of namespace " + namespace + " allows " + kind + " " + name,
+          "add one, or move the " + kind);
+      return Optional.empty();
+    }
+    Optional<String> pem =
+        kind.equals("ConfigMap")
+            ? named(ConfigMap.class, name).map(ConfigMap::certificatesPem)
+            : named(Secret.class, name).flatMap(Secret::authoritiesPem);
+    if (pem.isEmpty()) {
+      problem(
+          reference,
+          "no "
+              + kind
+              + " "
+              + name
+              + " with ca.crt is among the files: no client of listener "
+              + place.listener().name().value()
+              + " could be believed",
+          "add it, with the certificates of the clients' authorities as PEM in ca.crt");
+      return Optional.empty();
+    }
+    try {
+      if (PemCertificates.read(pem.get()).isEmpty()) {
+        throw new CertificateException("there is none in it");
+      }
+      return pem;
+    } catch (CertificateException e) {
+      problem(
+          reference,
+          "ca.crt of " + kind + " " + name + " holds no PEM certificates: " + e.getMessage(),
+          "put the certificates of the clients' authorities there as PEM");
+      return Optional.empty();
+    }
+  }
+
+  private <T extends Resource> Optional<T> named(Class<T> kind, String name) {
+    return cluster.all(kind).stream()
+        .filter(r -> r.meta().qualifiedName().equals(name))
+        .findFirst();
   }
 
   /** An error, so that a lost file cannot take a listener away; no answer depends on it. */

@@ -624,7 +624,8 @@ public final class Steerer {
     Optional<ProxyPlan.Tls> certificates =
         switch (listener.protocol()) {
           case HTTPS, TLS_TERMINATE ->
-              Optional.of(new ProxyPlan.Tls(listeners.certificates(placed)));
+              Optional.of(
+                  new ProxyPlan.Tls(listeners.certificates(placed), listeners.clients(placed)));
           case HTTP, TLS_PASSTHROUGH, TCP -> Optional.empty();
         };
     List<ProxyPlan.Route> routes = requestRoutes(attached);

@@ -2,6 +2,7 @@
 package dev.weir.policy.plan;
 
 import dev.weir.policy.plan.ProxyPlan.BackendTls;
+import dev.weir.policy.plan.ProxyPlan.ClientTrust;
 import dev.weir.policy.plan.ProxyPlan.Cluster;
 import dev.weir.policy.plan.ProxyPlan.ConsumerRoutes;
 import dev.weir.policy.plan.ProxyPlan.Filter;
@@ -144,7 +145,11 @@ final class RandomPlans {
                         port(),
                         text(),
                         one(ListenerProtocol.values()),
-                        maybe(() -> new Tls(some(this::text))),
+                        maybe(
+                            () ->
+                                new Tls(
+                                    some(this::text),
+                                    maybe(() -> new ClientTrust(some(this::text), flag())))),
                         some(() -> route(clusters.size())),
                         some(() -> l4Route(clusters.size())))),
             some(

@@ -9,6 +9,7 @@ import dev.weir.proxy.outbound.Gateway;
 import dev.weir.proxy.outbound.Generation;
 import dev.weir.proxy.outbound.Inbound;
 import dev.weir.proxy.outbound.Source;
+import dev.weir.proxy.tls.ShownCertificate;
 import io.netty.buffer.ByteBufAllocator;
 import io.netty.channel.Channel;
 import io.netty.util.AsciiString;
@@ -172,12 +173,14 @@ final class Client {
   /**
    * Whether the handshake was with another listener than the one that a request comes in by (RFC
    * 9110 7.4): the client believes in a certificate that is not for it, and may have shown one that
-   * it does not ask for.
+   * it does not ask for. Or it has shown none that this listener lets in: without a server name
+   * another one's handshake was made, or the listener asks for more than it did then.
    */
   boolean misdirected(Entrance in) {
     return gateway.isPresent()
-        && !serverName.isEmpty()
-        && gateway.get().listeners().of(serverName).filter(e -> e == in).isEmpty();
+        && (!serverName.isEmpty()
+                && gateway.get().listeners().of(serverName).filter(e -> e == in).isEmpty()
+            || !ShownCertificate.satisfies(channel, gateway.get().clients(in)));
   }
 
   /** Whether it is a proxy before this node that is believed whom it asks for. */

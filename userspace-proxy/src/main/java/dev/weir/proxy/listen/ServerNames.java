@@ -14,6 +14,9 @@ import dev.weir.proxy.outbound.Gateway;
 import dev.weir.proxy.outbound.Generation;
 import dev.weir.proxy.tcp.Alerts;
 import dev.weir.proxy.tcp.Relay;
+import dev.weir.proxy.tls.Certificates;
+import dev.weir.proxy.tls.ClientCertificates;
+import dev.weir.proxy.tls.ShownCertificate;
 import io.netty.buffer.ByteBuf;
 import io.netty.channel.Channel;
 import io.netty.channel.ChannelFutureListener;
@@ -27,6 +30,7 @@ import io.netty.handler.ssl.SslHandshakeCompletionEvent;
 import io.netty.handler.ssl.SslHandshakeTimeoutException;
 import io.netty.util.ReferenceCountUtil;
 import io.netty.util.concurrent.Future;
+import java.security.cert.CertificateException;
 import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
@@ -44,6 +48,8 @@ final class ServerNames extends AbstractSniHandler<Entrance> {
 
   /** RFC 8446 5.1, ContentType. */
   private static final int HANDSHAKE = 22;
+
+  private static final int MAX_CAUSES = 16;
 
   private static final long HANDSHAKE_MILLIS = TimeUnit.SECONDS.toMillis(10);
 
@@ -141,15 +147,15 @@ final class ServerNames extends AbstractSniHandler<Entrance> {
           case Origin.Workload workload -> workload.destination();
           case Origin.Tunnel tunnel -> tunnel.destination();
         };
-    SslHandler handler =
+    Certificates certificates =
         worker
             .current()
             .get()
             .gateway(bind)
             .flatMap(gateway -> gateway.certificate(serverName))
-            .orElseThrow(() -> new IllegalStateException("a listener without a certificate"))
-            .context()
-            .newHandler(ctx.alloc());
+            .orElseThrow(() -> new IllegalStateException("a listener without a certificate"));
+    SslHandler handler = certificates.context().newHandler(ctx.alloc());
+    certificates.clients().ifPresent(asked -> expect(ctx.channel(), handler, asked));
     boolean placed = false;
     try {
       ctx.pipeline().replace(this, "tls", handler);
@@ -159,6 +165,48 @@ final class ServerNames extends AbstractSniHandler<Entrance> {
         ReferenceCountUtil.safeRelease(handler.engine());
       }
     }
+  }
+
+  private void expect(Channel channel, SslHandler handler, ClientCertificates asked) {
+    ShownCertificate.expect(channel, handler.engine(), asked);
+    var _ =
+        handler
+            .handshakeFuture()
+            .addListener(
+                handshake -> {
+                  if (!handshake.isSuccess()) {
+                    refusal(handshake.cause())
+                        .ifPresent(
+                            why -> {
+                              worker.metrics().count(Counter.CLIENT_CERTIFICATE_REFUSED);
+                              worker
+                                  .log()
+                                  .refused(
+                                      "client "
+                                          + channel.remoteAddress()
+                                          + " turned away in the handshake: "
+                                          + why);
+                            });
+                  }
+                });
+  }
+
+  /** Why a client's certificate is not good enough; empty when it failed for something else. */
+  private static Optional<String> refusal(Throwable failure) {
+    Throwable cause = failure;
+    for (int i = 0; i < MAX_CAUSES && cause != null; i++) {
+      if (cause instanceof CertificateException) {
+        return Optional.of(String.valueOf(cause.getMessage()));
+      }
+      String message = String.valueOf(cause.getMessage());
+      // BoringSSL's words, and the JDK's.
+      if (message.contains("PEER_DID_NOT_RETURN_A_CERTIFICATE")
+          || message.contains("Empty client certificate chain")) {
+        return Optional.of("it showed no certificate");
+      }
+      cause = cause.getCause();
+    }
+    return Optional.empty();
   }
 
   /** Stands behind until the name is there: it sees handshakes that fail before they begin. */

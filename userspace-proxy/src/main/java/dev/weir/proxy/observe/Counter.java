@@ -86,6 +86,10 @@ public enum Counter {
       "TLS handshakes with backends that failed."),
   /** TLS handshakes with clients that failed. */
   TLS_FAILED("weir_proxy_tls_handshakes_failed_total", "TLS handshakes with clients that failed."),
+  /** TLS handshakes that failed for what a client showed, or did not show. */
+  CLIENT_CERTIFICATE_REFUSED(
+      "weir_proxy_client_certificates_refused_total",
+      "TLS handshakes with clients that showed no certificate the listener believes."),
   /** Lines handed to the access log. */
   ACCESS_LOGGED("weir_proxy_access_log_lines_total", "Lines of the access log."),
   /** Lines of the access log that had no room, or no reader. */

@@ -3,6 +3,7 @@ package dev.weir.proxy.outbound;
 
 import dev.weir.policy.route.Listeners;
 import dev.weir.proxy.tls.Certificates;
+import dev.weir.proxy.tls.ClientCertificates;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -14,12 +15,19 @@ import java.util.Optional;
  * @param byName the same by {@code namespace/gateway/listener}
  * @param tls whether clients speak TLS there, wherever it ends
  * @param certificates by listener, the most specific hostname first
+ * @param clients which certificates the clients of a listener must show, of those that ask
  */
 public record Gateway(
     Listeners<Entrance> listeners,
     Map<String, Entrance> byName,
     boolean tls,
-    List<Named> certificates) {
+    List<Named> certificates,
+    Map<Entrance, ClientCertificates> clients) {
+
+  /** Which certificates clients of a listener must show; empty when it asks for none. */
+  public Optional<ClientCertificates> clients(Entrance listener) {
+    return Optional.ofNullable(clients.get(listener));
+  }
 
   /** One of them, for requests of which no host is known; one for requests if there is any. */
   public Entrance any() {

@@ -9,6 +9,7 @@ import dev.weir.policy.route.Listeners;
 import dev.weir.policy.route.SessionKey;
 import dev.weir.proxy.resilience.RoutePolicies;
 import dev.weir.proxy.tls.Certificates;
+import dev.weir.proxy.tls.ClientCertificates;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.HashMap;
@@ -23,14 +24,14 @@ final class GatewayCompiler {
 
   private final Plan plan;
   private final Optional<Generation> previous;
-  private final Map<String, Certificates> certificates;
+  private final ListenerCertificates certificates;
   private final Optional<SessionKey> sessionKey;
   private final RoutePolicies policies;
 
   GatewayCompiler(
       Plan plan,
       Optional<Generation> previous,
-      Map<String, Certificates> certificates,
+      ListenerCertificates certificates,
       Optional<SessionKey> sessionKey,
       RoutePolicies policies) {
     this.plan = plan;
@@ -64,6 +65,7 @@ final class GatewayCompiler {
     Optional<Gateway> before = previous.flatMap(generation -> generation.gateway(bind));
     Listeners.Builder<Entrance> byHost = new Listeners.Builder<>();
     Map<String, Entrance> byName = new HashMap<>();
+    Map<Entrance, ClientCertificates> clients = new HashMap<>();
     for (ProxyPlan.Listener listener : listeners) {
       if (Transport.of(listener.protocol()) != transport) {
         throw new UpdateRefusedException(
@@ -94,27 +96,10 @@ final class GatewayCompiler {
       byHost.add(listener.hostname(), entrance);
       byName.put(name, entrance);
       if (listener.tls().isPresent()) {
-        List<Certificates> pairs = new ArrayList<>();
-        for (String keyPair : listener.tls().orElseThrow().certificates()) {
-          Certificates pair = certificates.get(keyPair);
-          if (pair == null) {
-            throw new UpdateRefusedException(
-                "listener "
-                    + listener.gateway()
-                    + "/"
-                    + listener.name()
-                    + ": key pair "
-                    + keyPair
-                    + " did not come with the update; the Secret must exist beside the Gateway");
-          }
-          pairs.add(pair);
-        }
-        if (pairs.isEmpty()) {
-          throw new UpdateRefusedException(
-              "listener " + listener.gateway() + "/" + listener.name() + " names no certificate");
-        }
+        List<Certificates> pairs = certificates.of(listener, listener.tls().get());
+        pairs.getFirst().clients().ifPresent(rules -> clients.put(entrance, rules));
         named.add(
-            new Gateway.Named(listener.hostname().toLowerCase(Locale.ROOT), List.copyOf(pairs)));
+            new Gateway.Named(listener.hostname().toLowerCase(Locale.ROOT), pairs));
       }
     }
     named.sort(
@@ -122,7 +107,11 @@ final class GatewayCompiler {
             .thenComparing(n -> n.hostname().startsWith("*."))
             .thenComparingInt(n -> -n.hostname().length()));
     return new Gateway(
-        byHost.build(), Map.copyOf(byName), transport == Transport.TLS, List.copyOf(named));
+        byHost.build(),
+        Map.copyOf(byName),
+        transport == Transport.TLS,
+        List.copyOf(named),
+        Map.copyOf(clients));
   }
 
   private List<AccessRules> guard(ProxyPlan.Listener listener) {

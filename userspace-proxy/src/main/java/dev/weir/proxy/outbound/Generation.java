@@ -13,7 +13,6 @@ import dev.weir.policy.plan.ProxyUpdate;
 import dev.weir.policy.plan.Reserved;
 import dev.weir.policy.plan.Rule;
 import dev.weir.policy.plan.Telemetry;
-import dev.weir.policy.plan.TlsKeyPair;
 import dev.weir.policy.plan.VerdictIndex;
 import dev.weir.policy.plan.Workload;
 import dev.weir.policy.rbac.Principal;
@@ -66,7 +65,7 @@ public final class Generation {
   private final Map<Integer, Integer> workloadsByNumber;
   private final Map<Dialled, Endpoint> endpoints;
   private final Map<Endpoint, Target> targetsByEndpoint;
-  private final Map<String, Certificates> certificates;
+  private final ListenerCertificates certificates;
   private final Map<String, CircuitBreaker> circuits;
   private final Map<String, ClusterHealth> healths;
   private final List<HealthChecks.Check> checks;
@@ -89,7 +88,7 @@ public final class Generation {
       Map<Integer, Integer> workloadsByNumber,
       Map<Dialled, Endpoint> endpoints,
       Map<Endpoint, Target> targetsByEndpoint,
-      Map<String, Certificates> certificates,
+      ListenerCertificates certificates,
       Map<String, CircuitBreaker> circuits,
       Map<String, ClusterHealth> healths,
       List<HealthChecks.Check> checks,
@@ -170,7 +169,8 @@ public final class Generation {
       long now,
       Transports transports)
       throws UpdateRefusedException {
-    Map<String, Certificates> certificates = certificates(update, previous);
+    ListenerCertificates certificates =
+        ListenerCertificates.of(update, previous.map(generation -> generation.certificates));
     Map<BackendTls, Origination> originations = originations(update, previous);
     try {
       return new GenerationCompiler(
@@ -186,7 +186,7 @@ public final class Generation {
               transports)
           .compile();
     } catch (UpdateRefusedException | RuntimeException e) {
-      releaseFresh(certificates, previous);
+      certificates.releaseFresh(previous.map(generation -> generation.certificates));
       releaseFreshOriginations(originations, previous);
       throw e;
     }
@@ -232,30 +232,6 @@ public final class Generation {
     originations.values().stream()
         .filter(tls -> previous.map(g -> !g.originations.containsValue(tls)).orElse(true))
         .forEach(Origination::release);
-  }
-
-  private static Map<String, Certificates> certificates(
-      ProxyUpdate update, Optional<Generation> previous) throws UpdateRefusedException {
-    Map<String, Certificates> certificates = new LinkedHashMap<>();
-    try {
-      for (TlsKeyPair pair : update.keyPairs()) {
-        Certificates known =
-            previous.map(generation -> generation.certificates.get(pair.name())).orElse(null);
-        certificates.put(
-            pair.name(), known != null && known.madeOf(pair) ? known : new Certificates(pair));
-      }
-      return certificates;
-    } catch (Certificates.InvalidKeyPairException e) {
-      releaseFresh(certificates, previous);
-      throw new UpdateRefusedException(e.getMessage() == null ? "key pair" : e.getMessage());
-    }
-  }
-
-  private static void releaseFresh(
-      Map<String, Certificates> certificates, Optional<Generation> previous) {
-    certificates.values().stream()
-        .filter(pair -> previous.map(g -> !g.certificates.containsValue(pair)).orElse(true))
-        .forEach(Certificates::release);
   }
 
   /** Of the update. */
@@ -495,7 +471,7 @@ public final class Generation {
 
   /** Frees what it does not share with the previous one: it is not put in force after all. */
   public void discard(Optional<Generation> previous) {
-    releaseFresh(certificates, previous);
+    certificates.releaseFresh(previous.map(generation -> generation.certificates));
     releaseFreshOriginations(originations, previous);
   }
 
@@ -508,9 +484,7 @@ public final class Generation {
 
   /** The certificates that the next generation does not share. */
   public List<Certificates> certificatesNotIn(Generation next) {
-    return certificates.values().stream()
-        .filter(pair -> !next.certificates.containsValue(pair))
-        .toList();
+    return certificates.notIn(next.certificates);
   }
 
   static Peer peer(Workload workload, String trustDomain) {

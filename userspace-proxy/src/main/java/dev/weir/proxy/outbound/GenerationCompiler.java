@@ -21,7 +21,6 @@ import dev.weir.proxy.resilience.Journal;
 import dev.weir.proxy.resilience.RateLimits;
 import dev.weir.proxy.resilience.Rollbacks;
 import dev.weir.proxy.resilience.RoutePolicies;
-import dev.weir.proxy.tls.Certificates;
 import dev.weir.proxy.tls.Origination;
 import dev.weir.proxy.upstream.Endpoint;
 import dev.weir.proxy.upstream.Transports;
@@ -41,7 +40,7 @@ final class GenerationCompiler {
   private final ProxyUpdate update;
   private final Plan plan;
   private final Optional<Generation> previous;
-  private final Map<String, Certificates> certificates;
+  private final ListenerCertificates certificates;
   private final Map<BackendTls, Origination> originations;
   private final Optional<SessionKey> sessionKey;
   private final RoutePolicies policies;
@@ -51,7 +50,7 @@ final class GenerationCompiler {
       ProxyUpdate update,
       Optional<Generation> previous,
       int loops,
-      Map<String, Certificates> certificates,
+      ListenerCertificates certificates,
       Map<BackendTls, Origination> originations,
       Optional<SessionKey> sessionKey,
       Journal journal,

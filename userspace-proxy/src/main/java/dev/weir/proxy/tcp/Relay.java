@@ -24,6 +24,7 @@ import dev.weir.proxy.outbound.Inbound;
 import dev.weir.proxy.outbound.Source;
 import dev.weir.proxy.outbound.Target;
 import dev.weir.proxy.resilience.ClusterHealth;
+import dev.weir.proxy.tls.ShownCertificate;
 import dev.weir.proxy.upstream.Endpoint;
 import io.netty.buffer.ByteBuf;
 import io.netty.buffer.Unpooled;
@@ -254,6 +255,12 @@ public final class Relay extends ChannelInboundHandlerAdapter implements Endpoin
 
   /** Why the policies about a Gateway do not let a source in; empty when they do. */
   private Optional<String> barred(Entrance in, Generation within, Source asks, boolean report) {
+    if (origin instanceof Origin.Gateway gateway
+        && !ShownCertificate.satisfies(
+            client, within.gateway(gateway.bind()).flatMap(g -> g.clients(in)))) {
+      return Optional.of(
+          asks.description() + ": no certificate that " + in.service().host() + " believes");
+    }
     for (AccessRules guard : in.guards()) {
       Attributes asked =
           new AskedOfStream(asks, origin.peer(), Attributes.NOWHERE, localPort(), serverName);

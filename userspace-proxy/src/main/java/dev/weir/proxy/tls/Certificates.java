@@ -4,6 +4,7 @@ package dev.weir.proxy.tls;
 import dev.weir.policy.plan.TlsKeyPair;
 import io.netty.handler.ssl.ApplicationProtocolConfig;
 import io.netty.handler.ssl.ApplicationProtocolNames;
+import io.netty.handler.ssl.ClientAuth;
 import io.netty.handler.ssl.OpenSsl;
 import io.netty.handler.ssl.SslContext;
 import io.netty.handler.ssl.SslContextBuilder;
@@ -20,6 +21,7 @@ import java.util.ArrayList;
 import java.util.Collection;
 import java.util.List;
 import java.util.Locale;
+import java.util.Optional;
 import java.util.Set;
 import java.util.TreeSet;
 import javax.net.ssl.SSLException;
@@ -36,6 +38,7 @@ public final class Certificates {
   private final byte[] digest;
   private final Set<String> names;
   private final SslContext context;
+  private final Optional<ClientCertificates> clients;
 
   /** Why a key pair cannot be used; never carries the key. */
   public static final class InvalidKeyPairException extends Exception {
@@ -52,9 +55,12 @@ public final class Certificates {
   /**
    * Loads a key pair.
    *
+   * @param clients what clients are asked for, if for anything
    * @throws InvalidKeyPairException when chain or key cannot be read or do not fit together
    */
-  public Certificates(TlsKeyPair keyPair) throws InvalidKeyPairException {
+  public Certificates(TlsKeyPair keyPair, Optional<ClientCertificates> clients)
+      throws InvalidKeyPairException {
+    this.clients = clients;
     this.digest = digest(keyPair);
     try {
       List<X509Certificate> chain = chain(keyPair);
@@ -63,9 +69,15 @@ public final class Certificates {
           SslContextBuilder.forServer(stream(keyPair.chainPem()), stream(keyPair.keyPem()))
               .sslProvider(boringSsl() ? SslProvider.OPENSSL_REFCNT : SslProvider.JDK)
               .protocols("TLSv1.3", "TLSv1.2")
-              // Without one, all of the JDK's root certificates would be parsed, for nothing: no
-              // client certificate is asked for.
-              .trustManager((TrustManager) new TrustNobody())
+              .clientAuth(
+                  clients
+                      .map(c -> c.required() ? ClientAuth.REQUIRE : ClientAuth.OPTIONAL)
+                      .orElse(ClientAuth.NONE))
+              // Without one, all of the JDK's root certificates would be parsed.
+              .trustManager(
+                  clients
+                      .<TrustManager>map(ClientCertificates::trustManager)
+                      .orElseGet(TrustNobody::new))
               .applicationProtocolConfig(
                   new ApplicationProtocolConfig(
                       ApplicationProtocolConfig.Protocol.ALPN,
@@ -132,6 +144,11 @@ public final class Certificates {
     } catch (NoSuchAlgorithmException e) {
       throw new IllegalStateException("every JDK has SHA-256", e);
     }
+  }
+
+  /** What clients are asked for; empty when for nothing. */
+  public Optional<ClientCertificates> clients() {
+    return clients;
   }
 
   /** Netty's context. */
