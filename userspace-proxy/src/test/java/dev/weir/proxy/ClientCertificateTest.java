@@ -15,13 +15,16 @@ import dev.weir.proxy.tls.ClientCertificates;
 import java.io.IOException;
 import java.net.InetAddress;
 import java.nio.file.Path;
+import java.security.MessageDigest;
 import java.security.cert.CertificateException;
 import java.security.cert.X509Certificate;
 import java.time.Duration;
 import java.time.Instant;
 import java.time.ZoneId;
 import java.time.format.DateTimeFormatter;
+import java.util.HexFormat;
 import java.util.List;
+import java.util.Locale;
 import java.util.Optional;
 import javax.net.ssl.SNIHostName;
 import javax.net.ssl.SSLContext;
@@ -52,6 +55,11 @@ final class ClientCertificateTest {
             .issue("phone", "URI:spiffe://shop/phone", "-validity", "30")
             .issue("ended", "DNS:ended.test", "-startdate", "-3d", "-validity", "1")
             .issue("server", "DNS:server.test", "-ext", "eku=serverAuth")
+            .issue(
+                "odd",
+                "DNS:odd.test,DNS:b.test",
+                "-dname",
+                "CN=a\\\"\\;URI=spiffe://shop/admin\\,b\\\\, O=\u00e4")
             .issue("between", "DNS:between.test", "-ext", "bc:c")
             .issue("below", "DNS:below.test", "-signer", "between");
     other = new Authority(directory, "other").issue("phone", "URI:spiffe://shop/phone");
@@ -305,6 +313,61 @@ final class ClientCertificateTest {
       assertThat(status(ours.client("phone"), port)).isEqualTo(200);
       assertThat(status(Authority.client(), port)).isZero();
       assertThat(status(other.client("phone"), port)).isZero();
+    }
+  }
+
+  /** What the backend got of x-forwarded-client-cert, and of what reads like it. */
+  private static List<String> told(SSLContext context, int port) throws IOException {
+    try (SSLSocket socket = connect(context, port, "a.test")) {
+      Client client = new Client(socket);
+      return client
+          .get(
+              "/",
+              "X-Forwarded-Client-Cert: Hash=00;URI=spiffe://a\r\n"
+                  + "x-forwarded-client-cert: URI=spiffe://b\r\n"
+                  + "X_Forwarded_Client_Cert: URI=spiffe://c\r\n"
+                  + "x-forwarded_client-cert: URI=spiffe://d\r\n")
+          .text()
+          .lines()
+          .filter(
+              line ->
+                  line.toLowerCase(Locale.ROOT).replace('_', '-').startsWith("x-forwarded-client"))
+          .toList();
+    }
+  }
+
+  @Test
+  void theBackendIsToldOfACertificateThatIsBelievedAndOfNoOther() throws Exception {
+    try (RawBackend backend =
+            new RawBackend(
+                connection -> {
+                  for (String head = connection.head(); !head.isEmpty(); head = connection.head()) {
+                    connection.respond("", head);
+                  }
+                });
+        Mesh mesh = new Mesh()) {
+      int port = FreePorts.next();
+      serve(
+          mesh,
+          backend.port(),
+          listener(port, "", Optional.of(new ClientTrust(List.of(ours.pem()), false))));
+      byte[] hash =
+          MessageDigest.getInstance("SHA-256").digest(ours.chain("phone").getFirst().getEncoded());
+      assertThat(told(ours.client("phone"), port))
+          .containsExactly(
+              "x-forwarded-client-cert: Hash="
+                  + HexFormat.of().formatHex(hash)
+                  + ";Subject=\"CN=phone\";URI=spiffe://shop/phone");
+      assertThat(told(ours.client("odd"), port))
+          .singleElement()
+          .asString()
+          .endsWith(
+              ";Subject=\"CN=a\\\"\\;URI\\=spiffe://shop/admin\\,b\\5C,O=\\C3\\A4\";URI=;DNS=odd.test;DNS=b.test");
+      assertThat(told(other.client("phone"), port)).isEmpty();
+      assertThat(told(ours.client("ended"), port)).isEmpty();
+      assertThat(told(Authority.client(), port)).isEmpty();
+      serve(mesh, backend.port(), listener(port, "", Optional.empty()));
+      assertThat(told(ours.client("phone"), port)).isEmpty();
     }
   }
 

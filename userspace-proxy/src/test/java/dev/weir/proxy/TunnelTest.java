@@ -580,6 +580,41 @@ final class TunnelTest {
     }
   }
 
+  /** Where the certificate was shown: what the caller says of itself goes no further. */
+  @Test
+  void theBackendIsToldOfTheCallersCertificate() throws Exception {
+    try (RawBackend cart =
+        new RawBackend(
+            connection -> {
+              for (String head = connection.head(); !head.isEmpty(); head = connection.head()) {
+                connection.respond("", head);
+              }
+            })) {
+      TunnelNode.Policy there = west(cart.port());
+      there.verdicts =
+          List.of(TunnelNode.verdict(TunnelNode.WEB_IDENTITY, cart.port(), Decision.INSPECT));
+      there.access = onlyPath("/", "cluster.local/ns/shop/sa/web");
+      west.apply(there);
+      TunnelNode.Policy policy = east(cart.port());
+      policy.requests = true;
+      east.apply(policy);
+      try (Client client = east.client()) {
+        assertThat(
+                client
+                    .get("/", "x-forwarded-client-cert: URI=spiffe://cluster.local/ns/a/sa/b\r\n")
+                    .text()
+                    .lines()
+                    .filter(line -> line.startsWith("x-forwarded-client-cert: ")))
+            .singleElement()
+            .asString()
+            .matches(
+                "x-forwarded-client-cert: By=spiffe://cluster.local/ns/shop/sa/cart;"
+                    + "Hash=[0-9a-f]{64};Subject=\"CN=shop/web\";"
+                    + "URI=spiffe://cluster.local/ns/shop/sa/web");
+      }
+    }
+  }
+
   /** The line of requests that were answered with a status. */
   private static String counted(TunnelNode node, String status) {
     return node.proxy

@@ -18,6 +18,7 @@ import dev.weir.proxy.outbound.Generation;
 import dev.weir.proxy.outbound.Inbound;
 import dev.weir.proxy.outbound.Source;
 import dev.weir.proxy.tcp.Relay;
+import dev.weir.proxy.tls.ForwardedCertificate;
 import io.netty.channel.Channel;
 import io.netty.channel.ChannelFuture;
 import io.netty.channel.ChannelHandlerContext;
@@ -29,9 +30,11 @@ import io.netty.handler.ssl.SniHandler;
 import io.netty.handler.ssl.SslContext;
 import io.netty.handler.ssl.SslHandler;
 import io.netty.handler.ssl.SslHandshakeCompletionEvent;
+import io.netty.util.AsciiString;
 import io.netty.util.Mapping;
 import io.netty.util.ReferenceCountUtil;
 import java.net.InetSocketAddress;
+import java.security.cert.Certificate;
 import java.security.cert.CertificateException;
 import java.security.cert.X509Certificate;
 import java.time.Instant;
@@ -39,6 +42,7 @@ import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.TimeUnit;
 import javax.net.ssl.SSLException;
+import javax.net.ssl.SSLSession;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -59,6 +63,7 @@ public final class TunnelServer extends TunnelConnection {
   private final Worker worker;
   private final IdentityStore store;
   private final String principal;
+  private final AsciiString certificate;
   private final Instant ends;
   private final Watch watch = new Watch();
   private @Nullable Generation judged;
@@ -70,11 +75,13 @@ public final class TunnelServer extends TunnelConnection {
       Room room,
       Channel channel,
       String principal,
+      AsciiString certificate,
       Instant ends) {
     super(channel, worker.loop(), room, true);
     this.worker = worker;
     this.store = store;
     this.principal = principal;
+    this.certificate = certificate;
     this.ends = ends;
   }
 
@@ -166,6 +173,7 @@ public final class TunnelServer extends TunnelConnection {
                 room,
                 ctx.channel(),
                 IdentityStore.principal(leaf),
+                AsciiString.of(ForwardedCertificate.value(by(tls.engine().getSession()), leaf)),
                 leaf.getNotAfter().toInstant());
         worker.loop().watch(tunnel.watch);
         tunnel.install();
@@ -173,6 +181,14 @@ public final class TunnelServer extends TunnelConnection {
       } catch (CertificateException | SSLException e) {
         refuse(ctx, e);
       }
+    }
+
+    /** Whom the peer found here. */
+    private static Optional<String> by(SSLSession session) throws CertificateException {
+      Certificate[] own = session.getLocalCertificates();
+      return own != null && own.length > 0 && own[0] instanceof X509Certificate leaf
+          ? Optional.of("spiffe://" + IdentityStore.principal(leaf))
+          : Optional.empty();
     }
 
     private void refuse(ChannelHandlerContext ctx, Throwable cause) {
@@ -332,7 +348,8 @@ public final class TunnelServer extends TunnelConnection {
             source.get().address().orElseGet(this::peer),
             destination,
             sources.getFirst(),
-            principal);
+            principal,
+            certificate);
     Entrance entrance = inbound.get().entrance(source.get());
     if (entrance.requests()) {
       ServerConnection.install(worker, origin, now, stream.pipeline());

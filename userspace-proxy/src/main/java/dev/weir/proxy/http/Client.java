@@ -112,7 +112,7 @@ final class Client {
         planned = now.service(destination).filter(Entrance::requests);
         source = now.source(number);
       }
-      case Origin.Tunnel(var peer, var destination, int number, var principal) -> {
+      case Origin.Tunnel(var peer, var destination, int number, var principal, var shown) -> {
         planned = now.inbound(destination).map(Inbound::requests);
         source = now.source(number, principal);
       }
@@ -186,6 +186,18 @@ final class Client {
   /** Whether it is a proxy before this node that is believed whom it asks for. */
   boolean behindProxy() {
     return behindProxy;
+  }
+
+  /** What backends are told of a certificate that the client showed and a listener believes. */
+  Optional<AsciiString> certificate(Entrance in) {
+    return switch (origin) {
+      case Origin.Workload workload -> Optional.empty();
+      case Origin.Tunnel tunnel -> Optional.of(tunnel.certificate());
+      case Origin.Gateway at ->
+          gateway.isPresent()
+              ? ShownCertificate.forwarded(channel, gateway.get().clients(in))
+              : Optional.empty();
+    };
   }
 
   Optional<Source> source() {

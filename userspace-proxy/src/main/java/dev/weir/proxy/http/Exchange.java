@@ -68,6 +68,7 @@ final class Exchange implements RequestView {
   private RequestTarget target = new RequestTarget("/", "", false);
   private String host = "";
   private boolean bodyless;
+  private Optional<AsciiString> certificate = Optional.empty();
   private boolean grpc;
   // What the client asks to switch to; empty when nothing.
   private String upgrade = "";
@@ -191,6 +192,7 @@ final class Exchange implements RequestView {
       reply(LocalReply.MISDIRECTED, "NR");
       return;
     }
+    certificate = client.certificate(in);
     Judge judge = new Judge(client, request, target, source, generation, client.leaving());
     String forbidden = judge.refusalAt(in);
     if (forbidden != null) {
@@ -352,7 +354,7 @@ final class Exchange implements RequestView {
         headers.set(HttpHeaderNames.HOST, cluster.service().host());
       }
     }
-    ForwardedHeaders.write(headers, client, source);
+    ForwardedHeaders.write(headers, client, source, certificate);
     RequestIds.pass(headers, loop.random());
     TraceContext.pass(headers, generation.telemetry().tracing(), loop.random());
     HttpHeaders copy = null;

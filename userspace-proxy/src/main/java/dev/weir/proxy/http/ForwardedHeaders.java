@@ -8,6 +8,7 @@ import io.netty.handler.codec.http.HttpHeaders;
 import io.netty.util.AsciiString;
 import java.util.List;
 import java.util.Optional;
+import java.util.stream.Stream;
 
 /**
  * The headers that tell a backend about the client. What a client says of others counts where it is
@@ -19,20 +20,46 @@ final class ForwardedHeaders {
   private static final AsciiString X_FORWARDED_PROTO = AsciiString.cached("x-forwarded-proto");
   private static final AsciiString X_FORWARDED_CLIENT_CERT =
       AsciiString.cached("x-forwarded-client-cert");
+
+  /** The same to a backend that makes variables of headers (RFC 3875 4.1.18). */
+  private static final List<AsciiString> CLIENT_CERT_ALIKE =
+      Stream.of(
+              "x_forwarded-client-cert",
+              "x-forwarded_client-cert",
+              "x-forwarded-client_cert",
+              "x_forwarded_client-cert",
+              "x_forwarded-client_cert",
+              "x-forwarded_client_cert",
+              "x_forwarded_client_cert")
+          .map(AsciiString::cached)
+          .toList();
+
   private static final AsciiString HTTP = AsciiString.cached("http");
   private static final AsciiString HTTPS = AsciiString.cached("https");
 
   private ForwardedHeaders() {}
 
-  /** Makes those of a request that goes on. */
-  static void write(HttpHeaders headers, Client client, Source asks) {
+  /**
+   * Makes those of a request that goes on.
+   *
+   * @param certificate what is told of the client's certificate, if it showed one that is believed
+   */
+  static void write(
+      HttpHeaders headers, Client client, Source asks, Optional<AsciiString> certificate) {
     AsciiString peer = client.peerText();
     boolean told = (asks.workload() || client.behindProxy()) && headers.contains(X_FORWARDED_FOR);
     headers.set(
         X_FORWARDED_FOR,
         told ? String.join(", ", headers.getAll(X_FORWARDED_FOR)) + ", " + peer : peer);
     headers.set(X_FORWARDED_PROTO, proto(headers, client));
-    headers.remove(X_FORWARDED_CLIENT_CERT);
+    if (certificate.isPresent()) {
+      headers.set(X_FORWARDED_CLIENT_CERT, certificate.get());
+    } else {
+      headers.remove(X_FORWARDED_CLIENT_CERT);
+    }
+    for (int i = 0; i < CLIENT_CERT_ALIKE.size(); i++) {
+      headers.remove(CLIENT_CERT_ALIKE.get(i));
+    }
   }
 
   private static AsciiString proto(HttpHeaders headers, Client client) {

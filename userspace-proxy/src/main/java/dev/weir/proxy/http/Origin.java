@@ -4,6 +4,7 @@ package dev.weir.proxy.http;
 import dev.weir.policy.plan.Address;
 import dev.weir.proxy.observe.Reporter;
 import dev.weir.proxy.outbound.BindAddress;
+import io.netty.util.AsciiString;
 import java.util.OptionalInt;
 
 /** Where a connection came from and what for: what stays the same over generations. */
@@ -44,8 +45,10 @@ public sealed interface Origin {
    * @param source stable number of the workload
    * @param principal that the certificate proved: counts as long as a plan says the workload's is
    *     that one
+   * @param certificate what backends are told of it
    */
-  record Tunnel(Address peer, BindAddress destination, int source, String principal)
+  record Tunnel(
+      Address peer, BindAddress destination, int source, String principal, AsciiString certificate)
       implements Origin {}
 
   /**

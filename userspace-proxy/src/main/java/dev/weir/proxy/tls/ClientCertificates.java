@@ -175,7 +175,7 @@ public final class ClientCertificates {
   }
 
   private static String name(X509Certificate certificate) {
-    return ForwardedCertificate.subject(certificate);
+    return ForwardedCertificate.text(certificate.getSubjectX500Principal());
   }
 
   private final class InHandshake implements X509TrustManager {

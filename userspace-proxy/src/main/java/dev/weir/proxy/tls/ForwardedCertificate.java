@@ -40,17 +40,26 @@ public final class ForwardedCertificate {
    * @param leaf what was shown
    */
   public static String value(Optional<String> by, X509Certificate leaf) {
+    return value(
+        by, hash(leaf), leaf.getSubjectX500Principal(), names(leaf, URI), names(leaf, DNS_NAME));
+  }
+
+  static String value(
+      Optional<String> by,
+      String hash,
+      X500Principal subject,
+      List<String> uris,
+      List<String> dnsNames) {
     StringBuilder text = new StringBuilder(256);
     by.ifPresent(id -> text.append("By=").append(quoted(id)).append(';'));
-    text.append("Hash=").append(hash(leaf));
+    text.append("Hash=").append(hash);
     int least = text.length();
-    text.append(";Subject=\"").append(subject(leaf)).append('"');
-    List<String> uris = names(leaf, URI);
+    text.append(";Subject=\"").append(text(subject)).append('"');
     if (uris.isEmpty()) {
       text.append(";URI=");
     }
     uris.forEach(uri -> text.append(";URI=").append(quoted(uri)));
-    names(leaf, DNS_NAME).forEach(name -> text.append(";DNS=").append(quoted(name)));
+    dnsNames.forEach(name -> text.append(";DNS=").append(quoted(name)));
     if (text.length() > MAX_LENGTH) {
       text.setLength(least);
     }
@@ -62,10 +71,13 @@ public final class ForwardedCertificate {
    * so there is no bare quotation mark in it. What is not printable ASCII is written as its bytes
    * in hexadecimal.
    */
-  static String subject(X509Certificate certificate) {
-    String name = certificate.getSubjectX500Principal().getName(X500Principal.RFC2253, KEYWORDS);
+  static String text(X500Principal subject) {
+    String name = subject.getName(X500Principal.RFC2253, KEYWORDS);
     StringBuilder text = new StringBuilder(name.length() + 16);
-    name.codePoints()
+    // Of readers some take a backslash before a quotation mark for an escape and no other one: two
+    // backslashes at the end would have no end for them.
+    name.replace("\\\\", "\\5C")
+        .codePoints()
         .forEach(
             c -> {
               if (c >= ' ' && c < 0x7f) {
@@ -81,19 +93,16 @@ public final class ForwardedCertificate {
 
   private static final HexFormat HEX = HexFormat.of().withUpperCase();
 
-  /** Plain if it can be; else within quotation marks, with a backslash before those within it. */
+  /** Plain if it can be; else within quotation marks, of which there are none within it. */
   private static String quoted(String value) {
     StringBuilder text = new StringBuilder(value.length() + 16);
     boolean plain = true;
     for (byte b : value.getBytes(StandardCharsets.UTF_8)) {
       char c = (char) (b & 0xff);
-      if (c <= ' ' || c >= 0x7f) {
+      if (c <= ' ' || c >= 0x7f || c == '"' || c == '\\') {
         text.append('%').append(HEX.toHexDigits(b));
       } else {
-        if (c == '"' || c == '\\') {
-          text.append('\\');
-        }
-        plain &= c != ',' && c != ';' && c != '=' && c != '"' && c != '\\';
+        plain &= c != ',' && c != ';' && c != '=';
         text.append(c);
       }
     }
