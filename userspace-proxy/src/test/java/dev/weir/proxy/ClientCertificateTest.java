@@ -243,8 +243,7 @@ final class ClientCertificateTest {
         Mesh mesh = new Mesh()) {
       int port = FreePorts.next();
       serve(mesh, backend.port(), listener(port, "", Optional.empty()));
-      try (SSLSocket nobody = connect(Authority.client(), port, "a.test");
-          SSLSocket stays = connect(ours.client("phone"), port, "a.test")) {
+      try (SSLSocket nobody = connect(Authority.client(), port, "a.test")) {
         assertThat(status(nobody, "a.test")).isEqualTo(200);
         serve(mesh, backend.port(), listener(port, "", by(ours)));
         assertThat(status(nobody, "a.test")).isEqualTo(421);

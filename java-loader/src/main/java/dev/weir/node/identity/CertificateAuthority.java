@@ -3,6 +3,8 @@ package dev.weir.node.identity;
 
 import dev.weir.node.kernel.DurableFile;
 import dev.weir.node.kernel.NodeException;
+import dev.weir.policy.identity.NotAnSvidException;
+import dev.weir.policy.identity.SvidRules;
 import java.nio.file.Path;
 import java.security.GeneralSecurityException;
 import java.security.KeyPair;
@@ -166,7 +168,7 @@ public final class CertificateAuthority {
                 now.minusSeconds(1),
                 now.plusSeconds(60));
     try {
-      String _ = Svid.check(chain(leaf, root), List.of(root.anchor()), now);
+      String _ = SvidRules.check(chain(leaf, root), List.of(root.anchor()), now);
     } catch (NotAnSvidException e) {
       throw new NodeException(
           "this root cannot sign for " + trustDomain + ": " + e.getMessage(), e);
@@ -249,7 +251,7 @@ public final class CertificateAuthority {
     }
     try {
       // X509-SVID 3.2: its own SPIFFE ID, if it has one, is the trust domain.
-      List<String> own = Svid.uris(chain.getFirst());
+      List<String> own = SvidRules.uris(chain.getFirst());
       if (own.stream()
           .anyMatch(
               uri ->
@@ -507,7 +509,7 @@ public final class CertificateAuthority {
     List<X509Certificate> chain = chain(leaf, signer);
     try {
       // As a peer will ask, before anybody is given it.
-      String proved = Svid.check(chain, anchors(authority, now), now);
+      String proved = SvidRules.check(chain, anchors(authority, now), now);
       if (!proved.equals(id.uri())) {
         throw new NotAnSvidException("it proves " + proved);
       }
@@ -711,14 +713,14 @@ public final class CertificateAuthority {
                   .orElse(""));
       try {
         PrivateKey _ = Keys.read(pem.key().get(), first.getPublicKey(), random);
-        String id = Svid.idOf(first);
+        String id = SvidRules.idOf(first);
         if (!id.equals(expected.uri())) {
           return broken(expected, place, "it is for " + id, Optional.of(leaf));
         }
-      } catch (GeneralSecurityException e) {
-        return broken(expected, place, "its key does not belong to it", Optional.of(leaf));
       } catch (NotAnSvidException e) {
         return broken(expected, place, String.valueOf(e.getMessage()), Optional.of(leaf));
+      } catch (GeneralSecurityException e) {
+        return broken(expected, place, "its key does not belong to it", Optional.of(leaf));
       }
       IdentityState state = IdentityState.good;
       String problem = "";
@@ -731,7 +733,7 @@ public final class CertificateAuthority {
         problem = "has ended: weir ca issue";
       } else {
         try {
-          String _ = Svid.check(chain, anchors, now);
+          String _ = SvidRules.check(chain, anchors, now);
           if (!now.isBefore(notAfter.minus(life.dividedBy(6)))) {
             state = IdentityState.ending;
             problem = "ends soon, and nobody has renewed it: weir ca issue";

@@ -2,6 +2,7 @@
 package dev.weir.node.identity;
 
 import dev.weir.node.kernel.NodeException;
+import dev.weir.policy.identity.SvidRules;
 import java.util.Comparator;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
@@ -19,7 +20,7 @@ public record SpiffeId(String trustDomain, String namespace, String account)
     implements Comparable<SpiffeId> {
 
   /** What an ID begins with. */
-  static final String SCHEME = "spiffe://";
+  static final String SCHEME = SvidRules.SCHEME;
 
   private static final Pattern TRUST_DOMAIN = Pattern.compile("[a-z0-9._-]{1,253}");
   private static final Pattern SEGMENT = Pattern.compile("[A-Za-z0-9._-]{1,253}");

@@ -16,6 +16,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.weir.node.kernel.NodeException;
+import dev.weir.policy.identity.SvidRules;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -94,7 +95,7 @@ final class CertificateAuthorityTest {
     assertThat(root.getKeyUsage())
         .containsExactly(false, false, false, false, false, true, true, false, false);
     assertThat(root.getCriticalExtensionOIDs()).contains("2.5.29.15", "2.5.29.19");
-    assertThat(Svid.uris(root)).containsExactly("spiffe://shop.example");
+    assertThat(SvidRules.uris(root)).containsExactly("spiffe://shop.example");
     assertThat(root.getPublicKey().getAlgorithm()).isEqualTo("EC");
     assertThat(root.getNotAfter().toInstant())
         .isEqualTo(START.plus(CertificateAuthority.ROOT_LIFE));

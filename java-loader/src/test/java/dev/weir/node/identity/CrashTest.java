@@ -11,6 +11,7 @@ import static dev.weir.node.identity.AuthorityFixture.ids;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatCode;
 
+import dev.weir.policy.identity.SvidRules;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
@@ -103,7 +104,7 @@ final class CrashTest {
   private static void leavesAreBelieved(AuthorityFixture mesh) {
     List<X509Certificate> bundle = mesh.bundle();
     for (IdentityDirectory.Place place : mesh.identities.places()) {
-      assertThatCode(() -> Svid.check(chain(place.file()), bundle, mesh.instant()))
+      assertThatCode(() -> SvidRules.check(chain(place.file()), bundle, mesh.instant()))
           .as(place.file().toString())
           .doesNotThrowAnyException();
     }

@@ -6,6 +6,7 @@ import static dev.weir.node.identity.AuthorityFixture.WEB;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import dev.weir.policy.identity.SvidRules;
 import java.net.InetAddress;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -102,7 +103,7 @@ final class HandshakeTest {
   }
 
   private static String id(SSLSocket socket) throws Exception {
-    return Svid.idOf((X509Certificate) socket.getSession().getPeerCertificates()[0]);
+    return SvidRules.idOf((X509Certificate) socket.getSession().getPeerCertificates()[0]);
   }
 
   @Test

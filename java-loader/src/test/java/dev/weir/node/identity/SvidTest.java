@@ -5,6 +5,8 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.weir.node.kernel.NodeException;
+import dev.weir.policy.identity.NotAnSvidException;
+import dev.weir.policy.identity.SvidRules;
 import java.math.BigInteger;
 import java.security.KeyPair;
 import java.security.SecureRandom;
@@ -80,7 +82,7 @@ final class SvidTest {
   }
 
   private String check(Instant at) throws Exception {
-    return Svid.check(List.of(leaf()), List.of(ROOT), at);
+    return SvidRules.check(List.of(leaf()), List.of(ROOT), at);
   }
 
   private void refused(String why) {
@@ -160,7 +162,7 @@ final class SvidTest {
   @Test
   void aSignatureOfAnotherKeyIsNoneThoughTheNameFits() {
     signer = Keys.generate(RANDOM);
-    refused("no root that is believed");
+    refused("no path to a root that is believed");
   }
 
   @ParameterizedTest
@@ -174,7 +176,7 @@ final class SvidTest {
   void aRootThatHasEndedIsBelievedNoMore() {
     X509Certificate ended =
         new Issuer(RANDOM).root(ROOT_KEYS, "a.example", NOW.minusSeconds(60), NOW.minusSeconds(1));
-    assertThatThrownBy(() -> Svid.check(List.of(leaf()), List.of(ended), NOW))
+    assertThatThrownBy(() -> SvidRules.check(List.of(leaf()), List.of(ended), NOW))
         .isInstanceOf(NotAnSvidException.class);
   }
 

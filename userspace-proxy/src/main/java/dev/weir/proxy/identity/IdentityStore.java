@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.weir.proxy.identity;
 
+import dev.weir.policy.identity.NotAnSvidException;
+import dev.weir.policy.identity.SvidRules;
 import dev.weir.proxy.observe.Log;
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -147,7 +149,12 @@ public final class IdentityStore implements AutoCloseable {
    * @throws CertificateException when it proves nobody, with the reason
    */
   public String prove(List<X509Certificate> chain) throws CertificateException {
-    return SvidRules.check(chain, anchors, clock.instant());
+    try {
+      return withoutScheme(SvidRules.check(chain, anchors, clock.instant()));
+    } catch (NotAnSvidException e) {
+      String who = chain.isEmpty() ? "nobody" : String.join(", ", SvidRules.uris(chain.getFirst()));
+      throw new CertificateException(who + ": " + e.getMessage());
+    }
   }
 
   /**
@@ -156,7 +163,11 @@ public final class IdentityStore implements AutoCloseable {
    * @throws CertificateException when it is none
    */
   public static String principal(X509Certificate leaf) throws CertificateException {
-    return SvidRules.idOf(leaf);
+    return withoutScheme(SvidRules.idOf(leaf));
+  }
+
+  private static String withoutScheme(String id) {
+    return id.substring(SvidRules.SCHEME.length());
   }
 
   /** All identities, by name. */

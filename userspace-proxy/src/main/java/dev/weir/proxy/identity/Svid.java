@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.weir.proxy.identity;
 
+import dev.weir.policy.identity.NotAnSvidException;
+import dev.weir.policy.identity.SvidRules;
 import dev.weir.proxy.tls.Certificates;
 import io.netty.handler.ssl.ApplicationProtocolConfig;
 import io.netty.handler.ssl.ClientAuth;
@@ -59,7 +61,7 @@ public final class Svid {
     if (chain.isEmpty()) {
       throw new CertificateException("there is no CERTIFICATE in it");
     }
-    String principal = SvidRules.idOf(chain.getFirst());
+    String principal = IdentityStore.principal(chain.getFirst());
     if (!PRINCIPAL.matcher(principal).matches()) {
       throw new CertificateException("its ID is not spiffe://TRUSTDOMAIN/ns/NAMESPACE/sa/ACCOUNT");
     }
@@ -97,7 +99,11 @@ public final class Svid {
    * @throws CertificateException with the reason
    */
   public void requireInTime(Instant at) throws CertificateException {
-    SvidRules.inTime(principal, chain.getFirst(), at);
+    try {
+      SvidRules.requireInTime(chain.getFirst(), at);
+    } catch (NotAnSvidException e) {
+      throw new CertificateException(principal + ": " + e.getMessage());
+    }
   }
 
   /** Whether it ought to have been renewed by now: less than a quarter of its life is left. */

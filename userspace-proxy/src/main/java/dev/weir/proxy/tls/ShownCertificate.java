@@ -80,7 +80,7 @@ public final class ShownCertificate {
     if (certificates.isEmpty()) {
       return false;
     }
-    endsMillis = certificates.getFirst().getNotAfter().getTime();
+    endsMillis = certificates.getFirst().getNotAfter().toInstant().toEpochMilli();
     if (listener == asked && listener.required()) {
       return true; // The handshake would have failed.
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-package dev.weir.node.identity;
+package dev.weir.policy.identity;
 
 import java.security.InvalidAlgorithmParameterException;
 import java.security.NoSuchAlgorithmException;
@@ -22,14 +22,18 @@ import java.util.Set;
 
 /**
  * The rules of the X.509-SVID standard (SPIFFE, {@code standards/X509-SVID.md}, sections 2 to 5),
- * on top of path validation by RFC 5280, which is the JDK's.
+ * on top of path validation by RFC 5280, which is the JDK's. Whoever issues, shows or is shown a
+ * certificate asks here, so that none of them believes what another one does not.
  */
-final class Svid {
+public final class SvidRules {
 
   // RFC 5280 4.2.1.3: positions of the bits of keyUsage.
   private static final int DIGITAL_SIGNATURE = 0;
   private static final int KEY_CERT_SIGN = 5;
   private static final int CRL_SIGN = 6;
+
+  /** What an ID begins with. */
+  public static final String SCHEME = "spiffe://";
 
   private static final String KEY_USAGE = "2.5.29.15";
   private static final String SERVER_AUTH = "1.3.6.1.5.5.7.3.1";
@@ -38,41 +42,68 @@ final class Svid {
   /** RFC 5280 4.2.1.6: uniformResourceIdentifier. */
   private static final int URI = 6;
 
-  private Svid() {}
+  private SvidRules() {}
 
   /**
    * The ID that a chain proves.
    *
-   * @param chain leaf first, without the anchor
+   * @param chain leaf first; anchors in it are passed over
    * @param anchors whom to believe
    * @param at when it must hold
-   * @throws NotAnSvidException when it proves none
+   * @throws NotAnSvidException when it proves none, with the reason
    */
-  static String check(List<X509Certificate> chain, Collection<X509Certificate> anchors, Instant at)
+  public static String check(
+      List<X509Certificate> chain, Collection<X509Certificate> anchors, Instant at)
       throws NotAnSvidException {
-    if (chain.isEmpty()) {
-      throw new NotAnSvidException("there is no certificate");
-    }
     if (anchors.isEmpty()) {
-      throw new NotAnSvidException("there is no root to believe");
+      throw new NotAnSvidException("there is no root to believe (bundle.pem)");
     }
-    String id = idOf(chain.getFirst());
+    List<X509Certificate> path =
+        chain.stream().filter(certificate -> !anchors.contains(certificate)).toList();
+    if (path.isEmpty()) {
+      throw new NotAnSvidException("there is no certificate of a workload");
+    }
+    String id = idOf(path.getFirst());
+    requireInTime(path.getFirst(), at);
     NotAnSvidException why =
         new NotAnSvidException(
             "none of the roots that are believed is \""
-                + chain.getLast().getIssuerX500Principal().getName()
+                + path.getLast().getIssuerX500Principal().getName()
                 + "\"");
     for (X509Certificate anchor : anchors) {
-      if (anchor.getSubjectX500Principal().equals(chain.getLast().getIssuerX500Principal())) {
+      if (anchor.getSubjectX500Principal().equals(path.getLast().getIssuerX500Principal())) {
         try {
-          validate(chain, anchor, at);
+          validate(path, anchor, at);
           return id;
         } catch (CertPathValidatorException | CertificateException e) {
-          why = new NotAnSvidException("no root that is believed: " + e.getMessage(), e);
+          why = new NotAnSvidException("no path to a root that is believed: " + e.getMessage(), e);
         }
       }
     }
     throw why;
+  }
+
+  /**
+   * Names the clock: what is not valid yet is nearly always a clock that is wrong.
+   *
+   * @throws NotAnSvidException when a certificate does not hold at that time
+   */
+  public static void requireInTime(X509Certificate certificate, Instant at)
+      throws NotAnSvidException {
+    Instant begins = certificate.getNotBefore().toInstant();
+    Instant ends = certificate.getNotAfter().toInstant();
+    if (at.isBefore(begins)) {
+      throw new NotAnSvidException(
+          "the certificate begins at "
+              + begins
+              + " and this node's clock says "
+              + at
+              + ": this clock is behind, or that of whoever issued it ahead");
+    }
+    if (at.isAfter(ends)) {
+      throw new NotAnSvidException(
+          "the certificate ended at " + ends + ", and this node's clock says " + at);
+    }
   }
 
   /**
@@ -101,9 +132,10 @@ final class Svid {
   /**
    * The ID in a leaf, of which nothing is verified but that it is one.
    *
+   * @return with {@link #SCHEME}
    * @throws NotAnSvidException when it breaks a rule about leaves
    */
-  static String idOf(X509Certificate leaf) throws NotAnSvidException {
+  public static String idOf(X509Certificate leaf) throws NotAnSvidException {
     boolean[] usage = leaf.getKeyUsage();
     if (usage == null || !leaf.getCriticalExtensionOIDs().contains(KEY_USAGE)) {
       throw new NotAnSvidException("keyUsage must be there and critical (X509-SVID 4.3)");
@@ -131,16 +163,20 @@ final class Svid {
               + " (X509-SVID 2)");
     }
     String id = uris.getFirst();
-    int path = id.indexOf('/', SpiffeId.SCHEME.length());
-    if (!id.startsWith(SpiffeId.SCHEME) || path < 0 || path == id.length() - 1) {
+    int path = id.indexOf('/', SCHEME.length());
+    if (!id.startsWith(SCHEME) || path < 0 || path == id.length() - 1) {
       throw new NotAnSvidException(
           id + " is no SPIFFE ID of a workload: spiffe://TRUSTDOMAIN/PATH (X509-SVID 3.1)");
     }
     return id;
   }
 
-  /** All URIs among a certificate's alternative names. */
-  static List<String> uris(X509Certificate certificate) throws NotAnSvidException {
+  /**
+   * All URIs among a certificate's alternative names.
+   *
+   * @throws NotAnSvidException when they cannot be read
+   */
+  public static List<String> uris(X509Certificate certificate) throws NotAnSvidException {
     List<String> uris = new ArrayList<>();
     try {
       Collection<List<?>> names = certificate.getSubjectAlternativeNames();

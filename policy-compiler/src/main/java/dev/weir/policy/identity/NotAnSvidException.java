@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-package dev.weir.node.identity;
+package dev.weir.policy.identity;
+
+import java.security.cert.CertificateException;
 
 /** A certificate that proves no identity; the message says which rule it breaks. */
-final class NotAnSvidException extends Exception {
+public final class NotAnSvidException extends CertificateException {
 
-  NotAnSvidException(String message) {
+  /** For this reason. */
+  public NotAnSvidException(String message) {
     super(message);
   }
 
