@@ -98,8 +98,7 @@ final class GatewayCompiler {
       if (listener.tls().isPresent()) {
         List<Certificates> pairs = certificates.of(listener, listener.tls().get());
         pairs.getFirst().clients().ifPresent(rules -> clients.put(entrance, rules));
-        named.add(
-            new Gateway.Named(listener.hostname().toLowerCase(Locale.ROOT), pairs));
+        named.add(new Gateway.Named(listener.hostname().toLowerCase(Locale.ROOT), pairs));
       }
     }
     named.sort(
