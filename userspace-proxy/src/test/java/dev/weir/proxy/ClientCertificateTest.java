@@ -322,10 +322,13 @@ final class ClientCertificateTest {
       return client
           .get(
               "/",
-              "X-Forwarded-Client-Cert: Hash=00;URI=spiffe://a\r\n"
-                  + "x-forwarded-client-cert: URI=spiffe://b\r\n"
-                  + "X_Forwarded_Client_Cert: URI=spiffe://c\r\n"
-                  + "x-forwarded_client-cert: URI=spiffe://d\r\n")
+              String.join(
+                  "\r\n",
+                  "X-Forwarded-Client-Cert: Hash=00;URI=spiffe://a",
+                  "x-forwarded-client-cert: URI=spiffe://b",
+                  "X_Forwarded_Client_Cert: URI=spiffe://c",
+                  "x-forwarded_client-cert: URI=spiffe://d",
+                  ""))
           .text()
           .lines()
           .filter(
