@@ -2,6 +2,7 @@
 package dev.weir.proxy.hbone;
 
 import dev.weir.proxy.loop.Loop;
+import dev.weir.proxy.wire.MultiplexedConnection;
 import io.netty.buffer.ByteBuf;
 import io.netty.buffer.Unpooled;
 import io.netty.channel.Channel;
@@ -9,10 +10,8 @@ import io.netty.channel.ChannelFuture;
 import io.netty.channel.ChannelHandlerContext;
 import io.netty.channel.ChannelInboundHandlerAdapter;
 import io.netty.channel.socket.ChannelInputShutdownEvent;
-import io.netty.handler.codec.http2.DefaultHttp2Connection;
 import io.netty.handler.codec.http2.DefaultHttp2Headers;
 import io.netty.handler.codec.http2.DefaultHttp2LocalFlowController;
-import io.netty.handler.codec.http2.DefaultHttp2RemoteFlowController;
 import io.netty.handler.codec.http2.Http2Connection;
 import io.netty.handler.codec.http2.Http2ConnectionAdapter;
 import io.netty.handler.codec.http2.Http2ConnectionHandler;
@@ -23,7 +22,6 @@ import io.netty.handler.codec.http2.Http2FrameAdapter;
 import io.netty.handler.codec.http2.Http2Headers;
 import io.netty.handler.codec.http2.Http2Settings;
 import io.netty.handler.codec.http2.Http2Stream;
-import io.netty.handler.codec.http2.UniformStreamByteDistributor;
 import io.netty.util.ReferenceCountUtil;
 import io.netty.util.collection.IntObjectHashMap;
 import java.io.IOException;
@@ -91,13 +89,8 @@ public abstract class TunnelConnection extends Http2FrameAdapter {
     this.loop = loop;
     this.room = room;
     this.emptySince = loop.coarseNanos();
-    Http2Connection connection = new DefaultHttp2Connection(server, 0);
+    Http2Connection connection = MultiplexedConnection.fair(server);
     connection.local().flowController(new DefaultHttp2LocalFlowController(connection, 0.5f, true));
-    connection
-        .remote()
-        .flowController(
-            new DefaultHttp2RemoteFlowController(
-                connection, new UniformStreamByteDistributor(connection)));
     connection.addListener(new Closed());
     Http2Settings settings =
         new Http2Settings().initialWindowSize(WINDOW).maxHeaderListSize(MAX_HEADERS);

@@ -8,6 +8,7 @@ import dev.weir.proxy.wire.BudgetedFrames;
 import dev.weir.proxy.wire.FrameBudget;
 import dev.weir.proxy.wire.FrameHeaders;
 import dev.weir.proxy.wire.Http2Fields;
+import dev.weir.proxy.wire.MultiplexedConnection;
 import io.netty.buffer.ByteBuf;
 import io.netty.buffer.Unpooled;
 import io.netty.channel.Channel;
@@ -18,20 +19,15 @@ import io.netty.handler.codec.http.DefaultLastHttpContent;
 import io.netty.handler.codec.http.HttpRequest;
 import io.netty.handler.codec.http.LastHttpContent;
 import io.netty.handler.codec.http2.AbstractHttp2ConnectionHandlerBuilder;
-import io.netty.handler.codec.http2.DefaultHttp2Connection;
-import io.netty.handler.codec.http2.DefaultHttp2RemoteFlowController;
 import io.netty.handler.codec.http2.Http2CodecUtil;
-import io.netty.handler.codec.http2.Http2Connection;
 import io.netty.handler.codec.http2.Http2ConnectionAdapter;
 import io.netty.handler.codec.http2.Http2ConnectionDecoder;
 import io.netty.handler.codec.http2.Http2ConnectionEncoder;
-import io.netty.handler.codec.http2.Http2ConnectionHandler;
 import io.netty.handler.codec.http2.Http2Error;
 import io.netty.handler.codec.http2.Http2Exception;
 import io.netty.handler.codec.http2.Http2Headers;
 import io.netty.handler.codec.http2.Http2Settings;
 import io.netty.handler.codec.http2.Http2Stream;
-import io.netty.handler.codec.http2.UniformStreamByteDistributor;
 import java.io.IOException;
 import java.util.List;
 import java.util.Optional;
@@ -43,7 +39,7 @@ import org.jspecify.annotations.Nullable;
  * as much as backends take, and each stream waits for its own backend alone. All of it runs on one
  * event loop.
  */
-final class Http2ServerConnection extends Http2ConnectionHandler {
+final class Http2ServerConnection extends MultiplexedConnection<Http2ServerStream> {
 
   /** Requests under way at once; the same that Envoy and nginx allow. */
   static final int MAX_STREAMS = 128;
@@ -69,17 +65,14 @@ final class Http2ServerConnection extends Http2ConnectionHandler {
   private final Worker worker;
   private final Client client;
   private final Channel channel;
-  private final Http2Connection.PropertyKey streamKey;
   private final Watch watch = new Watch();
   private final Frames budgeted;
   private final FrameBudget resets;
 
-  private @Nullable ChannelHandlerContext context;
   private final int[] lastResets = new int[REMEMBERED];
   private int nextReset;
   private ByteBuf reading = Unpooled.EMPTY_BUFFER;
   private int looked;
-  private boolean flushing;
   // What comes after an error of the connection is not looked at any more.
   private boolean broken;
   private boolean leavingSaid;
@@ -94,19 +87,16 @@ final class Http2ServerConnection extends Http2ConnectionHandler {
       Http2Settings settings,
       Client client,
       Channel channel) {
-    // A close of the channel is one: what is to be said before is said where it is decided.
-    super(decoder, encoder, settings, true);
+    super(decoder, encoder, settings, client.worker().loop(), 2 * WINDOW);
     this.worker = client.worker();
     this.client = client;
     this.channel = channel;
-    this.streamKey = connection().newKey();
     this.idleSince = worker.loop().coarseNanos();
     this.unfinishedSince = idleSince;
     this.resets = new FrameBudget(RESETS, RESETS_PER_SECOND, idleSince);
     connection().addListener(new Closed());
     this.budgeted = new Frames();
     decoder.frameListener(budgeted);
-    encoder.flowController().listener(this::writabilityChanged);
   }
 
   /** What speaks HTTP/2 with a client; it is the end of the pipeline. */
@@ -122,14 +112,7 @@ final class Http2ServerConnection extends Http2ConnectionHandler {
     Builder(Client client, Channel channel) {
       this.client = client;
       this.channel = channel;
-      Http2Connection connection = new DefaultHttp2Connection(true, 0);
-      // Priorities are gone (RFC 9113 5.3): each stream gets its share in turn.
-      connection
-          .remote()
-          .flowController(
-              new DefaultHttp2RemoteFlowController(
-                  connection, new UniformStreamByteDistributor(connection)));
-      connection(connection);
+      connection(fair(true));
       initialSettings(
           new Http2Settings()
               .maxConcurrentStreams(MAX_STREAMS)
@@ -172,24 +155,10 @@ final class Http2ServerConnection extends Http2ConnectionHandler {
     return client;
   }
 
-  private ChannelHandlerContext context() {
-    ChannelHandlerContext ctx = context;
-    if (ctx == null) {
-      throw new IllegalStateException("not in a pipeline");
-    }
-    return ctx;
-  }
-
   @Override
   public void handlerAdded(ChannelHandlerContext ctx) throws Exception {
-    context = ctx;
     worker.loop().watch(watch);
     super.handlerAdded(ctx);
-    // The window of the connection begins with 64 KB, whatever the settings say (RFC 9113 6.9.2).
-    Http2Stream whole = connection().connectionStream();
-    decoder()
-        .flowController()
-        .incrementWindowSize(whole, 2 * WINDOW - decoder().flowController().windowSize(whole));
     flushLater();
   }
 
@@ -261,7 +230,7 @@ final class Http2ServerConnection extends Http2ConnectionHandler {
         return; // Reset already.
       }
       Http2ServerStream next = new Http2ServerStream(Http2ServerConnection.this, stream);
-      stream.setProperty(streamKey, next);
+      attach(stream, next);
       next.begin(request);
       if (ended) {
         next.content(LastHttpContent.EMPTY_LAST_CONTENT, 0);
@@ -319,15 +288,10 @@ final class Http2ServerConnection extends Http2ConnectionHandler {
     super.onConnectionError(ctx, outbound, cause, error);
   }
 
-  private @Nullable Http2ServerStream known(int streamId) {
-    Http2Stream stream = connection().stream(streamId);
-    return stream == null ? null : stream.getProperty(streamKey);
-  }
-
   private final class Closed extends Http2ConnectionAdapter {
     @Override
     public void onStreamClosed(Http2Stream stream) {
-      Http2ServerStream closed = stream.getProperty(streamKey);
+      Http2ServerStream closed = known(stream);
       if (closed != null) {
         closed.ended();
       }
@@ -337,11 +301,9 @@ final class Http2ServerConnection extends Http2ConnectionHandler {
     }
   }
 
-  private void writabilityChanged(Http2Stream stream) {
-    Http2ServerStream of = stream.getProperty(streamKey);
-    if (of != null) {
-      of.writabilityChanged();
-    }
+  @Override
+  protected void writabilityChanged(Http2ServerStream stream) {
+    stream.writabilityChanged();
   }
 
   @Override
@@ -396,7 +358,7 @@ final class Http2ServerConnection extends Http2ConnectionHandler {
   }
 
   private boolean flushRequest(Http2Stream stream) {
-    Http2ServerStream of = stream.getProperty(streamKey);
+    Http2ServerStream of = known(stream);
     if (of != null) {
       of.readComplete();
     }
@@ -440,40 +402,6 @@ final class Http2ServerConnection extends Http2ConnectionHandler {
 
   // ---- to the client
 
-  /**
-   * Sends what is queued, once for all that comes in this turn of the event loop: answers of
-   * several backends that came together leave together.
-   */
-  void flushLater() {
-    if (!flushing) {
-      flushing = true;
-      worker.loop().executor().execute(this::flushNow);
-    }
-  }
-
-  private void flushNow() {
-    flushing = false;
-    ChannelHandlerContext ctx = context();
-    if (!ctx.isRemoved()) {
-      flush(ctx);
-    }
-  }
-
-  /** Acknowledges content that went on: the client may send as much again. */
-  void consume(Http2Stream stream, int bytes) {
-    try {
-      if (decoder().flowController().consumeBytes(stream, bytes)) {
-        flushLater();
-      }
-    } catch (Http2Exception e) {
-      onError(context(), true, e);
-    }
-  }
-
-  ChannelHandlerContext writer() {
-    return context();
-  }
-
   /** A request came to its end as it should. */
   void completed() {
     resets.earn(1);
@@ -482,10 +410,6 @@ final class Http2ServerConnection extends Http2ConnectionHandler {
   /** Content went to the client, which it will acknowledge. */
   void contentSent() {
     budgeted.earn();
-  }
-
-  boolean isWritable(Http2Stream stream) {
-    return encoder().flowController().isWritable(stream);
   }
 
   /** What the client may go on sending for, since it does not know yet (RFC 9113 5.1). */
@@ -534,7 +458,7 @@ final class Http2ServerConnection extends Http2ConnectionHandler {
   }
 
   private boolean checkStream(Http2Stream stream, long now) {
-    Http2ServerStream of = stream.getProperty(streamKey);
+    Http2ServerStream of = known(stream);
     if (of != null) {
       of.checkDeadline(now);
     }

@@ -168,7 +168,7 @@ final class Http2ServerStream implements ClientStream {
     if (over) {
       return false;
     }
-    ChannelHandlerContext ctx = connection.writer();
+    ChannelHandlerContext ctx = connection.context();
     var _ =
         connection
             .encoder()
@@ -197,7 +197,7 @@ final class Http2ServerStream implements ClientStream {
     HttpResponse response = head;
     head = null;
     if (response != null) {
-      ChannelHandlerContext ctx = connection.writer();
+      ChannelHandlerContext ctx = connection.context();
       sent(
           connection
               .encoder()
@@ -223,7 +223,7 @@ final class Http2ServerStream implements ClientStream {
     sendHead(false);
     HttpHeaders trailers = trailers(content);
     boolean ends = last && trailers.isEmpty();
-    ChannelHandlerContext ctx = connection.writer();
+    ChannelHandlerContext ctx = connection.context();
     if (data.isReadable() || ends) {
       connection.contentSent();
       sent(connection.encoder().writeData(ctx, stream.id(), data, 0, ends, ctx.newPromise()), ends);

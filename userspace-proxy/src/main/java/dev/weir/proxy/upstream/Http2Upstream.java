@@ -4,6 +4,7 @@ package dev.weir.proxy.upstream;
 import dev.weir.proxy.loop.Loop;
 import dev.weir.proxy.wire.BudgetedFrames;
 import dev.weir.proxy.wire.Http2Fields;
+import dev.weir.proxy.wire.MultiplexedConnection;
 import io.netty.buffer.ByteBuf;
 import io.netty.buffer.Unpooled;
 import io.netty.channel.Channel;
@@ -15,29 +16,23 @@ import io.netty.handler.codec.http.HttpResponse;
 import io.netty.handler.codec.http.HttpStatusClass;
 import io.netty.handler.codec.http.LastHttpContent;
 import io.netty.handler.codec.http2.AbstractHttp2ConnectionHandlerBuilder;
-import io.netty.handler.codec.http2.DefaultHttp2Connection;
-import io.netty.handler.codec.http2.DefaultHttp2RemoteFlowController;
 import io.netty.handler.codec.http2.Http2CodecUtil;
-import io.netty.handler.codec.http2.Http2Connection;
 import io.netty.handler.codec.http2.Http2ConnectionAdapter;
 import io.netty.handler.codec.http2.Http2ConnectionDecoder;
 import io.netty.handler.codec.http2.Http2ConnectionEncoder;
-import io.netty.handler.codec.http2.Http2ConnectionHandler;
 import io.netty.handler.codec.http2.Http2Error;
 import io.netty.handler.codec.http2.Http2Exception;
 import io.netty.handler.codec.http2.Http2Headers;
 import io.netty.handler.codec.http2.Http2Settings;
 import io.netty.handler.codec.http2.Http2Stream;
-import io.netty.handler.codec.http2.UniformStreamByteDistributor;
 import java.util.ArrayList;
 import java.util.List;
-import org.jspecify.annotations.Nullable;
 
 /**
  * One connection of HTTP/2 to a backend (RFC 9113), carrying the requests of one event loop. What a
  * slow client does not read holds up its own stream and no other one.
  */
-final class Http2Upstream extends Http2ConnectionHandler {
+final class Http2Upstream extends MultiplexedConnection<Http2UpstreamStream> {
 
   /**
    * Requests on one connection; a backend may allow less. Beyond it there is another connection.
@@ -55,12 +50,9 @@ final class Http2Upstream extends Http2ConnectionHandler {
   private final Loop loop;
   private final Endpoint endpoint;
   private final Channel channel;
-  private final Http2Connection.PropertyKey streamKey;
   private final Frames budgeted;
 
-  private @Nullable ChannelHandlerContext context;
   private final List<Served> served = new ArrayList<>();
-  private boolean flushing;
   private boolean leaving;
   private int taken;
   private boolean used;
@@ -73,16 +65,14 @@ final class Http2Upstream extends Http2ConnectionHandler {
       Loop loop,
       Endpoint endpoint,
       Channel channel) {
-    super(decoder, encoder, settings, true);
+    super(decoder, encoder, settings, loop, 4 * WINDOW);
     this.loop = loop;
     this.endpoint = endpoint;
     this.channel = channel;
-    this.streamKey = connection().newKey();
     this.idleSince = loop.coarseNanos();
     connection().addListener(new Closed());
     this.budgeted = new Frames();
     decoder.frameListener(budgeted);
-    encoder.flowController().listener(this::writabilityChanged);
   }
 
   /** What speaks HTTP/2 with a backend; it is the end of the pipeline. */
@@ -100,13 +90,7 @@ final class Http2Upstream extends Http2ConnectionHandler {
       this.loop = loop;
       this.endpoint = endpoint;
       this.channel = channel;
-      Http2Connection connection = new DefaultHttp2Connection(false, 0);
-      connection
-          .remote()
-          .flowController(
-              new DefaultHttp2RemoteFlowController(
-                  connection, new UniformStreamByteDistributor(connection)));
-      connection(connection);
+      connection(fair(false));
       initialSettings(
           new Http2Settings()
               .pushEnabled(false)
@@ -181,33 +165,6 @@ final class Http2Upstream extends Http2ConnectionHandler {
     return endpoint;
   }
 
-  ChannelHandlerContext context() {
-    ChannelHandlerContext ctx = context;
-    if (ctx == null) {
-      throw new IllegalStateException("not in a pipeline");
-    }
-    return ctx;
-  }
-
-  Http2Connection.PropertyKey streamKey() {
-    return streamKey;
-  }
-
-  @Override
-  public void handlerAdded(ChannelHandlerContext ctx) throws Exception {
-    context = ctx;
-    super.handlerAdded(ctx);
-    Http2Stream whole = connection().connectionStream();
-    decoder()
-        .flowController()
-        .incrementWindowSize(whole, 4 * WINDOW - decoder().flowController().windowSize(whole));
-  }
-
-  private @Nullable Http2UpstreamStream known(int streamId) {
-    Http2Stream stream = connection().stream(streamId);
-    return stream == null ? null : stream.getProperty(streamKey);
-  }
-
   private final class Frames extends BudgetedFrames {
 
     Frames() {
@@ -276,7 +233,7 @@ final class Http2Upstream extends Http2ConnectionHandler {
   private final class Closed extends Http2ConnectionAdapter {
     @Override
     public void onStreamClosed(Http2Stream stream) {
-      Http2UpstreamStream closed = stream.getProperty(streamKey);
+      Http2UpstreamStream closed = known(stream);
       if (closed != null) {
         // RFC 9113 6.8: what comes after the last one it names was not looked at.
         boolean refused =
@@ -287,11 +244,9 @@ final class Http2Upstream extends Http2ConnectionHandler {
     }
   }
 
-  private void writabilityChanged(Http2Stream stream) {
-    Http2UpstreamStream of = stream.getProperty(streamKey);
-    if (of != null) {
-      of.writabilityChanged();
-    }
+  @Override
+  protected void writabilityChanged(Http2UpstreamStream stream) {
+    stream.writabilityChanged();
   }
 
   @Override
@@ -347,39 +302,8 @@ final class Http2Upstream extends Http2ConnectionHandler {
     }
   }
 
-  /** Sends what is queued, once for all requests of this turn of the event loop. */
-  void flushLater() {
-    if (!flushing) {
-      flushing = true;
-      loop.executor().execute(this::flushNow);
-    }
-  }
-
-  private void flushNow() {
-    flushing = false;
-    ChannelHandlerContext ctx = context();
-    if (!ctx.isRemoved()) {
-      flush(ctx);
-    }
-  }
-
-  /** Acknowledges content that went on. */
-  void consume(Http2Stream stream, int bytes) {
-    try {
-      if (decoder().flowController().consumeBytes(stream, bytes)) {
-        flushLater();
-      }
-    } catch (Http2Exception e) {
-      onError(context(), true, e);
-    }
-  }
-
   void contentSent() {
     budgeted.earn();
-  }
-
-  boolean isWritable(Http2Stream stream) {
-    return encoder().flowController().isWritable(stream);
   }
 
   void reset(Http2Stream stream) {

@@ -143,7 +143,7 @@ final class Http2UpstreamStream implements UpstreamStream {
       return;
     }
     stream = made;
-    made.setProperty(connection.streamKey(), this);
+    connection.attach(made, this);
   }
 
   @Override
