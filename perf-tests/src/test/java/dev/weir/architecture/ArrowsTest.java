@@ -23,11 +23,14 @@ import com.tngtech.archunit.lang.ArchRule;
     importOptions = ImportOption.DoNotIncludeTests.class)
 final class ArrowsTest {
   /**
-   * What each package of the proxy may know of policy: the plan, how a request finds a route, and
-   * whether it may be made.
+   * What each package of the proxy may know of policy: the plan, how a request finds a route,
+   * whether it may be made, and which certificate proves an identity.
    */
   private static final String[] WHAT_THE_PROXY_KNOWS = {
-    "dev.weir.policy.plan..", "dev.weir.policy.route..", "dev.weir.policy.rbac.."
+    "dev.weir.policy.plan..",
+    "dev.weir.policy.route..",
+    "dev.weir.policy.rbac..",
+    "dev.weir.policy.identity.."
   };
 
   // A plan is what loader and proxy share. It must not bring the rest of the compiler with it.
@@ -66,6 +69,19 @@ final class ArrowsTest {
               "dev.weir.policy.rbac..", "dev.weir.policy.plan..", "java..", "org.jspecify..");
 
   @ArchTest
+  static final ArchRule identityKnowsOnlyItself =
+      classes()
+          .that()
+          .resideInAPackage("dev.weir.policy.identity..")
+          .should()
+          .onlyDependOnClassesThat()
+          .resideInAnyPackage(
+              "dev.weir.policy.identity..",
+              "java..",
+              "javax.security.auth.x500..", // of java.base
+              "org.jspecify..");
+
+  @ArchTest
   static final ArchRule policyIsPureJava =
       classes()
           .that()
@@ -76,6 +92,7 @@ final class ArrowsTest {
               "dev.weir.policy..",
               "java..",
               "javax.crypto..", // of java.base
+              "javax.security.auth.x500..", // of java.base
               "org.jspecify..",
               "org.snakeyaml..",
               "com.fasterxml.jackson.core..",
