@@ -5,7 +5,6 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.weir.policy.plan.Address;
-import dev.weir.policy.plan.ProxyPlan;
 import dev.weir.policy.plan.ProxyPlan.Listener;
 import dev.weir.policy.plan.ProxyPlan.Tls;
 import dev.weir.policy.plan.ProxyUpdate;
@@ -62,39 +61,6 @@ final class UpdateTest {
       mesh.proxy.update(update(mesh, List.of(), backend.port()));
       assertThatThrownBy(() -> new Client(port)).isInstanceOf(ConnectException.class);
     }
-  }
-
-  @Test
-  void anUpdateThatAsksForWhatThisProxyCannotDoIsRefused() throws Exception {
-    try (RawBackend backend = new RawBackend(RawBackend.named("v1"));
-        Mesh mesh = new Mesh()) {
-      ProxyUpdate update =
-          Streams.with(
-              mesh.update(
-                  List.of(Mesh.route(Mesh.weighted(Mesh.any(), 1))),
-                  List.of(),
-                  List.of(),
-                  List.of(),
-                  backend.port()),
-              proxy ->
-                  new ProxyPlan(
-                      proxy.listeners(),
-                      proxy.virtualServices().stream().map(UpdateTest::withConsumers).toList(),
-                      proxy.clusters()));
-      assertThatThrownBy(() -> mesh.proxy.update(update))
-          .isInstanceOf(UpdateRefusedException.class)
-          .hasMessageContaining("routes of consumers");
-    }
-  }
-
-  private static ProxyPlan.VirtualService withConsumers(ProxyPlan.VirtualService service) {
-    return new ProxyPlan.VirtualService(
-        service.workload(),
-        service.addresses(),
-        service.port(),
-        service.routes(),
-        service.l4Routes(),
-        List.of(new ProxyPlan.ConsumerRoutes("shop", service.routes(), List.of())));
   }
 
   @Test

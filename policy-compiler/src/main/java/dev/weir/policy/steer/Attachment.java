@@ -199,12 +199,6 @@ final class Attachment {
     }
     if (!any) {
       notAttached(route, parent, service.id() + " has no such TCP port", "name one of its ports");
-    } else if (consumer) {
-      diagnostics.unserved(
-          parent.at(),
-          parent.field(),
-          "routes of one namespace for a Service of another (consumer routes) are not served by the"
-              + " proxy yet");
     }
     return any;
   }

@@ -83,10 +83,10 @@ class MeshRouteTest {
   }
 
   @Test
-  void routesOfOtherNamespacesAreNotPutInForceYet() {
-    assertThat(errors(SHOP, GRANT, consumer("HTTPRoute", TO_B)))
-        .singleElement()
-        .satisfies(e -> assertThat(e).contains("consumer routes"));
+  void routesOfOtherNamespacesCanBePutInForce() {
+    assertThat(errors(SHOP, GRANT, consumer("HTTPRoute", TO_B))).isEmpty();
+    assertThat(asked(SHOP, GRANT, consumer("HTTPRoute", TO_B)).service("a").tier())
+        .isEqualTo(Service.Tier.PROXY);
   }
 
   @Test

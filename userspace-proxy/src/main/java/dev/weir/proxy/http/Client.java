@@ -109,7 +109,7 @@ final class Client {
     Optional<Gateway> door = Optional.empty();
     switch (origin) {
       case Origin.Workload(var peer, var destination, int number) -> {
-        planned = now.service(destination).filter(Entrance::requests);
+        planned = now.service(destination, number).filter(Entrance::requests);
         source = now.source(number);
       }
       case Origin.Tunnel(var peer, var destination, int number, var principal, var shown) -> {
@@ -149,7 +149,7 @@ final class Client {
         ? leaving
         : switch (origin) {
           case Origin.Workload(var peer, var destination, int number) ->
-              now.service(destination).filter(Entrance::requests).isEmpty();
+              now.service(destination, number).filter(Entrance::requests).isEmpty();
           case Origin.Tunnel tunnel -> now.inbound(tunnel.destination()).isEmpty();
           case Origin.Gateway(var peer, var bind, boolean tls, var number) ->
               now.gateway(bind).filter(g -> g.tls() == tls && g.requests()).isEmpty();

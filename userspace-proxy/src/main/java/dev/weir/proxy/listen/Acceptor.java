@@ -120,7 +120,7 @@ final class Acceptor extends ChannelInitializer<Channel> {
     }
     OriginSource.Handover origin = record.get();
     BindAddress destination = new BindAddress(Optional.of(origin.destination()), origin.port());
-    Optional<Entrance> entrance = generation.service(destination);
+    Optional<Entrance> entrance = generation.service(destination, origin.source());
     if (generation.source(origin.source()).isEmpty()) {
       refuse(channel, Counter.UNKNOWN_SOURCE);
     } else if (entrance.isEmpty()) {

@@ -86,7 +86,7 @@ final class ServerNames extends AbstractSniHandler<Entrance> {
     Generation now = worker.current().get();
     Optional<Entrance> door =
         switch (origin) {
-          case Origin.Workload workload -> now.service(workload.destination());
+          case Origin.Workload workload -> now.service(workload.destination(), workload.source());
           case Origin.Tunnel tunnel -> Optional.empty(); // Its own end of TLS came before.
           case Origin.Gateway gateway ->
               now.gateway(gateway.bind()).filter(Gateway::tls).flatMap(g -> g.door(name(hostname)));

@@ -146,35 +146,41 @@ public final class Entrance {
 
   // ---- for people
 
-  /** The rules of the plan that stand for its routes. */
-  List<Integer> routeRules() {
+  /** Its routes, if it is a parent of any. */
+  Stream<RouteStatus.Key> routes() {
     return name.isEmpty()
-        ? List.of()
-        : Stream.concat(routes.stream().map(Route::rule), l4Routes.stream().map(L4Route::rule))
-            .distinct()
-            .toList();
+        ? Stream.empty()
+        : Stream.concat(routes.stream().map(Entrance::key), l4Routes.stream().map(Entrance::key));
+  }
+
+  private static RouteStatus.Key key(Route route) {
+    return new RouteStatus.Key(route.rule(), route.name());
+  }
+
+  private static RouteStatus.Key key(L4Route route) {
+    return new RouteStatus.Key(route.rule(), route.name());
   }
 
   /** How a route is attached here. */
-  Stream<RouteStatus.Parent> parents(int rule) {
+  Stream<RouteStatus.Parent> parents(RouteStatus.Key wanted) {
     return Stream.concat(
         routes.stream()
-            .filter(route -> route.rule() == rule)
+            .filter(route -> key(route).equals(wanted))
             .map(route -> new RouteStatus.Parent(name, route.hostnames())),
         l4Routes.stream()
-            .filter(route -> route.rule() == rule)
+            .filter(route -> key(route).equals(wanted))
             .map(route -> new RouteStatus.Parent(name, route.hostnames())));
   }
 
   /** What a route of this entrance does, and with which weights at the moment. */
-  List<RouteStatus.RuleStatus> rules(int rule) {
+  List<RouteStatus.RuleStatus> rules(RouteStatus.Key wanted) {
     return Stream.concat(
             routes.stream()
-                .filter(route -> route.rule() == rule)
+                .filter(route -> key(route).equals(wanted))
                 .limit(1)
                 .flatMap(route -> route.rules().stream())
                 .map(this::status),
-            l4Routes.stream().filter(route -> route.rule() == rule).limit(1).map(this::status))
+            l4Routes.stream().filter(route -> key(route).equals(wanted)).limit(1).map(this::status))
         .toList();
   }
 

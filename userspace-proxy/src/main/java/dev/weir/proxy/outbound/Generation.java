@@ -38,6 +38,7 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.stream.Collectors;
 import java.util.stream.Stream;
 
 /**
@@ -59,7 +60,7 @@ public final class Generation {
   private final String trustDomain;
   private final List<Block> trustedProxies;
   private final Map<Integer, Address> addresses;
-  private final Map<BindAddress, Entrance> services;
+  private final Map<BindAddress, ServicePort> services;
   private final Map<BindAddress, Gateway> gateways;
   private final Map<Integer, Integer> workloadsByNumber;
   private final Map<Dialled, Endpoint> endpoints;
@@ -82,7 +83,7 @@ public final class Generation {
 
   Generation(
       ProxyUpdate update,
-      Map<BindAddress, Entrance> services,
+      Map<BindAddress, ServicePort> services,
       Map<BindAddress, Gateway> gateways,
       Map<Integer, Integer> workloadsByNumber,
       Map<Dialled, Endpoint> endpoints,
@@ -238,9 +239,25 @@ public final class Generation {
     return number;
   }
 
-  /** What is served at an original destination. */
-  public Optional<Entrance> service(BindAddress destination) {
-    return Optional.ofNullable(services.get(destination));
+  /**
+   * What is served at an original destination.
+   *
+   * @param client stable number of the workload that asks: routes of its namespace may be for it
+   */
+  public Optional<Entrance> service(BindAddress destination, int client) {
+    ServicePort port = services.get(destination);
+    return port == null
+        ? Optional.empty()
+        : Optional.of(port.consumers().isEmpty() ? port.everybody() : port.of(namespace(client)));
+  }
+
+  private String namespace(int workloadNumber) {
+    Integer index = workloadsByNumber.get(workloadNumber);
+    return index == null ? "" : workloads.get(index).namespace();
+  }
+
+  Map<BindAddress, ServicePort> services() {
+    return services;
   }
 
   /** What is served at a gateway's port. */
@@ -444,7 +461,10 @@ public final class Generation {
    * @param most how many of them
    */
   public RouteStatus.Listing routes(int most) {
-    List<Entrance> entrances = new ArrayList<>(services.values());
+    List<Entrance> entrances =
+        services.values().stream()
+            .flatMap(ServicePort::all)
+            .collect(Collectors.toCollection(ArrayList::new));
     gateways.values().forEach(gateway -> entrances.addAll(gateway.byName().values()));
     return RouteStatus.of(entrances, rules, most);
   }

@@ -73,10 +73,9 @@ final class GenerationCompiler {
   }
 
   Generation compile() throws UpdateRefusedException {
-    Unserved.check(plan.proxy());
     ClusterCompiler.Clusters made = clusters.clusters();
     Map<BindAddress, Inbound> inbound = inbound();
-    Map<BindAddress, Entrance> elsewhere = elsewhere();
+    Map<BindAddress, ServicePort> elsewhere = elsewhere();
     VerdictIndex verdicts = new VerdictIndex(plan);
     Map<Endpoint, Target> byEndpoint = clusters.targetsByEndpoint();
     Set<BindAddress> outbound = new LinkedHashSet<>();
@@ -111,44 +110,77 @@ final class GenerationCompiler {
   }
 
   /** Workloads of other nodes at their own addresses, as far as they are reached by tunnel. */
-  private Map<BindAddress, Entrance> elsewhere() {
-    Map<BindAddress, Entrance> elsewhere = new HashMap<>();
+  private Map<BindAddress, ServicePort> elsewhere() {
+    Map<BindAddress, ServicePort> elsewhere = new HashMap<>();
     for (Backend backend : plan.backends()) {
       if (clusters.tunnelled(backend.workload())) {
         elsewhere.put(
             new BindAddress(Optional.of(backend.address()), backend.port()),
-            inbound(backend).connections());
+            new ServicePort(inbound(backend).connections()));
       }
     }
     return elsewhere;
   }
 
-  private Map<BindAddress, Entrance> services(
-      ClusterCompiler.Clusters made, Map<BindAddress, Entrance> elsewhere) {
-    Map<BindAddress, Entrance> services = new HashMap<>(elsewhere);
+  private Map<BindAddress, ServicePort> services(
+      ClusterCompiler.Clusters made, Map<BindAddress, ServicePort> elsewhere) {
+    Map<BindAddress, ServicePort> services = new HashMap<>(elsewhere);
     for (ProxyPlan.VirtualService service : plan.proxy().virtualServices()) {
-      Workload workload = plan.workloads().get(service.workload());
-      ListenerProtocol protocol =
-          service.l4Routes().isEmpty() ? ListenerProtocol.HTTP : ListenerProtocol.TLS_PASSTHROUGH;
       for (Address address : service.addresses()) {
         BindAddress key = new BindAddress(Optional.of(address), service.port());
+        Optional<ServicePort> before =
+            previous.flatMap(generation -> Optional.ofNullable(generation.services().get(key)));
+        Map<String, Entrance> consumers = new HashMap<>();
+        for (ProxyPlan.ConsumerRoutes consumer : service.consumers()) {
+          consumers.put(
+              consumer.namespace(),
+              entrance(
+                  service,
+                  " for clients of " + consumer.namespace(),
+                  consumer.routes(),
+                  consumer.l4Routes(),
+                  made,
+                  before.flatMap(
+                      port -> Optional.ofNullable(port.consumers().get(consumer.namespace())))));
+        }
         services.put(
             key,
-            new Entrance(
-                "Service " + workload.namespace() + "/" + workload.name() + ":" + service.port(),
-                Cluster.ServiceName.of(workload.name(), workload.namespace()),
-                protocol,
-                service.routes(),
-                service.l4Routes(),
-                made.of(protocol),
-                List.of(),
-                sessionKey,
-                policies,
-                policies.rates(service),
-                previous.flatMap(generation -> generation.service(key))));
+            new ServicePort(
+                entrance(
+                    service,
+                    "",
+                    service.routes(),
+                    service.l4Routes(),
+                    made,
+                    before.map(ServicePort::everybody)),
+                consumers));
       }
     }
     return Map.copyOf(services);
+  }
+
+  private Entrance entrance(
+      ProxyPlan.VirtualService service,
+      String whose,
+      List<ProxyPlan.Route> routes,
+      List<ProxyPlan.L4Route> l4Routes,
+      ClusterCompiler.Clusters made,
+      Optional<Entrance> before) {
+    Workload workload = plan.workloads().get(service.workload());
+    ListenerProtocol protocol =
+        l4Routes.isEmpty() ? ListenerProtocol.HTTP : ListenerProtocol.TLS_PASSTHROUGH;
+    return new Entrance(
+        "Service " + workload.namespace() + "/" + workload.name() + ":" + service.port() + whose,
+        Cluster.ServiceName.of(workload.name(), workload.namespace()),
+        protocol,
+        routes,
+        l4Routes,
+        made.of(protocol),
+        List.of(),
+        sessionKey,
+        policies,
+        policies.rates(service),
+        before);
   }
 
   /** Whoever lives here and has a port can be reached by tunnel, if there are any. */

@@ -15,7 +15,7 @@ import java.util.stream.Collectors;
 /**
  * A route that is served, as the status tells it.
  *
- * @param kind of the object, as {@code HTTPRoute}
+ * @param kind of the object, as {@code HTTPRoute}; {@code Service} for what one does without routes
  * @param name {@code namespace/name}
  * @param source file and line; empty when it is of no file
  * @param parents where its requests or connections come in, with the hostnames that count there
@@ -81,44 +81,47 @@ public record RouteStatus(
   }
 
   /**
+   * Which route it is, wherever it is attached. What a Service does without routes is one by the
+   * Service's name, for a rule of whatever led it to the proxy.
+   *
+   * @param rule of the plan
+   */
+  record Key(int rule, String name) {}
+
+  private static final Comparator<Key> ORDER =
+      Comparator.comparing(Key::name).thenComparingInt(Key::rule);
+
+  /**
    * The routes of entrances.
    *
    * @param rules of the plan
    * @param most how many of them
    */
   static Listing of(Collection<Entrance> entrances, List<Rule> rules, int most) {
-    // A route is its rule of the plan, wherever it is attached: by name, and by kind where two have
-    // the same name.
-    Comparator<Integer> byName =
-        Comparator.comparing((Integer rule) -> name(rules.get(rule)))
-            .thenComparing(rule -> rules.get(rule).kind())
-            .thenComparing(rule -> rule);
-    Map<Integer, List<Entrance>> attached = new TreeMap<>(byName);
+    Map<Key, List<Entrance>> attached = new TreeMap<>(ORDER);
     for (Entrance entrance : entrances) {
-      for (int rule : entrance.routeRules()) {
-        attached.computeIfAbsent(rule, r -> new ArrayList<>()).add(entrance);
-      }
+      entrance
+          .routes()
+          .distinct()
+          .forEach(key -> attached.computeIfAbsent(key, k -> new ArrayList<>()).add(entrance));
     }
     return new Listing(
         attached.entrySet().stream()
             .limit(most)
-            .map(entry -> of(rules.get(entry.getKey()), entry.getKey(), entry.getValue()))
+            .map(entry -> of(entry.getKey(), rules.get(entry.getKey().rule()), entry.getValue()))
             .toList(),
         attached.size());
   }
 
-  private static RouteStatus of(Rule route, int rule, List<Entrance> at) {
+  private static RouteStatus of(Key key, Rule rule, List<Entrance> at) {
+    boolean written = key.name().equals(rule.namespace() + "/" + rule.name());
     return new RouteStatus(
-        route.kind(),
-        name(route),
-        route.file().isEmpty() ? "" : route.file() + ":" + route.line(),
+        written ? rule.kind() : "Service",
+        key.name(),
+        written && !rule.file().isEmpty() ? rule.file() + ":" + rule.line() : "",
         // A service has an entrance for each of its addresses.
-        at.stream().flatMap(entrance -> entrance.parents(rule)).distinct().toList(),
-        at.getFirst().rules(rule));
-  }
-
-  private static String name(Rule route) {
-    return route.namespace() + "/" + route.name();
+        at.stream().flatMap(entrance -> entrance.parents(key)).distinct().toList(),
+        at.getFirst().rules(key));
   }
 
   /** A match in words: {@code GET PathPrefix /cart, 1 header}. */

@@ -204,7 +204,8 @@ public final class Relay extends ChannelInboundHandlerAdapter implements Endpoin
   private Optional<Entrance> entrance(Generation within) {
     Optional<Entrance> found =
         switch (origin) {
-          case Origin.Workload workload -> within.service(workload.destination());
+          case Origin.Workload workload ->
+              within.service(workload.destination(), workload.source());
           case Origin.Tunnel tunnel ->
               within.inbound(tunnel.destination()).map(Inbound::connections);
           case Origin.Gateway gateway ->
