@@ -99,6 +99,33 @@ final class HealthCheckTest {
   }
 
   @Test
+  void backendsMayBeAskedAtAnotherPortThanTheOneThatIsServed() throws Exception {
+    AtomicInteger status = new AtomicInteger(200);
+    Queue<String> heads = new ConcurrentLinkedQueue<>();
+    Queue<String> served = new ConcurrentLinkedQueue<>();
+    try (RawBackend a = checked("a", new AtomicInteger(500), served);
+        RawBackend health = checked("health", status, heads);
+        Mesh mesh = new Mesh()) {
+      HealthCheck other =
+          new HealthCheck(
+              HealthCheckType.HTTP, health.port(), "/healthz", "", 100, 5000, 2, 2, 200, 299);
+      mesh.traffic = List.of(Mesh.ofService(other));
+      mesh.serve(a.port());
+      await("asked", () -> heads.size() > 2);
+      status.set(500);
+      awaitIll(mesh, 1);
+      // A new plan goes on asking there.
+      mesh.serve(a.port());
+      status.set(200);
+      awaitIll(mesh, 0);
+      try (Client client = mesh.client()) {
+        assertThat(answeredBy(client, 3, "a")).isEqualTo(3);
+      }
+      assertThat(served).isEmpty();
+    }
+  }
+
+  @Test
   void oneEventLoopAsksForAllAndNoMoreOftenThanItIsTold() throws Exception {
     Queue<String> heads = new ConcurrentLinkedQueue<>();
     try (RawBackend a = checked("a", new AtomicInteger(200), heads);

@@ -18,6 +18,7 @@ import dev.weir.policy.plan.ProxyPlan.ConsumerRoutes;
 import dev.weir.policy.plan.ProxyPlan.Match;
 import dev.weir.policy.plan.ProxyPlan.PathMatch;
 import dev.weir.policy.plan.ProxyPlan.WeightedBackend;
+import dev.weir.policy.plan.TrafficPolicy.HealthCheck;
 import dev.weir.policy.plan.TrafficPolicy.ProxyUnavailable;
 import dev.weir.policy.plan.TrafficPolicy.Unavailable;
 import dev.weir.policy.source.Diagnostics;
@@ -157,6 +158,7 @@ public final class Steerer {
     all.remove(Split.NOWHERE);
     for (Backing backing : clusterOrder) {
       all.addAll(backends.targets(backing));
+      all.addAll(checked(backing));
     }
     all.addAll(reachedByTunnel());
     List<Target> targets = List.copyOf(all);
@@ -421,7 +423,24 @@ public final class Steerer {
         backends.behind(backing),
         port.appProtocol(),
         tls.of(backends.service(backing), port),
-        used.getOrDefault(backing, 0));
+        used.getOrDefault(backing, 0),
+        checked(backing).stream().map(numbers::get).sorted().toList());
+  }
+
+  /**
+   * Another port of the backends, at which a TrafficPolicy has them asked whether they are well.
+   */
+  private List<Target> checked(Backing backing) {
+    return settings
+        .of(backends.service(backing), backends.port(backing), HealthCheck.class)
+        .filter(check -> check.port() != 0)
+        .map(
+            check ->
+                backends.targets(backing).stream()
+                    .map(t -> new Target(t.address(), check.port(), t.workload()))
+                    .distinct()
+                    .toList())
+        .orElse(List.of());
   }
 
   private List<VirtualPort> virtualPorts(

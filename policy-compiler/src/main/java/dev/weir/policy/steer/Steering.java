@@ -185,6 +185,8 @@ public record Steering(
    * @param appProtocol as the service's port says; empty when it says nothing
    * @param tls how it is dialled; empty for plain text
    * @param rule the lowest rule of a route that leads to it
+   * @param checked where the proxy asks whether its backends are well, when that is another port of
+   *     theirs
    */
   public record RouteCluster(
       int service,
@@ -194,9 +196,11 @@ public record Steering(
       List<Integer> workloads,
       String appProtocol,
       Optional<ProxyPlan.BackendTls> tls,
-      int rule) {
+      int rule,
+      List<Integer> checked) {
     /** Copies the lists. */
     public RouteCluster {
+      checked = List.copyOf(checked);
       targets = List.copyOf(targets);
       workloads = List.copyOf(workloads);
     }
@@ -211,6 +215,9 @@ public record Steering(
     SortedMap<Integer, Integer> result = new TreeMap<>();
     for (RouteCluster cluster : clusters) {
       for (int target : cluster.targets()) {
+        result.merge(target, cluster.rule(), Math::min);
+      }
+      for (int target : cluster.checked()) {
         result.merge(target, cluster.rule(), Math::min);
       }
     }

@@ -145,8 +145,7 @@ public final class TrafficResolver {
               && services(policy).noneMatch(led -> places.byKernel(led.service, led.port));
       case CircuitLimits limits -> throughProxy(policy);
       case SlowStart slow -> throughProxy(policy);
-      // The kernel lets the proxy dial what routes lead to, and nothing else.
-      case HealthCheck check -> check.port() == 0 && throughProxy(policy);
+      case HealthCheck check -> throughProxy(policy);
       case CanaryRollback canary -> routes(policy).noneMatch(places::byConnection);
       case StickySplit sticky -> routes(policy).noneMatch(places::byConnection);
       // The kernel knows no names of ports.

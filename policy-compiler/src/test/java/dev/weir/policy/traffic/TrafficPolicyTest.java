@@ -12,6 +12,7 @@ import dev.weir.policy.answer.Party;
 import dev.weir.policy.plan.Plan;
 import dev.weir.policy.plan.PlanCodec;
 import dev.weir.policy.plan.Protocol;
+import dev.weir.policy.plan.Reserved;
 import dev.weir.policy.plan.TrafficPolicy.CanaryRollback;
 import dev.weir.policy.plan.TrafficPolicy.CircuitLimits;
 import dev.weir.policy.plan.TrafficPolicy.ConnectionRate;
@@ -34,6 +35,8 @@ import dev.weir.policy.plan.TrafficPolicy.Target;
 import dev.weir.policy.plan.TrafficPolicy.TargetKind;
 import dev.weir.policy.plan.TrafficPolicy.Unavailable;
 import dev.weir.policy.plan.TrafficSettings;
+import dev.weir.policy.plan.Verdict;
+import dev.weir.policy.plan.VerdictIndex;
 import dev.weir.policy.source.Diagnostic;
 import dev.weir.policy.source.SourceTree;
 import java.util.List;
@@ -260,10 +263,6 @@ class TrafficPolicyTest {
                 assertThat(w.toString())
                     .contains("holds for what routes lead to Service default/cart-v2, not for"));
     assertThat(check(ON_SERVICE + "  healthCheck: {type: GRPC}\n").warnings()).isEmpty();
-    // The kernel lets the proxy reach no other port.
-    assertThat(check(ON_SERVICE + "  healthCheck: {type: TCP, port: 9}\n").warnings())
-        .singleElement()
-        .satisfies(w -> assertThat(w.toString()).contains("healthCheck: is not enforced yet"));
     // No route leads there.
     assertThat(
             PolicyCompiler.check(
@@ -275,6 +274,30 @@ class TrafficPolicyTest {
                 .warnings())
         .singleElement()
         .satisfies(w -> assertThat(w.toString()).contains("circuitLimits: is not enforced yet"));
+  }
+
+  @Test
+  void theProxyMayDialThePortAtWhichBackendsAreAskedWhetherTheyAreWell() {
+    assertThat(check(ON_SERVICE + "  healthCheck: {type: TCP, port: 9}\n").warnings()).isEmpty();
+    assertThat(proxyMayDial(plan(ON_SERVICE + "  healthCheck: {type: TCP, port: 9}\n"), 9))
+        .isTrue();
+    // Nowhere else, and not without being told to.
+    assertThat(proxyMayDial(plan(ON_SERVICE + "  healthCheck: {type: TCP, port: 9}\n"), 10))
+        .isFalse();
+    assertThat(proxyMayDial(plan(ON_SERVICE + "  healthCheck: {type: TCP}\n"), 9)).isFalse();
+  }
+
+  /** Whether there is a backend of Service cart at which the kernel lets the proxy have a port. */
+  private static boolean proxyMayDial(Plan plan, int port) {
+    VerdictIndex verdicts = new VerdictIndex(plan);
+    return plan.proxy().clusters().stream()
+        .filter(cluster -> cluster.name().startsWith("default/cart:"))
+        .flatMap(cluster -> cluster.endpoints().stream())
+        .map(endpoint -> plan.backends().get(endpoint).identity())
+        .map(
+            identity ->
+                verdicts.lookupFromHere(Reserved.PROXY.index(), identity, Protocol.TCP, port))
+        .anyMatch(answer -> answer.decision() == Verdict.Decision.ALLOW);
   }
 
   @Test

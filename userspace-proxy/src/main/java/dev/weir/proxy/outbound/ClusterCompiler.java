@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.weir.proxy.outbound;
 
+import dev.weir.policy.plan.Address;
 import dev.weir.policy.plan.Backend;
 import dev.weir.policy.plan.Hbone;
 import dev.weir.policy.plan.Plan;
@@ -162,10 +163,13 @@ final class ClusterCompiler {
                 checks.addAll(
                     health.checks(
                         check,
-                        BackendProtocol.of(cluster.appProtocol()) == BackendProtocol.HTTP_2
+                        check.port() == 0
+                                && BackendProtocol.of(cluster.appProtocol())
+                                    == BackendProtocol.HTTP_2
                             ? Endpoint.Version.HTTP_2
                             : Endpoint.Version.HTTP_1,
-                        Cluster.ServiceName.of(workload.name(), workload.namespace()).host())));
+                        Cluster.ServiceName.of(workload.name(), workload.namespace()).host(),
+                        endpoint -> asked(endpoint, made, check.port()))));
     return new Cluster(
         cluster.name(),
         Cluster.ServiceName.of(workload.name(), workload.namespace()),
@@ -175,6 +179,33 @@ final class ClusterCompiler {
         circuit(cluster.name(), made, said(cluster, CircuitLimits.class)),
         health,
         now);
+  }
+
+  /**
+   * Where an endpoint is asked whether it is well. Another port than the one that is served is none
+   * of the Service, and nothing is said of it: plain text.
+   *
+   * @param port 0 for the one that is served
+   */
+  private Endpoint asked(Endpoint endpoint, List<Target> made, int port) {
+    if (port == 0) {
+      return endpoint;
+    }
+    Address address =
+        made.stream()
+            .filter(target -> target.endpoint() == endpoint)
+            .map(Target::address)
+            .findFirst()
+            .orElseThrow();
+    Dialled key =
+        new Dialled(
+            new BindAddress(Optional.of(address), port), Optional.empty(), Optional.empty());
+    return endpoints.computeIfAbsent(
+        key,
+        k -> {
+          Endpoint known = previous.map(g -> g.dialled().get(k)).orElse(null);
+          return known != null ? known : new Endpoint(address, port, Optional.empty(), loops);
+        });
   }
 
   /** A backend that is dialled as it is, whatever its policies say. */

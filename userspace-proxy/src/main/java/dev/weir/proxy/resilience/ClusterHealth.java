@@ -13,6 +13,7 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.function.UnaryOperator;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -299,9 +300,10 @@ public final class ClusterHealth {
    * name.
    *
    * @param host that is asked for, where the policy names none
+   * @param asked where an endpoint is asked, which may be another port of it
    */
   public List<HealthChecks.Check> checks(
-      HealthCheck setting, Endpoint.Version spoken, String host) {
+      HealthCheck setting, Endpoint.Version spoken, String host, UnaryOperator<Endpoint> asked) {
     List<HealthChecks.Check> checks = new ArrayList<>();
     members.forEach(
         (endpoint, health) -> {
@@ -310,7 +312,7 @@ public final class ClusterHealth {
                 new HealthChecks.Check(
                     this,
                     health,
-                    endpoint,
+                    asked.apply(endpoint),
                     spoken,
                     setting,
                     setting.host().isEmpty() ? host : setting.host()));
