@@ -3,7 +3,9 @@ package dev.weir.node.agent;
 
 import dev.weir.node.identity.IdentityDirectory;
 import java.io.IOException;
+import java.io.InputStream;
 import java.io.UncheckedIOException;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.LinkOption;
 import java.nio.file.Path;
@@ -14,6 +16,7 @@ import java.nio.file.attribute.PosixFilePermissions;
 import java.time.Instant;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Objects;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 
@@ -43,22 +46,30 @@ public record ProxyCommand(Path java, Path home, int user) {
   private static final String OPTIONS = "proxy.options";
   private static final String AOT = "proxy.aot";
 
+  /** In the run directory: where what the proxy sees of the file system is put together. */
+  static final String VIEW = "proxy-view";
+
   /**
    * Enters the cgroup before anything of the proxy runs, so that the kernel knows it from its first
    * socket on; leaves the terminal, so that Ctrl-C on the agent is not meant for the proxy; then
-   * gives up every privilege for good.
+   * goes on with a mount namespace, or without one where that is refused, and there gives up every
+   * privilege for good.
    */
-  private static final String SCRIPT =
+  private static final String ENTER =
       """
-      directory=$1 procs=$2 user=$3
+      show=$1 procs=$2 view=$3
       shift 3
-      cd "$directory" || exit 1
       echo 0 >"$procs" || exit 1
       ulimit -n 65536 2>/dev/null
-      umask 077
-      exec setsid setpriv --reuid "$user" --regid "$user" --clear-groups --no-new-privs \
-        --bounding-set=-all --inh-caps=-all --ambient-caps=-all "$@"
+      if unshare --mount --propagation private true; then
+        exec setsid unshare --mount --propagation private \
+          /bin/sh -c "$show" weir-proxy "$view" "$@"
+      fi
+      exec setsid /bin/sh -c "$show" weir-proxy "" "$@"
       """;
+
+  /** Puts the proxy's own root directory together, and becomes the proxy in it. */
+  static final String SHOW = resource("proxy-view.sh");
 
   /**
    * Starts it.
@@ -70,10 +81,19 @@ public record ProxyCommand(Path java, Path home, int user) {
   Process start(Path directory, Path socket, Path cgroup) throws IOException {
     Path readable = readableHome(directory);
     List<String> command = new ArrayList<>();
-    command.addAll(List.of("/bin/sh", "-c", SCRIPT, "weir-proxy"));
-    command.add(directory.toString());
+    command.addAll(List.of("/bin/sh", "-c", ENTER, "weir-proxy", SHOW));
     command.add(cgroup.resolve("cgroup.procs").toString());
+    command.add(Files.createDirectories(directory.resolveSibling(VIEW)).toString());
+    command.add(directory.toString());
     command.add(Integer.toString(user));
+    // The whole run directory, of which the proxy's user may read its part and the certificates:
+    // these may come later than the proxy, and their directory may be made anew.
+    command.add(directory.resolve("..").normalize().toString());
+    command.add(java.resolve("../..").normalize().toString());
+    command.add(readable.resolve(LIBRARY).toString());
+    command.add(readable.resolve(OPTIONS).toString());
+    command.add(readable.resolve(AOT).toString());
+    command.add("--");
     command.add(java.toString());
     if (Files.exists(readable.resolve(OPTIONS))) {
       command.add("@" + readable.resolve(OPTIONS));
@@ -94,6 +114,14 @@ public record ProxyCommand(Path java, Path home, int user) {
     builder.environment().put("MALLOC_ARENA_MAX", "1");
     builder.environment().put("LANG", "C.UTF-8");
     return builder.start();
+  }
+
+  private static String resource(String name) {
+    try (InputStream in = ProxyCommand.class.getResourceAsStream(name)) {
+      return new String(Objects.requireNonNull(in, name).readAllBytes(), StandardCharsets.UTF_8);
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
   }
 
   /** Whether any of the files that a proxy is started from is younger than that. */
@@ -117,7 +145,7 @@ public record ProxyCommand(Path java, Path home, int user) {
   }
 
   /** Sorted by name: an AOT cache fits only the order it was made with. */
-  private static String classPath(Path library) throws IOException {
+  static String classPath(Path library) throws IOException {
     try (Stream<Path> jars = Files.list(library)) {
       String path =
           jars.map(Path::toString)

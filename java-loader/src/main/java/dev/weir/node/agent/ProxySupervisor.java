@@ -40,7 +40,7 @@ final class ProxySupervisor {
   private static final Duration ADOPTED_POLL = Duration.ofMillis(100);
 
   /** A proxy that lived this long did not die of what its predecessor died of. */
-  private static final Duration STABLE = Duration.ofSeconds(10);
+  static final Duration STABLE = Duration.ofSeconds(2);
 
   /** What was in flight on a proxy that has a successor may take this long. */
   private static final Duration SUCCEEDED_DRAIN = Duration.ofSeconds(30);

@@ -23,6 +23,7 @@ final class RunFiles {
     }
     removeTree(ProxySupervisor.directory(runDir));
     removeTree(runDir.resolve(ProxyCommand.HOME_COPY));
+    removeTree(runDir.resolve(ProxyCommand.VIEW));
     // Keys: nobody is there any more who would need them, and the next `weir ca issue` makes
     // others.
     removeTree(IdentityDirectory.of(runDir));

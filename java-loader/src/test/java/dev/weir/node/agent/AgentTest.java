@@ -509,6 +509,78 @@ final class AgentTest {
   }
 
   @Test
+  void theProxySeesWhatItNeedsAndWritesItsOwnDirectoriesAlone() throws Exception {
+    write("route.yaml", route("db"));
+    start();
+    eventually("the proxy has its plan", () -> proxyGeneration() == generation());
+    Path runDir = kernel.places().runDir();
+    Path proc = Path.of("/proc", Long.toString(proxy().orElseThrow().pid()));
+    Path root = proc.resolve("root");
+    for (String hidden : List.of("root", "home", "var", "etc/shadow", "bin", "usr/bin/sh")) {
+      assertThat(root.resolve(hidden)).doesNotExist();
+    }
+    assertThat(inside(root, policy)).doesNotExist();
+    assertThat(inside(root, kernel.places().stateDir())).doesNotExist();
+    List<String> arguments = List.of(Files.readString(proc.resolve("cmdline")).split("\0", -1));
+    String jars = arguments.get(arguments.indexOf("-cp") + 1);
+    assertThat(jars.split(":", -1)).allSatisfy(j -> assertThat(inside(root, Path.of(j))).exists());
+    // What it may write: its part of the run directory, and what is gone with it.
+    Path own = ProxySupervisor.directory(runDir);
+    List<List<String>> mounts =
+        Files.readAllLines(proc.resolve("mountinfo")).stream()
+            .map(line -> List.of(line.split(" ", -1)))
+            .toList();
+    assertThat(
+            mounts.stream()
+                .filter(mount -> !List.of(mount.get(5).split(",", -1)).contains("ro"))
+                .map(mount -> mount.get(4)))
+        .containsExactlyInAnyOrder("/tmp", own.toString());
+    assertThat(mounts.stream().filter(mount -> mount.get(4).equals("/proc")))
+        .singleElement()
+        .satisfies(mount -> assertThat(mount.toString()).contains("hidepid="));
+    assertThat(Files.readSymbolicLink(proc.resolve("cwd"))).isEqualTo(own);
+    // Certificates may come later than the proxy, in a directory that is made then.
+    Path later = Files.createDirectories(runDir.resolve("identities")).resolve("bundle.pem");
+    Files.writeString(later, "later");
+    assertThat(inside(root, later)).hasContent("later");
+    assertThat(Path.of(runDir.toString(), ProxyCommand.VIEW)).isEmptyDirectory();
+    assertThat(log()).doesNotContain("sees all files");
+  }
+
+  private static Path inside(Path root, Path path) {
+    return root.resolve(Path.of("/").relativize(path));
+  }
+
+  @Test
+  void whereNoViewCanBeMadeTheProxyRunsAllTheSameAndThatIsSaid() throws Exception {
+    String user = Integer.toString(ProxyCommand.DEFAULT_USER);
+    for (String view : List.of("", directory.resolve("nowhere").toString())) {
+      Process process =
+          new ProcessBuilder(
+                  "unshare",
+                  "--mount",
+                  "/bin/sh",
+                  "-c",
+                  ProxyCommand.SHOW,
+                  "weir-proxy",
+                  view,
+                  "/",
+                  user,
+                  "/usr",
+                  "--",
+                  "cat",
+                  "/proc/self/status")
+              .redirectErrorStream(true)
+              .start();
+      assertThat(new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8))
+          .contains("weir: warning: the proxy sees all files of the system")
+          .contains("Uid:\t" + user)
+          .containsPattern("CapBnd:\t0+\n");
+      assertThat(process.waitFor()).isZero();
+    }
+  }
+
+  @Test
   void statusShowsWhatTheProxyHasOpen() throws Exception {
     write("route.yaml", route("db"));
     start();

@@ -228,44 +228,15 @@ final class TwoNodesTest {
     return directory.resolve(node.netns() + ".log");
   }
 
-  /** A command of ours in a node's network namespace. */
-  private ProcessBuilder java(KernelTest node, String main, String... arguments) {
-    List<String> command =
-        new ArrayList<>(
-            List.of(
-                "nsenter",
-                "--net=/run/netns/" + node.netns(),
-                Path.of(System.getProperty("java.home"), "bin", "java").toString(),
-                "--enable-native-access=ALL-UNNAMED",
-                "--sun-misc-unsafe-memory-access=allow",
-                "-XX:TieredStopAtLevel=1",
-                "-XX:+UseSerialGC",
-                "-cp",
-                System.getProperty("java.class.path"),
-                main));
-    command.addAll(Arrays.asList(arguments));
-    return new ProcessBuilder(command).redirectErrorStream(true);
-  }
-
   private void weir(KernelTest node, String... arguments) throws Exception {
-    Process process = java(node, "dev.weir.node.cli.Weir", arguments).start();
+    Process process = NodeProcesses.java(node, "dev.weir.node.cli.Weir", arguments).start();
     String said = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
     assertThat(process.waitFor()).as(said).isZero();
   }
 
   /** The node's agent, and with it its proxy, until both have the plan. */
   private void up(KernelTest node) throws Exception {
-    ProcessBuilder builder =
-        java(
-            node,
-            "dev.weir.node.cli.Weir",
-            "up",
-            "--home=" + home,
-            policies(node).toString(),
-            "--pin-dir=" + node.places().pinDir(),
-            run(node),
-            "--state-dir=" + node.places().stateDir(),
-            "--cgroup-root=" + node.places().cgroupRoot());
+    ProcessBuilder builder = NodeProcesses.up(node, home, policies(node));
     processes.add(builder.redirectOutput(log(node).toFile()).start());
     eventually(node, "the proxy has its plan", () -> status(node).contains("\"generation\":"));
     eventually(
@@ -327,14 +298,10 @@ final class TwoNodesTest {
 
   /** A workload that speaks HTTP. */
   private void web(KernelTest node, String cgroup, int port) throws Exception {
-    ProcessBuilder builder =
-        java(node, WebServer.class.getName(), cgroup, Integer.toString(port))
-            .redirectError(ProcessBuilder.Redirect.INHERIT);
-    List<String> inside =
-        new ArrayList<>(List.of("/bin/sh", "-c", "echo 0 >\"$0\" && exec \"$@\""));
-    inside.add(node.cgroup(cgroup).resolve("cgroup.procs").toString());
-    inside.addAll(builder.command());
-    Process process = builder.command(inside).start();
+    Process process =
+        NodeProcesses.workload(
+                node, cgroup, WebServer.class.getName(), cgroup, Integer.toString(port))
+            .start();
     processes.add(process);
     BufferedReader out = process.inputReader(StandardCharsets.UTF_8);
     assertThat(out.readLine()).isEqualTo("listening");

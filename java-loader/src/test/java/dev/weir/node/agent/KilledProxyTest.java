@@ -1,0 +1,403 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.weir.node.agent;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import dev.weir.node.FreePorts;
+import dev.weir.node.bpf.SystemCalls;
+import dev.weir.node.kernel.KernelTest;
+import dev.weir.policy.Compilation;
+import dev.weir.policy.PolicyCompiler;
+import dev.weir.policy.plan.PlanCodec;
+import dev.weir.policy.plan.ProxyUpdate;
+import dev.weir.policy.plan.ProxyUpdateCodec;
+import dev.weir.policy.plan.Workload;
+import java.io.BufferedReader;
+import java.io.IOException;
+import java.io.InputStream;
+import java.lang.management.ManagementFactory;
+import java.lang.management.OperatingSystemMXBean;
+import java.net.ConnectException;
+import java.net.InetAddress;
+import java.net.InetSocketAddress;
+import java.net.Socket;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.attribute.PosixFilePermissions;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+import java.util.Optional;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.function.BooleanSupplier;
+import java.util.stream.IntStream;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.extension.RegisterExtension;
+import org.junit.jupiter.api.io.TempDir;
+
+/**
+ * The real proxy, with an AOT cache as {@code make build} makes one, killed under steady requests.
+ */
+@Tag("kernel")
+final class KilledProxyTest {
+
+  private static final int KILLS = 5;
+  private static final int CLIENTS = 4;
+  private static final Duration PATIENCE = Duration.ofSeconds(60);
+
+  /** What is promised of a machine that is not busy with other things. */
+  private static final Duration PROMISED = Duration.ofSeconds(1);
+
+  private static final Duration BUSY = Duration.ofSeconds(10);
+
+  @TempDir private static Path shared;
+
+  @SuppressWarnings("NullAway.Init")
+  private static Path home;
+
+  @RegisterExtension final KernelTest kernel = new KernelTest();
+
+  @TempDir private Path directory;
+
+  private final List<Process> processes = new ArrayList<>();
+
+  @BeforeAll
+  static void layOut() throws Exception {
+    Files.setPosixFilePermissions(shared, PosixFilePermissions.fromString("rwx--x--x"));
+    home = RealProxy.home(shared.resolve("home"));
+    train();
+  }
+
+  /** Makes an AOT cache as scripts/train does, of a run that has a plan and answers requests. */
+  private static void train() throws Exception {
+    Path policy = Files.createDirectory(shared.resolve("policy"));
+    int gateway = FreePorts.next();
+    Files.writeString(policy.resolve("all.yaml"), policy("/training", FreePorts.next(), gateway));
+    if (!(PolicyCompiler.compileDirectory(policy) instanceof Compilation.Compiled compiled)) {
+      throw new AssertionError("the policy is refused");
+    }
+    List<Integer> numbers =
+        IntStream.range(0, compiled.plan().workloads().size())
+            .mapToObj(i -> i < Workload.RESERVED ? i : i + 11)
+            .toList();
+    ProxyUpdate update =
+        new ProxyUpdate(1, PlanCodec.forProxy(compiled.plan()), numbers, compiled.keyPairs());
+    Path socket = shared.resolve("training.sock");
+    Path cache = home.resolve("proxy.aot");
+    Path log = shared.resolve("training.log");
+    ProcessBuilder builder =
+        new ProcessBuilder(
+            Path.of(System.getProperty("java.home"), "bin", "java").toString(),
+            "@" + home.resolve("proxy.options"),
+            "-XX:AOTCacheOutput=" + cache,
+            "-cp",
+            ProxyCommand.classPath(home.resolve("lib/proxy")),
+            "dev.weir.proxy.ProxyMain",
+            "--control",
+            socket.toString());
+    // The cache is made by a JVM of its own, which needs more room than the proxy has.
+    builder.environment().put("JDK_AOT_VM_OPTIONS", "-Xmx512m");
+    builder.redirectErrorStream(true).redirectOutput(log.toFile());
+    Process process = builder.start();
+    try {
+      await("it answers", () -> ProxySupervisor.ask(socket, FrameType.STATUS).isPresent());
+      Frame reply =
+          ControlClient.call(
+              socket, Frame.of(FrameType.UPDATE, ProxyUpdateCodec.encode(update)), PATIENCE);
+      assertThat(reply.type()).as(reply.text()).isEqualTo(FrameType.OK);
+      AtomicBoolean going = new AtomicBoolean(true);
+      Client client = new Client(Optional.empty(), gateway, going);
+      Thread thread = Thread.ofPlatform().start(client);
+      // Nobody is behind its route: 502.
+      await("requests are answered", () -> client.wrong.get() > 20);
+      going.set(false);
+      thread.join();
+      var _ = ControlClient.call(socket, Frame.of(FrameType.DRAIN, new byte[Long.BYTES]), PATIENCE);
+      assertThat(process.waitFor(PATIENCE.toSeconds(), TimeUnit.SECONDS)).isTrue();
+      assertThat(cache).as(Files.readString(log)).exists();
+      Files.setPosixFilePermissions(cache, PosixFilePermissions.fromString("rw-r--r--"));
+    } finally {
+      process.destroyForcibly();
+    }
+  }
+
+  @BeforeEach
+  void open() throws IOException {
+    // The proxy's user passes through to its socket, as it does to /run/weir.
+    Path parent = kernel.places().runDir().getParent();
+    Files.setPosixFilePermissions(parent, PosixFilePermissions.fromString("rwx--x--x"));
+  }
+
+  @AfterEach
+  void end() throws Exception {
+    for (Process process : processes) {
+      process.destroyForcibly().waitFor();
+    }
+    ProxySupervisor.left(kernel.places().runDir()).ifPresent(ProcessId::kill);
+    Operations.downWithoutAgent(kernel.node());
+  }
+
+  private static final String POLICY =
+      """
+      apiVersion: weir.dev/v1alpha1
+      kind: Mesh
+      metadata: {name: test, namespace: shop}
+      spec:
+        proxy: {cgroup: ROOT/proxy, outboundPort: OUTBOUND}
+        metricsPort: METRICS
+        healthPort: HEALTH
+      ---
+      apiVersion: weir.dev/v1alpha1
+      kind: Workload
+      metadata: {name: web, namespace: shop, labels: {app: web}}
+      spec: {cgroup: ROOT/web, ports: [{name: http, port: BACKEND}]}
+      ---
+      apiVersion: v1
+      kind: Service
+      metadata: {name: web, namespace: shop}
+      spec: {clusterIP: 10.96.0.20, selector: {app: web}, ports: [{port: 80, targetPort: http}]}
+      ---
+      apiVersion: gateway.networking.k8s.io/v1
+      kind: Gateway
+      metadata: {name: edge, namespace: shop}
+      spec:
+        gatewayClassName: weir
+        listeners: [{name: http, protocol: HTTP, port: GATEWAY}]
+      ---
+      apiVersion: gateway.networking.k8s.io/v1
+      kind: HTTPRoute
+      metadata: {name: web, namespace: shop}
+      spec:
+        parentRefs: [{name: edge}]
+        rules: [{backendRefs: [{name: web, port: 80}]}]
+      """;
+
+  /** Asks again and again, over a kept connection as long as it lasts. */
+  private static final class Client implements Runnable {
+    private static final byte[] REQUEST =
+        "GET / HTTP/1.1\r\nHost: web\r\n\r\n".getBytes(StandardCharsets.US_ASCII);
+
+    private final Optional<Path> namespace;
+    private final int port;
+    private final AtomicBoolean going;
+
+    /** Requests over connections that had been answered before. */
+    final AtomicInteger lost = new AtomicInteger();
+
+    /** When a connection that was made ended last, 0 for never. */
+    volatile long ended;
+
+    final AtomicInteger wrong = new AtomicInteger();
+
+    /** When the connection that it has was answered first; 0 while it has none that was. */
+    volatile long since;
+
+    Client(Optional<Path> namespace, int port, AtomicBoolean going) {
+      this.namespace = namespace;
+      this.port = port;
+      this.going = going;
+    }
+
+    @Override
+    public void run() {
+      namespace.ifPresentOrElse(
+          path -> {
+            var _ =
+                SystemCalls.in(
+                    path,
+                    () -> {
+                      askOn();
+                      return true;
+                    });
+          },
+          this::askOn);
+    }
+
+    private void askOn() {
+      while (going.get()) {
+        try (Socket socket = new Socket()) {
+          socket.connect(new InetSocketAddress(InetAddress.getLoopbackAddress(), port), 10_000);
+          socket.setSoTimeout(30_000);
+          ask(socket);
+        } catch (ConnectException refused) {
+          pause(2); // nobody is there: nothing was asked
+        } catch (IOException e) {
+          ended = System.nanoTime();
+          if (since != 0) {
+            lost.incrementAndGet();
+          }
+        }
+        since = 0;
+      }
+    }
+
+    private void ask(Socket socket) throws IOException {
+      InputStream in = socket.getInputStream();
+      byte[] answer = new byte[4096];
+      while (going.get()) {
+        socket.getOutputStream().write(REQUEST);
+        int n = in.read(answer);
+        if (n < 0) {
+          throw new IOException("closed");
+        }
+        String text = new String(answer, 0, n, StandardCharsets.US_ASCII).toLowerCase(Locale.ROOT);
+        if (!text.startsWith("http/1.1 200 ")) {
+          wrong.incrementAndGet();
+        }
+        if (since == 0) {
+          since = System.nanoTime();
+        }
+        if (text.contains("\r\nconnection: close\r\n")) {
+          return; // told so, and nothing was asked since
+        }
+        pause(5);
+      }
+    }
+
+    private static void pause(int millis) {
+      try {
+        Thread.sleep(millis);
+      } catch (InterruptedException e) {
+        Thread.currentThread().interrupt();
+      }
+    }
+  }
+
+  private static String policy(String root, int backend, int gateway) throws IOException {
+    return POLICY
+        .replace("ROOT", root)
+        .replace("OUTBOUND", Integer.toString(FreePorts.next()))
+        .replace("METRICS", Integer.toString(FreePorts.next()))
+        .replace("HEALTH", Integer.toString(FreePorts.next()))
+        .replace("BACKEND", Integer.toString(backend))
+        .replace("GATEWAY", Integer.toString(gateway));
+  }
+
+  private int start() throws Exception {
+    int backend = FreePorts.next();
+    int gateway = FreePorts.next();
+    Path policy = Files.createDirectory(directory.resolve("policy"));
+    Files.writeString(policy.resolve("all.yaml"), policy(kernel.root(), backend, gateway));
+    Process web =
+        NodeProcesses.workload(
+                kernel, "web", WebServer.class.getName(), "web", Integer.toString(backend))
+            .start();
+    processes.add(web);
+    BufferedReader said = web.inputReader(StandardCharsets.UTF_8);
+    assertThat(said.readLine()).isEqualTo("listening");
+    up(policy);
+    return gateway;
+  }
+
+  private void up(Path policy) throws IOException {
+    processes.add(
+        NodeProcesses.up(kernel, home, policy)
+            .redirectOutput(ProcessBuilder.Redirect.INHERIT)
+            .start());
+  }
+
+  private static void await(String what, BooleanSupplier condition) throws InterruptedException {
+    long deadline = System.nanoTime() + PATIENCE.toNanos();
+    while (!condition.getAsBoolean()) {
+      if (System.nanoTime() > deadline) {
+        throw new AssertionError("not within " + PATIENCE.toSeconds() + " s: " + what);
+      }
+      Thread.sleep(5);
+    }
+  }
+
+  /** Whether all clients have connections that were made after a moment, and answered. */
+  private static boolean served(List<Client> clients, long moment) {
+    return clients.stream().allMatch(c -> c.since != 0 && c.since - moment > 0);
+  }
+
+  private static int lost(List<Client> clients) {
+    return clients.stream().mapToInt(c -> c.lost.get()).sum();
+  }
+
+  @Test
+  void losesWhatIsInFlightAndAnotherOneAnswersWithinASecond() throws Exception {
+    int gateway = start();
+    AtomicBoolean going = new AtomicBoolean(true);
+    List<Client> clients = new ArrayList<>();
+    List<Thread> threads = new ArrayList<>();
+    List<Long> millis = new ArrayList<>();
+    Optional<Path> namespace = Optional.of(Path.of("/run/netns", kernel.netns()));
+    try {
+      for (int i = 0; i < CLIENTS; i++) {
+        Client client = new Client(namespace, gateway, going);
+        clients.add(client);
+        threads.add(Thread.ofPlatform().start(client));
+      }
+      for (int kill = 0; kill < KILLS; kill++) {
+        await("all are served", () -> clients.stream().allMatch(c -> c.since != 0));
+        // What dies as soon as it is started is started more and more slowly.
+        Thread.sleep(ProxySupervisor.STABLE.plusMillis(200));
+        int before = lost(clients);
+        ProcessId old = ProxySupervisor.left(kernel.places().runDir()).orElseThrow();
+        long killed = System.nanoTime();
+        old.kill();
+        await("all are served by another one", () -> served(clients, killed));
+        long answered = clients.stream().mapToLong(c -> c.since).min().orElseThrow();
+        millis.add((answered - killed) / 1_000_000);
+        assertThat(ProxySupervisor.left(kernel.places().runDir())).isNotEqualTo(Optional.of(old));
+        assertThat(lost(clients) - before)
+            .as("requests lost by %d clients, each with one in flight at most", CLIENTS)
+            .isLessThanOrEqualTo(CLIENTS);
+        // A socket that is about to be closed may take a connection still; the new one keeps all.
+        assertThat(clients).allSatisfy(c -> assertThat(c.ended - answered).isNegative());
+      }
+    } finally {
+      going.set(false);
+      for (Thread thread : threads) {
+        thread.join();
+      }
+    }
+    assertThat(clients.stream().mapToInt(c -> c.wrong.get()).sum()).isZero();
+    assertThat(millis.stream().sorted().toList().get(KILLS / 2))
+        .as("milliseconds to the first answer of another one, the median of %s", millis)
+        .isLessThan((busy() ? BUSY : PROMISED).toMillis());
+    System.err.println("killed proxies: answered again after " + millis + " ms");
+  }
+
+  /** Each has a root directory of its own; what they pass to each other is the same in both. */
+  @Test
+  void aSuccessorTakesOverFromItsPredecessorWithoutALostRequest() throws Exception {
+    int gateway = start();
+    AtomicBoolean going = new AtomicBoolean(true);
+    Client client = new Client(Optional.of(Path.of("/run/netns", kernel.netns())), gateway, going);
+    Thread thread = Thread.ofPlatform().start(client);
+    try {
+      await("it is served", () -> client.since != 0);
+      ProcessId old = ProxySupervisor.left(kernel.places().runDir()).orElseThrow();
+      Process agent = processes.removeLast();
+      agent.destroy();
+      assertThat(agent.waitFor(PATIENCE.toSeconds(), TimeUnit.SECONDS)).isTrue();
+      Path options = home.resolve("proxy.options");
+      Files.setLastModifiedTime(options, Files.getLastModifiedTime(options));
+      up(directory.resolve("policy"));
+      await("the old one has ended", () -> !old.alive());
+      assertThat(ProxySupervisor.left(kernel.places().runDir())).isPresent();
+      await("another one serves", () -> client.since != 0);
+    } finally {
+      going.set(false);
+      thread.join();
+    }
+    assertThat(client.lost.get()).isZero();
+    assertThat(client.wrong.get()).isZero();
+  }
+
+  /** Whether others want the processors as well, so that nothing can be promised of time. */
+  private static boolean busy() {
+    OperatingSystemMXBean system = ManagementFactory.getOperatingSystemMXBean();
+    return system.getSystemLoadAverage() > 2 * system.getAvailableProcessors();
+  }
+}
