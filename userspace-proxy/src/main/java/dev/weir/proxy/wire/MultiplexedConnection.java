@@ -45,7 +45,7 @@ public abstract class MultiplexedConnection<S> extends Http2ConnectionHandler {
     super(decoder, encoder, settings, true);
     this.loop = loop;
     this.window = window;
-    this.key = connection().newKey();
+    this.key = encoder.connection().newKey();
   }
 
   /** The library's part of it. Priorities are gone (RFC 9113 5.3): streams take turns. */
