@@ -66,15 +66,11 @@ public final class Proxy implements Commands, AutoCloseable {
   /** Routes in the status; of more, only the number is told. */
   private static final int ROUTES_TOLD = 500;
 
-  /** More than that is for thousands of connections. */
-  private static final long USUAL_HEAP = 24 << 20;
-
-  private static final long USUAL_CONNECTIONS = 2000;
-
   private final MultiThreadIoEventLoopGroup group;
   private final List<Worker> workers = new ArrayList<>();
   private final Listeners listeners;
   private final Capacity capacity = new Capacity();
+  private final HeapGrowth heap = new HeapGrowth();
   private final Current current = new Current();
   private final AtomicBoolean draining = new AtomicBoolean();
   private final CompletableFuture<Void> drained = new CompletableFuture<>();
@@ -201,15 +197,10 @@ public final class Proxy implements Commands, AutoCloseable {
     var _ = group.scheduleWithFixedDelay(this::keepHeapSmall, 5, 5, TimeUnit.SECONDS);
   }
 
-  /**
-   * The collector lets the heap grow to its most before it looks for what is garbage in its old
-   * part, and gives back nothing before it has. What a burst of connections has left behind would
-   * stay for good.
-   */
   private void keepHeapSmall() {
-    long connections = workers.stream().mapToLong(worker -> worker.loop().watchedAround()).sum();
-    if (Runtime.getRuntime().totalMemory() > USUAL_HEAP && connections < USUAL_CONNECTIONS) {
+    if (heap.isDue(Runtime.getRuntime().totalMemory())) {
       System.gc();
+      heap.collected(Runtime.getRuntime().totalMemory());
     }
   }
 

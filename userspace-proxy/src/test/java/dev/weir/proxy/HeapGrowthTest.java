@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.weir.proxy;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import org.junit.jupiter.api.Test;
+
+final class HeapGrowthTest {
+
+  private static final long MIB = 1 << 20;
+
+  private final HeapGrowth heap = new HeapGrowth();
+
+  @Test
+  void aHeapThatHasGrownByHalfIsCollected() {
+    assertThat(heap.isDue(12 * MIB)).isFalse();
+    assertThat(heap.isDue(18 * MIB - 1)).isFalse();
+    assertThat(heap.isDue(18 * MIB)).isTrue();
+  }
+
+  @Test
+  void aSmallHeapIsLeftToGrow() {
+    assertThat(heap.isDue(6 * MIB)).isFalse();
+    assertThat(heap.isDue(9 * MIB)).isFalse();
+    assertThat(heap.isDue(10 * MIB)).isTrue();
+  }
+
+  @Test
+  void whatIsLeftAfterACollectionIsNotCollectedAgain() {
+    assertThat(heap.isDue(10 * MIB)).isFalse();
+    assertThat(heap.isDue(30 * MIB)).isTrue();
+    heap.collected(28 * MIB);
+    assertThat(heap.isDue(30 * MIB)).isFalse();
+    assertThat(heap.isDue(42 * MIB)).isTrue();
+  }
+
+  @Test
+  void aHeapThatShrankByItselfCountsFromThere() {
+    assertThat(heap.isDue(30 * MIB)).isFalse();
+    assertThat(heap.isDue(10 * MIB)).isFalse();
+    assertThat(heap.isDue(16 * MIB)).isTrue();
+  }
+}
