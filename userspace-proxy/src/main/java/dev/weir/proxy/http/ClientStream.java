@@ -27,8 +27,8 @@ interface ClientStream {
 
   /**
    * Queues the head of a response that switches protocols; from there on content is bytes of
-   * another one, both ways, until the connection ends. Only of HTTP/1.1, which alone can (RFC 9113
-   * 8.6).
+   * another one, both ways, until the connection ends, or the stream of HTTP/2 that has asked for
+   * it (RFC 8441).
    *
    * @return false when the client has asked for more already, and cannot be told so
    */

@@ -23,6 +23,7 @@ import dev.weir.proxy.outbound.Target;
 import dev.weir.proxy.resilience.RateLimits;
 import dev.weir.proxy.resilience.TrafficSplit;
 import dev.weir.proxy.upstream.Endpoint;
+import dev.weir.proxy.wire.WebSocketKey;
 import io.netty.handler.codec.http.FullHttpResponse;
 import io.netty.handler.codec.http.HttpContent;
 import io.netty.handler.codec.http.HttpHeaderNames;
@@ -341,8 +342,8 @@ final class Exchange implements RequestView {
       Judge judge) {
     RouteAction chosen = asked.route();
     HttpHeaders headers = request.headers();
-    Optional<String> wanted =
-        bodyless && !stream.http2() ? Hops.upgrade(request) : Optional.empty();
+    // In HTTP/2 nobody can say so but who asks by a CONNECT, which this stands for.
+    Optional<String> wanted = bodyless ? Hops.upgrade(request) : Optional.empty();
     Hops.stripRequest(headers);
     upgrade = wanted.orElse("");
     if (wanted.isPresent()) {
@@ -543,6 +544,12 @@ final class Exchange implements RequestView {
       List<String> to = response.headers().getAll(HttpHeaderNames.UPGRADE);
       if (upgrade.isEmpty() || to.size() != 1 || !to.getFirst().equalsIgnoreCase(upgrade)) {
         Objects.requireNonNull(tries).bad("the backend switched protocols unasked");
+      } else if (stream.http2()
+          && !WebSocketKey.isAnswered(
+              request.headers().get(HttpHeaderNames.SEC_WEBSOCKET_KEY),
+              response.headers().get(HttpHeaderNames.SEC_WEBSOCKET_ACCEPT))) {
+        // A client of HTTP/1.1 looks itself.
+        Objects.requireNonNull(tries).bad("the backend's Sec-WebSocket-Accept is not for the key");
       } else {
         upgraded(response);
       }
@@ -620,6 +627,12 @@ final class Exchange implements RequestView {
     stream.write(content);
     from.finished();
     done();
+  }
+
+  /** The backend's connection was reset after it had switched protocols. */
+  void cut() {
+    end(outcome.flags());
+    stream.abort();
   }
 
   /** The response is complete. */

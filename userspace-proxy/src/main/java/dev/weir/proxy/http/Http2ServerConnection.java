@@ -116,6 +116,7 @@ final class Http2ServerConnection extends MultiplexedConnection<Http2ServerStrea
       initialSettings(
           new Http2Settings()
               .maxConcurrentStreams(MAX_STREAMS)
+              .connectProtocolEnabled(true)
               .initialWindowSize(WINDOW)
               .maxHeaderListSize(RequestDecoder.MAX_HEADERS + RequestDecoder.MAX_LINE));
       validateHeaders(true);
@@ -214,13 +215,16 @@ final class Http2ServerConnection extends MultiplexedConnection<Http2ServerStrea
       earn();
       Http2ServerStream known = known(streamId);
       HttpRequest request;
+      boolean switches;
       try {
         if (known != null) {
           known.content(
               new DefaultLastHttpContent(Unpooled.EMPTY_BUFFER, Http2Fields.trailers(headers)), 0);
           return;
         }
-        request = Http2Fields.request(headers, ended);
+        switches = Http2Fields.switches(headers);
+        request =
+            switches ? Http2Fields.webSocket(headers, ended) : Http2Fields.request(headers, ended);
       } catch (Http2Fields.MalformedFieldsException e) {
         throw Http2Exception.streamError(
             streamId, Http2Error.PROTOCOL_ERROR, "%s", String.valueOf(e.getMessage()));
@@ -229,7 +233,7 @@ final class Http2ServerConnection extends MultiplexedConnection<Http2ServerStrea
       if (stream == null) {
         return; // Reset already.
       }
-      Http2ServerStream next = new Http2ServerStream(Http2ServerConnection.this, stream);
+      Http2ServerStream next = new Http2ServerStream(Http2ServerConnection.this, stream, switches);
       attach(stream, next);
       next.begin(request);
       if (ended) {

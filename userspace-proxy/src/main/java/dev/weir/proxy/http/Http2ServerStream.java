@@ -8,9 +8,11 @@ import io.netty.channel.ChannelFuture;
 import io.netty.channel.ChannelHandlerContext;
 import io.netty.handler.codec.http.FullHttpResponse;
 import io.netty.handler.codec.http.HttpContent;
+import io.netty.handler.codec.http.HttpHeaderNames;
 import io.netty.handler.codec.http.HttpHeaders;
 import io.netty.handler.codec.http.HttpRequest;
 import io.netty.handler.codec.http.HttpResponse;
+import io.netty.handler.codec.http.HttpResponseStatus;
 import io.netty.handler.codec.http.LastHttpContent;
 import io.netty.handler.codec.http2.Http2Error;
 import io.netty.handler.codec.http2.Http2Stream;
@@ -22,6 +24,9 @@ final class Http2ServerStream implements ClientStream {
 
   private final Http2ServerConnection connection;
   private final Http2Stream stream;
+  // Whether it is to carry another protocol (RFC 8441), and whether it does.
+  private final boolean switches;
+  private boolean switched;
   private final ArrayDeque<HttpContent> waiting = new ArrayDeque<>(0);
 
   private @Nullable Exchange exchange;
@@ -35,9 +40,15 @@ final class Http2ServerStream implements ClientStream {
   private boolean draining;
   private boolean over;
 
-  Http2ServerStream(Http2ServerConnection connection, Http2Stream stream) {
+  /**
+   * A stream that has begun.
+   *
+   * @param switches whether its content is of another protocol, for whoever agrees to speak it
+   */
+  Http2ServerStream(Http2ServerConnection connection, Http2Stream stream, boolean switches) {
     this.connection = connection;
     this.stream = stream;
+    this.switches = switches;
   }
 
   @Override
@@ -61,6 +72,10 @@ final class Http2ServerStream implements ClientStream {
     Exchange next = new Exchange(this, request);
     exchange = next;
     next.begin();
+    if (switches && exchange != null) {
+      // The request that it stands for has no content, and is complete.
+      next.requestContent(LastHttpContent.EMPTY_LAST_CONTENT);
+    }
   }
 
   /** Part of the request, with its reference. */
@@ -71,12 +86,31 @@ final class Http2ServerStream implements ClientStream {
     Exchange to = exchange;
     if (to == null) {
       content.release();
-    } else if (!waiting.isEmpty() || to.holdsContent()) {
+    } else if (!waiting.isEmpty() || holdsContent(to)) {
       waiting.add(content);
     } else {
-      to.requestContent(content);
+      pass(to, content);
     }
     acknowledge();
+  }
+
+  /** What comes before the backend has agreed to switch is not for HTTP. */
+  private boolean holdsContent(Exchange to) {
+    return switches && !switched || to.holdsContent();
+  }
+
+  private void pass(Exchange to, HttpContent content) {
+    boolean ends = switched && content instanceof LastHttpContent;
+    to.requestContent(content);
+    if (ends && exchange == to) {
+      // As with a connection of its own: when one side ends, all of it does.
+      exchange = null;
+      answeredSince = client().worker().loop().coarseNanos();
+      to.flushRequest();
+      to.clientGone();
+      write(LastHttpContent.EMPTY_LAST_CONTENT);
+      connection.flushLater();
+    }
   }
 
   void readComplete() {
@@ -94,8 +128,8 @@ final class Http2ServerStream implements ClientStream {
     draining = true;
     try {
       Exchange to = exchange;
-      while (!waiting.isEmpty() && to != null && !to.holdsContent()) {
-        to.requestContent(waiting.poll());
+      while (!waiting.isEmpty() && to != null && !holdsContent(to)) {
+        pass(to, waiting.poll());
         to = exchange;
       }
     } finally {
@@ -107,7 +141,11 @@ final class Http2ServerStream implements ClientStream {
 
   @Override
   public void updateReading() {
-    acknowledge();
+    if (switched && !waiting.isEmpty()) {
+      drain();
+    } else {
+      acknowledge();
+    }
   }
 
   /** Lets the client send more when what it sent has a place to go. */
@@ -133,7 +171,7 @@ final class Http2ServerStream implements ClientStream {
     if (of != null && pace.tooSlow(of.awaitsBody() && unconsumed == 0, now)) {
       client().worker().metrics().count(Counter.BODY_TIMEOUT);
       of.bodyTimedOut();
-    } else if (now - last > ServerConnection.STREAM_IDLE_NANOS) {
+    } else if (now - last > (of == null ? ServerConnection.STREAM_IDLE_NANOS : of.idleNanos())) {
       if (of == null) {
         // Answered, and not read.
         connection.reset(stream, Http2Error.CANCEL);
@@ -179,7 +217,17 @@ final class Http2ServerStream implements ClientStream {
 
   @Override
   public boolean upgrade(HttpResponse response) {
-    throw new IllegalStateException("nobody asks for it in HTTP/2");
+    if (!switches) {
+      throw new IllegalStateException("nobody has asked for it");
+    }
+    // RFC 8441 5: there, that is a success, and the key was this hop's.
+    response.setStatus(HttpResponseStatus.OK);
+    response.headers().remove(HttpHeaderNames.SEC_WEBSOCKET_ACCEPT);
+    response.headers().remove(HttpHeaderNames.CONTENT_LENGTH);
+    switched = true;
+    respond(response);
+    sendHead(false);
+    return true;
   }
 
   @Override
@@ -284,6 +332,9 @@ final class Http2ServerStream implements ClientStream {
     exchange = null;
     answeredSince = client().worker().loop().coarseNanos();
     releaseWaiting();
+    if (switched) {
+      write(LastHttpContent.EMPTY_LAST_CONTENT);
+    }
     acknowledge();
     connection.flushLater();
   }
@@ -294,7 +345,8 @@ final class Http2ServerStream implements ClientStream {
     answeredSince = client().worker().loop().coarseNanos();
     releaseWaiting();
     if (!over) {
-      connection.reset(stream, Http2Error.INTERNAL_ERROR);
+      // RFC 8441 5: a WebSocket whose connection was reset.
+      connection.reset(stream, switched ? Http2Error.CANCEL : Http2Error.INTERNAL_ERROR);
     }
   }
 }

@@ -14,6 +14,7 @@ import dev.weir.proxy.upstream.Endpoint;
 import dev.weir.proxy.upstream.UpstreamListener;
 import dev.weir.proxy.upstream.UpstreamStream;
 import io.netty.channel.ConnectTimeoutException;
+import io.netty.channel.unix.Errors;
 import io.netty.handler.codec.http.HttpContent;
 import io.netty.handler.codec.http.HttpHeaderNames;
 import io.netty.handler.codec.http.HttpHeaderValues;
@@ -588,8 +589,13 @@ final class Tries implements UpstreamListener {
       return;
     }
     if (exchange.upgraded()) {
-      // However that protocol ends: nothing of HTTP is left unfinished.
-      exchange.done();
+      // However that protocol ends: nothing of HTTP is left unfinished. A stream can tell its
+      // client that it did not end well; a connection is closed.
+      if (stream.http2() && cause instanceof Errors.NativeIoException) {
+        exchange.cut();
+      } else {
+        exchange.done();
+      }
       return;
     }
     boolean started = exchange.responseStarted();

@@ -31,6 +31,9 @@ public final class Http2Fields {
   private static final AsciiString HTTP = AsciiString.cached("http");
   private static final AsciiString HTTPS = AsciiString.cached("https");
 
+  private static final AsciiString PROTOCOL = AsciiString.cached(":protocol");
+  private static final AsciiString WEBSOCKET = AsciiString.cached("websocket");
+
   private Http2Fields() {}
 
   /** What is wrong with a request that the codec let pass; the stream ends with it. */
@@ -89,6 +92,41 @@ public final class Http2Fields {
     } catch (IllegalArgumentException e) {
       throw new MalformedFieldsException("the method is no token, or the path has a space");
     }
+  }
+
+  /** Whether a request is for another protocol within its stream (RFC 8441 4). */
+  public static boolean switches(Http2Headers request) {
+    return request.contains(PROTOCOL);
+  }
+
+  /**
+   * The request of HTTP/1.1 that an extended CONNECT stands for, and whose rules it is to meet: a
+   * GET for a WebSocket (RFC 8441 5). Other protocols are not known.
+   *
+   * @param ended whether there is nothing to switch to
+   */
+  public static HttpRequest webSocket(Http2Headers from, boolean ended)
+      throws MalformedFieldsException {
+    CharSequence protocol = from.get(PROTOCOL);
+    CharSequence method = from.method();
+    if (method == null
+        || !HttpMethod.CONNECT.asciiName().contentEquals(method)
+        || protocol == null
+        || !WEBSOCKET.contentEqualsIgnoreCase(protocol)) {
+      throw new MalformedFieldsException("nothing but a WebSocket is connected to");
+    }
+    if (ended || from.contains(HttpHeaderNames.CONTENT_LENGTH)) {
+      throw new MalformedFieldsException("a WebSocket's stream neither ends nor has a length");
+    }
+    from.remove(PROTOCOL);
+    from.method(HttpMethod.GET.asciiName());
+    HttpRequest request = request(from, true);
+    request
+        .headers()
+        .set(HttpHeaderNames.CONNECTION, HttpHeaderValues.UPGRADE)
+        .set(HttpHeaderNames.UPGRADE, WEBSOCKET)
+        .set(HttpHeaderNames.SEC_WEBSOCKET_KEY, WebSocketKey.next());
+    return request;
   }
 
   /** As in HTTP/1.1: a backend that is not case-sensitive would do what no rule was asked about. */
