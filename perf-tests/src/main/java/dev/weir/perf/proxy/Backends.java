@@ -18,8 +18,9 @@ import java.util.Map;
  * @param first port of the version that gets 99 of 100 requests
  * @param second port of the other one
  * @param keyPair for those that end TLS
+ * @param clients for those that ask clients for certificates
  */
-record Backends(List<Child> processes, int first, int second, KeyPair keyPair)
+record Backends(List<Child> processes, int first, int second, KeyPair keyPair, Clients clients)
     implements AutoCloseable {
 
   /** Bytes of each answer's body. */
@@ -33,7 +34,8 @@ record Backends(List<Child> processes, int first, int second, KeyPair keyPair)
     int first = Workspace.freePort();
     int second = Workspace.freePort();
     List<Child> processes = new ArrayList<>();
-    Backends backends = new Backends(processes, first, second, KeyPair.make(workspace));
+    Backends backends =
+        new Backends(processes, first, second, KeyPair.make(workspace), Clients.make(workspace));
     try {
       processes.add(backend(workspace, "v1", first));
       processes.add(backend(workspace, "v2", second));

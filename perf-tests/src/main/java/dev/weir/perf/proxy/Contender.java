@@ -7,6 +7,7 @@ import dev.weir.perf.Template;
 import dev.weir.perf.Workspace;
 import dev.weir.perf.measure.MeasureException;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -39,9 +40,16 @@ record Contender(String name, Child owner, ProcessTree process, String url, Path
    *
    * @throws MeasureException if the answer is not the backend's
    */
-  void check(Workspace workspace, Front front) throws MeasureException, InterruptedException {
+  void check(Workspace workspace, Front front, Backends backends)
+      throws MeasureException, InterruptedException {
     String version = front == Front.HTTP_2 ? "--http2-prior-knowledge" : "--http1.1";
-    List<String> command = List.of("curl", "-sSki", version, "--max-time", "10", url);
+    List<String> command = new ArrayList<>();
+    command.addAll(List.of("curl", "-sSki", version, "--max-time", "10"));
+    if (front == Front.MUTUAL_TLS) {
+      command.addAll(List.of("--cert", backends.clients().certificate().toString()));
+      command.addAll(List.of("--key", backends.clients().key().toString()));
+    }
+    command.add(url);
     try (Child curl = Child.talking(workspace, "curl", Child.LOAD, client, command)) {
       String answer = curl.finish();
       if (!answer.startsWith(front == Front.HTTP_2 ? "HTTP/2 200" : "HTTP/1.1 200")
@@ -55,17 +63,22 @@ record Contender(String name, Child owner, ProcessTree process, String url, Path
   static Contender nginx(Workspace workspace, Path cgroup, Backends backends, Front front)
       throws MeasureException, InterruptedException {
     int port = Workspace.freePort();
+    Map<String, Object> places = places(port, backends, nginx(front));
+    places.put(
+        "clients",
+        front == Front.MUTUAL_TLS
+            ? "ssl_client_certificate %s; ssl_verify_client on;"
+                .formatted(backends.clients().authority())
+            : "");
     Path configuration =
-        workspace.write(
-            "nginx/nginx.conf",
-            Template.fill(Contender.class, "nginx.conf", places(port, backends, nginx(front))));
+        workspace.write("nginx/nginx.conf", Template.fill(Contender.class, "nginx.conf", places));
     return start(workspace, cgroup, NGINX, port, front, Backends.nginx(workspace, configuration));
   }
 
   private static String nginx(Front front) {
     return switch (front) {
       case PLAIN -> "";
-      case TLS -> " ssl";
+      case TLS, MUTUAL_TLS -> " ssl";
       case HTTP_2 -> " http2";
     };
   }
@@ -77,6 +90,9 @@ record Contender(String name, Child owner, ProcessTree process, String url, Path
         switch (front) {
           case PLAIN -> "";
           case TLS -> " ssl crt " + backends.keyPair().bundle() + " ssl-min-ver TLSv1.3";
+          case MUTUAL_TLS ->
+              " ssl crt %s ssl-min-ver TLSv1.3 ca-file %s verify required"
+                  .formatted(backends.keyPair().bundle(), backends.clients().authority());
           case HTTP_2 -> " proto h2";
         };
     Path configuration =
@@ -96,9 +112,17 @@ record Contender(String name, Child owner, ProcessTree process, String url, Path
       throws MeasureException, InterruptedException {
     int port = Workspace.freePort();
     Map<String, Object> places = places(port, backends, "");
+    boolean mutual = front == Front.MUTUAL_TLS;
+    places.put("required", mutual);
+    places.put(
+        "validation",
+        mutual
+            ? "validation_context: {trusted_ca: {filename: %s}}"
+                .formatted(backends.clients().authority())
+            : "");
     places.put(
         "transport",
-        front == Front.TLS ? Template.fill(Contender.class, "envoy-tls.yaml", places) : "");
+        front.encrypted() ? Template.fill(Contender.class, "envoy-tls.yaml", places) : "");
     Path configuration =
         workspace.write("envoy.yaml", Template.fill(Contender.class, "envoy.yaml", places));
     return start(
@@ -124,7 +148,7 @@ record Contender(String name, Child owner, ProcessTree process, String url, Path
         WEIR,
         mesh.agent(),
         mesh.proxy(),
-        front == Front.TLS ? mesh.tls() : mesh.plain(),
+        front.encrypted() ? mesh.tls() : mesh.plain(),
         workspace.cgroup("load"));
   }
 
@@ -159,7 +183,7 @@ record Contender(String name, Child owner, ProcessTree process, String url, Path
         name,
         process,
         process.tree(),
-        (front == Front.TLS ? "https" : "http") + "://127.0.0.1:" + port + "/item",
+        (front.encrypted() ? "https" : "http") + "://127.0.0.1:" + port + "/item",
         workspace.cgroup("load"));
   }
 }

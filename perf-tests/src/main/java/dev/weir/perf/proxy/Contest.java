@@ -37,11 +37,12 @@ record Contest(Backends backends, WeirMesh mesh, List<Contender> contenders)
       contenders.add(Contender.nginx(workspace, tested, backends, front));
       contenders.add(Contender.haproxy(workspace, tested, backends, front));
       contenders.add(Contender.envoy(workspace, tested, backends, front));
-      WeirMesh mesh = WeirMesh.start(workspace, workspace.cgroup("mesh"), backends);
-      contenders.add(Contender.weir(workspace, mesh, front));
       for (Contender contender : contenders) {
-        contender.check(workspace, front);
+        contender.check(workspace, front, backends);
       }
+      WeirMesh mesh = WeirMesh.start(workspace, workspace.cgroup("mesh"), backends, front);
+      contenders.add(Contender.weir(workspace, mesh, front));
+      contenders.getLast().check(workspace, front, backends);
       whole = true;
       return new Contest(backends, mesh, contenders);
     } finally {

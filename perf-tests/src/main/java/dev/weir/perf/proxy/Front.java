@@ -7,6 +7,8 @@ public enum Front {
   PLAIN("plain", "plain HTTP"),
   /** The same within TLS 1.3. */
   TLS("tls", "TLS 1.3"),
+  /** The same, and clients show certificates. */
+  MUTUAL_TLS("mutual-tls", "mutual TLS 1.3"),
   /** HTTP/2 in plain text, several requests at once on each connection. */
   HTTP_2("http2", "HTTP/2");
 
@@ -24,5 +26,10 @@ public enum Front {
 
   String text() {
     return text;
+  }
+
+  /** Whether clients begin with a handshake. */
+  boolean encrypted() {
+    return this == TLS || this == MUTUAL_TLS;
   }
 }

@@ -17,7 +17,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 
-/** CPU of a new connection: a full handshake of TLS 1.3, one request, and the end. */
+/** CPU of a new connection: a full handshake of mutual TLS 1.3, one request, and the end. */
 public final class HandshakeBench implements Benchmark {
 
   private static final int CONNECTIONS = 8;
@@ -35,18 +35,21 @@ public final class HandshakeBench implements Benchmark {
 
   @Override
   public String about() {
-    return "CPU per full TLS 1.3 handshake (P-256), with one request on it";
+    return "CPU per full mutual TLS 1.3 handshake (P-256), with one request on it";
   }
 
   @Override
   public Section run(Context context) throws MeasureException, InterruptedException {
     Workspace workspace = context.workspace();
-    List<String> command = new ArrayList<>(workspace.java());
-    command.addAll(List.of(HandshakeLoad.class.getName(), String.valueOf(CONNECTIONS)));
     int rounds = context.rounds(3, 9);
-    try (Contest contest = Contest.start(workspace, Front.TLS);
+    try (Contest contest = Contest.start(workspace, Front.MUTUAL_TLS);
         Child load =
-            Child.talking(workspace, "handshakes", Child.LOAD, workspace.cgroup("load"), command)) {
+            Child.talking(
+                workspace,
+                "handshakes",
+                Child.LOAD,
+                workspace.cgroup("load"),
+                command(workspace, contest.backends().clients()))) {
       int warm = context.rounds(2_000, 30_000);
       for (Contender contender : contest.contenders()) {
         context.say(id() + ": warming " + contender.name() + " with " + warm + " connections");
@@ -63,6 +66,13 @@ public final class HandshakeBench implements Benchmark {
               round -> context.say(id() + ": round " + (round + 1) + " of " + rounds));
       return section(contest, costs);
     }
+  }
+
+  private static List<String> command(Workspace workspace, Clients clients) {
+    List<String> command = new ArrayList<>(workspace.java());
+    command.addAll(List.of(HandshakeLoad.class.getName(), String.valueOf(CONNECTIONS)));
+    command.addAll(List.of(clients.certificate().toString(), clients.key().toString()));
+    return command;
   }
 
   private Section section(Contest contest, Map<Contender, List<Double>> costs) {
@@ -94,8 +104,9 @@ public final class HandshakeBench implements Benchmark {
         });
     return new Section(
         id(),
-        "Full TLS handshakes",
-        ("%d connections at once, each a full handshake of TLS 1.3 with a P-256 key, one request"
+        "Full mutual TLS handshakes",
+        ("%d connections at once, each a full handshake of TLS 1.3 with P-256 keys and"
+                + " certificates on both sides, one request"
                 + " with `Connection: close`, and the end; no session is resumed. CPU is user and"
                 + " system time of the proxy's process per connection, medians of %d interleaved"
                 + " rounds.")

@@ -47,6 +47,7 @@ public final class ProxyBench implements Benchmark {
     return switch (front) {
       case PLAIN -> "CPU per request and memory, plain HTTP keep-alive";
       case TLS -> "CPU per request and memory, TLS 1.3 in, plain HTTP out";
+      case MUTUAL_TLS -> "CPU per request and memory, mutual TLS 1.3 in, plain HTTP out";
       case HTTP_2 -> "CPU per request and memory, HTTP/2 in, HTTP/1.1 out";
     };
   }
@@ -78,7 +79,9 @@ public final class ProxyBench implements Benchmark {
     try (Contest contest = Contest.start(workspace, front)) {
       List<Contender> contenders = new ArrayList<>(contest.contenders());
       if (front == Front.PLAIN) {
-        contenders.add(Contender.redirected(workspace, contest.mesh()));
+        Contender redirected = Contender.redirected(workspace, contest.mesh());
+        redirected.check(workspace, front, contest.backends());
+        contenders.add(redirected);
       }
       return measure(context, contenders);
     }
@@ -86,9 +89,6 @@ public final class ProxyBench implements Benchmark {
 
   private Section measure(Context context, List<Contender> contenders)
       throws MeasureException, InterruptedException {
-    for (Contender contender : contenders) {
-      contender.check(context.workspace(), front);
-    }
     // By requests, not by time: a JIT compiler counts calls.
     int warm = context.rounds(20_000, 300_000);
     for (Contender contender : contenders) {
@@ -271,7 +271,7 @@ public final class ProxyBench implements Benchmark {
                     ? "requests at once, " + H2load.STREAMS + " on a connection"
                     : "connections with keep-alive, one request at a time on each",
                 Backends.BODY,
-                front == Front.TLS ? ", TLS 1.3 on the client's side" : "",
+                front.encrypted() ? ", TLS 1.3 on the client's side" : "",
                 reference.count(),
                 MANY),
         List.of(

@@ -126,6 +126,8 @@ public final class StartBench implements Benchmark {
     places.put("virtual", "10.97.0.10");
     places.put("plain", port);
     places.put("tls", tls);
+    places.put("clients", "");
+    places.put("authority", "");
     places.put("secret", KeyPair.make(workspace).secret("shop", "bench"));
     Path file =
         workspace.write("start/mesh.yaml", Template.fill(StartBench.class, "mesh.yaml", places));

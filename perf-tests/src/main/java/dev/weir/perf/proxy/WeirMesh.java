@@ -33,9 +33,10 @@ record WeirMesh(Child agent, ProcessTree proxy, String plain, String tls, String
   /**
    * Starts it and waits for both listeners.
    *
+   * @param front whether the HTTPS listener asks clients for certificates
    * @param root the cgroup that is governed; backends and governed clients live below it
    */
-  static WeirMesh start(Workspace workspace, Path root, Backends backends)
+  static WeirMesh start(Workspace workspace, Path root, Backends backends, Front front)
       throws MeasureException, InterruptedException {
     int plain = Workspace.freePort();
     int tls = Workspace.freePort();
@@ -49,6 +50,14 @@ record WeirMesh(Child agent, ProcessTree proxy, String plain, String tls, String
     places.put("virtual", VIRTUAL_ADDRESS);
     places.put("plain", plain);
     places.put("tls", tls);
+    boolean mutual = front == Front.MUTUAL_TLS;
+    places.put(
+        "clients",
+        mutual
+            ? "tls: {frontend: {default: {validation: {caCertificateRefs:"
+                + " [{group: '', kind: ConfigMap, name: clients}]}}}}"
+            : "");
+    places.put("authority", mutual ? backends.clients().configMap("shop", "clients") : "");
     places.put("secret", backends.keyPair().secret("shop", "bench"));
     workspace.write("policy/mesh.yaml", Template.fill(WeirMesh.class, "mesh.yaml", places));
     Path run = workspace.files().resolve("run");
