@@ -549,7 +549,9 @@ final class Planner {
         tunnels.peers().stream()
             .map(p -> new Hbone.Peer(p.name(), p.address(), p.port(), p.account()))
             .toList(),
-        through);
+        through,
+        steering.identities(),
+        steering.authorities());
   }
 
   /** Whether a target is a workload of this node. */

@@ -231,6 +231,7 @@ public final class Proxy implements Commands, AutoCloseable {
       log.warn("BoringSSL is not available; TLS is the JDK's, at about twice the processor time");
     }
     Optional<Generation> previous = current.find();
+    IdentityStore.Planned planned = identities.read(update);
     if (update.plan().proxy().hbone().isPresent()) {
       identities.start();
     }
@@ -251,6 +252,7 @@ public final class Proxy implements Commands, AutoCloseable {
       next.discard(previous);
       throw e;
     }
+    identities.use(planned);
     current.set(next);
     next.policies().inForce();
     healthChecks.follow(next.checks());

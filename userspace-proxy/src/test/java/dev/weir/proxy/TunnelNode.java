@@ -18,6 +18,7 @@ import dev.weir.policy.plan.ProxyPlan.WeightedBackend;
 import dev.weir.policy.plan.ProxyUpdate;
 import dev.weir.policy.plan.Rule;
 import dev.weir.policy.plan.Settings;
+import dev.weir.policy.plan.TlsKeyPair;
 import dev.weir.policy.plan.Verdict;
 import dev.weir.policy.plan.Workload;
 import dev.weir.proxy.identity.IdentityStore;
@@ -78,6 +79,11 @@ final class TunnelNode implements AutoCloseable {
 
     /** Workloads elsewhere that have web's service account, by address. */
     List<Address> webs = List.of(Address.ofV4(0x0a090001));
+
+    /** Certificates that come with the plan, and whom it says to believe. */
+    List<TlsKeyPair> secrets = List.of();
+
+    List<String> authorities = List.of();
 
     boolean apartWebs;
     boolean hbone = true;
@@ -175,7 +181,9 @@ final class TunnelNode implements AutoCloseable {
             tunnels,
             policy.account,
             policy.peer.map(List::of).orElse(List.of()),
-            policy.peer.map(p -> List.of(new Hbone.Through(CART, 0))).orElse(List.of()));
+            policy.peer.map(p -> List.of(new Hbone.Through(CART, 0))).orElse(List.of()),
+            policy.secrets.stream().map(TlsKeyPair::name).toList(),
+            policy.authorities);
     Plan plan =
         new Plan(
             new Settings(
@@ -217,7 +225,7 @@ final class TunnelNode implements AutoCloseable {
         IntStream.range(0, workloads.size())
             .mapToObj(i -> i < Workload.RESERVED ? i : i + 11)
             .toList(),
-        List.of());
+        policy.secrets);
   }
 
   private static Workload workload(String name, String kind, int identity, String account) {

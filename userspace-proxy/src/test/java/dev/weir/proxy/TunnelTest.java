@@ -580,6 +580,38 @@ final class TunnelTest {
     }
   }
 
+  @Test
+  void certificatesMayComeWithThePlanAndBeRenewedByAnotherOne() throws Exception {
+    Authority outside = new Authority(directory, "outside" + System.nanoTime());
+    Identities.issue(outside, "shop/web");
+    Identities.issue(outside, "shop/cart");
+    try (RawBackend cart = new RawBackend(RawBackend.named("v1"))) {
+      TunnelNode.Policy there = west(cart.port());
+      there.secrets = List.of(outside.keyPair("shop/cart"));
+      there.authorities = List.of(authority.pem(), outside.pem());
+      TunnelNode.Policy here = east(cart.port());
+      here.requests = true;
+      west.apply(there);
+      east.apply(here);
+      try (Client before = east.client()) {
+        // Files against a plan: east does not believe the authority of west's Secret.
+        assertThat(before.get("/").status()).isEqualTo(502);
+        here.authorities = List.of(outside.pem());
+        east.apply(here);
+        assertThat(before.get("/").status()).isEqualTo(200);
+        here.secrets = List.of(outside.keyPair("shop/web"));
+        east.apply(here);
+        for (int i = 0; i < 10; i++) {
+          assertThat(before.get("/").status()).isEqualTo(200);
+        }
+        there.authorities = List.of(outside.pem());
+        west.apply(there);
+        assertThat(before.get("/").status()).isEqualTo(200);
+      }
+      assertThat(east.log()).doesNotContain("PRIVATE KEY");
+    }
+  }
+
   /** Where the certificate was shown: what the caller says of itself goes no further. */
   @Test
   void theBackendIsToldOfTheCallersCertificate() throws Exception {

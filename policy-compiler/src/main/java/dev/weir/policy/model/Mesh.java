@@ -108,11 +108,15 @@ public record Mesh(
    * @param port at which those of other nodes are awaited
    * @param account {@code NAMESPACE/ACCOUNT} that this node shows; empty for each workload's own
    * @param peers other nodes
+   * @param authorities ConfigMaps or Secrets with {@code ca.crt}: whom to believe besides the files
+   *     of identities
    */
-  public record Tunnels(Located<Integer> port, String account, List<Peer> peers) {
-    /** Copies the list. */
+  public record Tunnels(
+      Located<Integer> port, String account, List<Peer> peers, List<Reference> authorities) {
+    /** Copies the lists. */
     public Tunnels {
       peers = List.copyOf(peers);
+      authorities = List.copyOf(authorities);
     }
   }
 

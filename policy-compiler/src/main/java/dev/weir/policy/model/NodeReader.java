@@ -16,6 +16,7 @@ import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.OptionalInt;
 import java.util.Set;
 import java.util.regex.Pattern;
 
@@ -324,8 +325,22 @@ final class NodeReader {
     for (Fields item : fields.mappings("peers")) {
       peer(item, names).ifPresent(peers::add);
     }
+    List<Reference> authorities = new ArrayList<>();
+    for (Fields item : fields.mappings("caCertificateRefs")) {
+      authorities.add(
+          new Reference(
+              item.text("group", ""),
+              item.text("kind", "ConfigMap"),
+              item.string("namespace").map(Located::value),
+              item.required("name").value(),
+              Optional.empty(),
+              OptionalInt.empty(),
+              item.at(),
+              item.path()));
+      item.finish();
+    }
     fields.finish();
-    return new Mesh.Tunnels(port, account, peers);
+    return new Mesh.Tunnels(port, account, peers, authorities);
   }
 
   private static Optional<Mesh.Peer> peer(Fields item, Set<String> names) {

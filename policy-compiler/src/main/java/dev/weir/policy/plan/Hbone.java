@@ -11,8 +11,17 @@ import java.util.List;
  *     empty when each tunnel is for one account, which it names
  * @param peers nodes to which tunnels are made
  * @param through workloads that are reached over TCP by a tunnel, ascending, and by nothing else
+ * @param identities names of key pairs that travel beside the plan ({@link TlsKeyPair#name}) and
+ *     are of service accounts
+ * @param authorities certificates of whom to believe besides the files of identities, in PEM
  */
-public record Hbone(int port, String account, List<Peer> peers, List<Through> through) {
+public record Hbone(
+    int port,
+    String account,
+    List<Peer> peers,
+    List<Through> through,
+    List<String> identities,
+    List<String> authorities) {
 
   /** Port of HBONE, Istio's. */
   public static final int PORT = 15008;
@@ -21,6 +30,13 @@ public record Hbone(int port, String account, List<Peer> peers, List<Through> th
   public Hbone {
     peers = List.copyOf(peers);
     through = List.copyOf(through);
+    identities = List.copyOf(identities);
+    authorities = List.copyOf(authorities);
+  }
+
+  /** One whose identities are all files. */
+  public Hbone(int port, String account, List<Peer> peers, List<Through> through) {
+    this(port, account, peers, through, List.of(), List.of());
   }
 
   /**

@@ -18,7 +18,7 @@ import java.util.List;
 public final class PlanCodec {
 
   /** Version of the format; grows with every change of a record of this package. */
-  public static final int VERSION = 12;
+  public static final int VERSION = 13;
 
   private static final byte[] MAGIC = "WEIRPLAN".getBytes(StandardCharsets.US_ASCII);
 

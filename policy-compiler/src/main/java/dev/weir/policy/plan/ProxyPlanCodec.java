@@ -104,6 +104,8 @@ final class ProxyPlanCodec {
           out.number(t.workload());
           out.number(t.peer());
         });
+    out.list(hbone.identities(), out::text);
+    out.list(hbone.authorities(), out::text);
   }
 
   private static void backendTls(BinaryWriter out, BackendTls tls) {
@@ -324,7 +326,9 @@ final class ProxyPlanCodec {
         port,
         account,
         peers,
-        in.list(() -> new Hbone.Through(in.index(workloads), in.index(peers.size()))));
+        in.list(() -> new Hbone.Through(in.index(workloads), in.index(peers.size()))),
+        in.list(in::text),
+        in.list(in::text));
   }
 
   private static Route route(BinaryReader in, int rules, int clusters) throws PlanFormatException {

@@ -281,7 +281,9 @@ public final class Resteerer {
             List.of(),
             List.of(),
             List.of(),
-            was.keyPairs()),
+            was.keyPairs(),
+            was.identities(),
+            was.authorities()),
         all.all().equals(said) ? said : all.all());
   }
 

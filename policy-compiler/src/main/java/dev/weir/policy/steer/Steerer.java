@@ -18,6 +18,7 @@ import dev.weir.policy.plan.ProxyPlan.ConsumerRoutes;
 import dev.weir.policy.plan.ProxyPlan.Match;
 import dev.weir.policy.plan.ProxyPlan.PathMatch;
 import dev.weir.policy.plan.ProxyPlan.WeightedBackend;
+import dev.weir.policy.plan.TlsKeyPair;
 import dev.weir.policy.plan.TrafficPolicy.HealthCheck;
 import dev.weir.policy.plan.TrafficPolicy.ProxyUnavailable;
 import dev.weir.policy.plan.TrafficPolicy.Unavailable;
@@ -59,6 +60,7 @@ public final class Steerer {
   private final Attachment attachment;
   private final Backends backends;
   private final Listeners listeners;
+  private final MeshIdentities identities;
   private final BackendTlsPolicies tls;
   private final Split split;
   private final ServiceSettings settings;
@@ -101,6 +103,7 @@ public final class Steerer {
     this.attachment = new Attachment(cluster, diagnostics);
     this.backends = new Backends(cluster, grants, diagnostics);
     this.listeners = new Listeners(cluster, grants, diagnostics);
+    this.identities = new MeshIdentities(cluster, diagnostics);
     this.tls = new BackendTlsPolicies(cluster, diagnostics);
     this.settings = new ServiceSettings(cluster);
     this.split = new Split(cluster, backends, diagnostics);
@@ -189,7 +192,11 @@ public final class Steerer {
         clusters,
         planned,
         listenerRules,
-        listeners.keyPairs());
+        Stream.concat(listeners.keyPairs().stream(), identities.keyPairs().stream())
+            .distinct()
+            .toList(),
+        identities.keyPairs().stream().map(TlsKeyPair::name).toList(),
+        identities.authorities());
   }
 
   /** Where connections for the proxy are led while it is gone: as without routes, if it is said. */

@@ -23,7 +23,9 @@ import java.util.TreeMap;
  * @param clusters where routes lead, by name
  * @param listeners of Gateways; routes lead to clusters
  * @param listenerRules rule of each listener, by index
- * @param keyPairs what listeners name
+ * @param keyPairs what listeners name, and of service accounts
+ * @param identities names of those of service accounts
+ * @param authorities certificates of whom nodes believe, in PEM
  */
 public record Steering(
     List<Service> services,
@@ -34,7 +36,9 @@ public record Steering(
     List<RouteCluster> clusters,
     List<ProxyPlan.Listener> listeners,
     List<Integer> listenerRules,
-    List<TlsKeyPair> keyPairs) {
+    List<TlsKeyPair> keyPairs,
+    List<String> identities,
+    List<String> authorities) {
 
   /** Instead of a workload's index: the address belongs to none. */
   public static final int OUTSIDE = -1;
@@ -50,6 +54,8 @@ public record Steering(
     listeners = List.copyOf(listeners);
     listenerRules = List.copyOf(listenerRules);
     keyPairs = List.copyOf(keyPairs);
+    identities = List.copyOf(identities);
+    authorities = List.copyOf(authorities);
   }
 
   /**

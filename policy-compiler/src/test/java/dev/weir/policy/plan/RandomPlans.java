@@ -180,7 +180,9 @@ final class RandomPlans {
         peers,
         peers.isEmpty()
             ? List.of()
-            : some(() -> new Hbone.Through(workload(), random.nextInt(peers.size()))));
+            : some(() -> new Hbone.Through(workload(), random.nextInt(peers.size()))),
+        some(this::text),
+        some(this::text));
   }
 
   private TrafficPolicy traffic() {

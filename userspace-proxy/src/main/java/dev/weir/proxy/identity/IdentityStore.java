@@ -2,15 +2,23 @@
 package dev.weir.proxy.identity;
 
 import dev.weir.policy.identity.NotAnSvidException;
+import dev.weir.policy.identity.PemCertificates;
 import dev.weir.policy.identity.SvidRules;
+import dev.weir.policy.plan.Hbone;
+import dev.weir.policy.plan.ProxyUpdate;
+import dev.weir.policy.plan.TlsKeyPair;
 import dev.weir.proxy.observe.Log;
+import dev.weir.proxy.outbound.UpdateRefusedException;
 import java.io.IOException;
 import java.io.UncheckedIOException;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.NotDirectoryException;
 import java.nio.file.Path;
 import java.nio.file.attribute.BasicFileAttributes;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
 import java.security.cert.CertificateException;
 import java.security.cert.X509Certificate;
 import java.time.Duration;
@@ -19,6 +27,7 @@ import java.time.InstantSource;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collection;
+import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -57,6 +66,8 @@ public final class IdentityStore implements AutoCloseable {
   private final Map<Path, Kept> kept = new TreeMap<>();
   private final Map<String, String> told = new TreeMap<>();
   private volatile List<X509Certificate> anchors = List.of();
+  private List<X509Certificate> bundle = List.of();
+  private Planned planned = new Planned(Map.of(), List.of());
   private volatile Map<String, Svid> svids = Map.of();
   private @Nullable ScheduledExecutorService reader;
   private String bundleTold = "";
@@ -66,6 +77,17 @@ public final class IdentityStore implements AutoCloseable {
 
   /** What tells that a file is another one. */
   private record Stamp(Object inode, long size, long modified) {}
+
+  /**
+   * What a plan brings besides the files.
+   *
+   * @param svids by principal, each with a digest of what it was read from
+   * @param anchors whom to believe
+   */
+  public record Planned(Map<String, Brought> svids, List<X509Certificate> anchors) {}
+
+  /** A certificate that came with a plan. */
+  record Brought(String digest, Svid svid) {}
 
   /** What a file was last time; without an SVID when it could not be read. */
   private record Kept(Stamp stamp, Optional<Svid> svid) {}
@@ -97,9 +119,73 @@ public final class IdentityStore implements AutoCloseable {
     return new IdentityStore(Optional.empty(), InstantSource.system(), log);
   }
 
+  /**
+   * Reads what an update brings; nothing of it counts before {@link #use}.
+   *
+   * @throws UpdateRefusedException when it cannot be used; never quotes a key
+   */
+  public synchronized Planned read(ProxyUpdate update) throws UpdateRefusedException {
+    Optional<Hbone> hbone = update.plan().proxy().hbone();
+    Map<String, Brought> read = new TreeMap<>();
+    List<X509Certificate> roots = new ArrayList<>();
+    for (TlsKeyPair pair : update.keyPairs()) {
+      if (hbone.isPresent() && hbone.get().identities().contains(pair.name())) {
+        Brought fresh = read(pair);
+        Brought known = planned.svids.get(fresh.svid.principal());
+        read.put(
+            fresh.svid.principal(),
+            known != null && known.digest.equals(fresh.digest) ? known : fresh);
+      }
+    }
+    for (String pem : hbone.map(Hbone::authorities).orElse(List.of())) {
+      try {
+        roots.addAll(PemCertificates.read(pem));
+      } catch (CertificateException e) {
+        throw new UpdateRefusedException("Mesh.spec.hbone.caCertificateRefs: " + e.getMessage());
+      }
+    }
+    return new Planned(Map.copyOf(read), List.copyOf(roots));
+  }
+
+  private Brought read(TlsKeyPair pair) throws UpdateRefusedException {
+    byte[] bytes = (pair.chainPem() + "\n" + pair.keyPem()).getBytes(StandardCharsets.US_ASCII);
+    try {
+      String digest = HexFormat.of().formatHex(MessageDigest.getInstance("SHA-256").digest(bytes));
+      return new Brought(digest, Svid.read(bytes, new Believed()));
+    } catch (CertificateException e) {
+      throw new UpdateRefusedException("Secret " + pair.name() + ": " + e.getMessage());
+    } catch (NoSuchAlgorithmException e) {
+      throw new IllegalStateException("every JDK has SHA-256", e);
+    } finally {
+      Arrays.fill(bytes, (byte) 0);
+    }
+  }
+
+  /** From now on what a plan brought counts, before the files and beside them. */
+  public synchronized void use(Planned now) {
+    planned = now;
+    believe();
+    settle();
+  }
+
+  private void believe() {
+    anchors = Stream.concat(bundle.stream(), planned.anchors.stream()).distinct().toList();
+  }
+
+  /** Whatever is shown from now on, and lets go of what is not any more. */
+  private void settle() {
+    Map<String, Svid> next = new TreeMap<>();
+    kept.values().forEach(k -> k.svid.ifPresent(svid -> next.put(svid.principal(), svid)));
+    planned.svids.forEach((principal, brought) -> next.put(principal, brought.svid));
+    Collection<Svid> gone = new ArrayList<>(svids.values());
+    gone.removeAll(next.values());
+    svids = Map.copyOf(next);
+    letGo(gone);
+  }
+
   /** Reads what is there now, and whatever changes from now on. */
   public synchronized void start() {
-    if (reader != null || directory.isEmpty()) {
+    if (reader != null) {
       return;
     }
     refresh();
@@ -120,6 +206,8 @@ public final class IdentityStore implements AutoCloseable {
     }
     svids.values().forEach(Svid::release);
     svids = Map.of();
+    planned = new Planned(Map.of(), List.of());
+    bundle = List.of();
     anchors = List.of();
     kept.clear();
     told.clear();
@@ -244,13 +332,18 @@ public final class IdentityStore implements AutoCloseable {
       if (read.isEmpty()) {
         throw new CertificateException("there is no CERTIFICATE in it");
       }
-      anchors = List.copyOf(read);
+      bundle = List.copyOf(read);
+      believe();
       bundleStamp = stamp;
       bundleTold = "";
       log.info("believing " + read.size() + " root(s) of " + file);
     } catch (NoSuchFileException e) {
-      anchors = List.of();
+      bundle = List.of();
+      believe();
       bundleStamp = null;
+      if (!planned.anchors.isEmpty()) {
+        return;
+      }
       tellOfBundle("there is no " + file + ": no peer is believed; weir ca issue writes it");
     } catch (IOException | CertificateException e) {
       tellOfBundle(file + " cannot be read: " + e.getMessage() + "; what was read before counts");
@@ -287,12 +380,7 @@ public final class IdentityStore implements AutoCloseable {
     }
     kept.clear();
     kept.putAll(found);
-    Map<String, Svid> next = new TreeMap<>();
-    found.values().forEach(k -> k.svid.ifPresent(svid -> next.put(svid.principal(), svid)));
-    Collection<Svid> gone = new ArrayList<>(svids.values());
-    gone.removeAll(next.values());
-    svids = Map.copyOf(next);
-    letGo(gone);
+    settle();
   }
 
   private Kept read(Path file, Stamp stamp, @Nullable Kept before) throws IOException {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.weir.proxy.outbound;
 
+import dev.weir.policy.plan.Hbone;
 import dev.weir.policy.plan.ProxyPlan.ClientTrust;
 import dev.weir.policy.plan.ProxyPlan.Listener;
 import dev.weir.policy.plan.ProxyPlan.Tls;
@@ -40,6 +41,8 @@ final class ListenerCertificates {
       throws UpdateRefusedException {
     ListenerCertificates all = new ListenerCertificates();
     try {
+      List<String> ofAccounts =
+          update.plan().proxy().hbone().map(Hbone::identities).orElse(List.of());
       for (TlsKeyPair pair : update.keyPairs()) {
         Set<Optional<ClientTrust>> asked = new LinkedHashSet<>();
         for (Listener listener : update.plan().proxy().listeners()) {
@@ -49,7 +52,7 @@ final class ListenerCertificates {
               .map(Tls::clients)
               .ifPresent(asked::add);
         }
-        if (asked.isEmpty()) {
+        if (asked.isEmpty() && !ofAccounts.contains(pair.name())) {
           asked.add(Optional.empty());
         }
         for (Optional<ClientTrust> clients : asked) {
