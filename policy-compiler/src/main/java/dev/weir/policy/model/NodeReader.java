@@ -327,11 +327,19 @@ final class NodeReader {
     }
     List<Reference> authorities = new ArrayList<>();
     for (Fields item : fields.mappings("caCertificateRefs")) {
+      Optional<String> namespace = item.string("namespace").map(Located::value);
+      if (namespace.isPresent() && !ResourceReader.isLabel(namespace.get())) {
+        item.error(
+            "namespace",
+            "\"" + namespace.get() + "\" is not a namespace",
+            "lower-case letters, digits and '-', at most 63");
+      }
       authorities.add(
           new Reference(
-              item.text("group", ""),
-              item.text("kind", "ConfigMap"),
-              item.string("namespace").map(Located::value),
+              item.choice("group", Map.of("", "")).orElse(""),
+              item.choice("kind", Map.of("ConfigMap", "ConfigMap", "Secret", "Secret"))
+                  .orElse("ConfigMap"),
+              namespace,
               item.required("name").value(),
               Optional.empty(),
               OptionalInt.empty(),

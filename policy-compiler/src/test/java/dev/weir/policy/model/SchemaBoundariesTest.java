@@ -60,6 +60,8 @@ class SchemaBoundariesTest {
                trustDomain: a.b, rootNamespace: a, trustPodAddresses: true,
                trustedProxies: [10.0.0.0/8, 'fd00::/8'],
                hbone: {port: 15008, serviceAccount: a/b,
+                       caCertificateRefs: [
+                         {group: "", kind: ConfigMap, namespace: a, name: b}],
                        peers: [{name: w, address: 192.0.2.7, port: 15008, serviceAccount: a/b,
                                 workloads: [10.42.0.0/24, 10.43.0.1/32]}]},
                accessLog: {oneIn: 1, errors: true, perSecond: 1, query: false},
