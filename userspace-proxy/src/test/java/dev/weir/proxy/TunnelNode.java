@@ -33,6 +33,7 @@ import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
 import java.time.InstantSource;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.List;
 import java.util.Optional;
 import java.util.stream.IntStream;
@@ -86,6 +87,10 @@ final class TunnelNode implements AutoCloseable {
     List<String> authorities = List.of();
 
     boolean apartWebs;
+
+    /** The last of them is the first that the plan names. */
+    boolean lastWebFirst;
+
     boolean hbone = true;
   }
 
@@ -150,6 +155,9 @@ final class TunnelNode implements AutoCloseable {
               workload("web-" + i, "Workload", policy.apartWebs ? 11 : WEB_IDENTITY, "web"));
         }
         endpoints.add(new Endpoint(policy.webs.get(i), index, true));
+      }
+      if (policy.lastWebFirst) {
+        Collections.reverse(endpoints);
       }
     } else {
       endpoints.add(new Endpoint(Address.LOOPBACK4, CART, true));

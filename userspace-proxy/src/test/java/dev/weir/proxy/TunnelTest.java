@@ -680,4 +680,18 @@ final class TunnelTest {
       assertThat(west.log()).contains("no workload elsewhere has this service account");
     }
   }
+
+  @Test
+  void metricsNameTheOneOfSeveralThatItsNodeSaysItIs() throws Exception {
+    try (RawBackend cart = new RawBackend(RawBackend.named("v1"))) {
+      TunnelNode.Policy there = west(cart.port());
+      there.webs = List.of(Address.ofV4(0x0a090001), Address.ofV4(0x0a090002));
+      there.lastWebFirst = true;
+      west.apply(there);
+      assertThat(status(cart.port())).isEqualTo(200);
+      assertThat(west.proxy.metrics())
+          .contains("istio_tcp_connections_opened_total{", "source_workload=\"web\"")
+          .doesNotContain("source_workload=\"web-1\"");
+    }
+  }
 }

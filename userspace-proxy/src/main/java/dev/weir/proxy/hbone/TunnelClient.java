@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.weir.proxy.hbone;
 
-import dev.weir.policy.plan.Address;
 import dev.weir.policy.plan.Hbone;
 import dev.weir.proxy.hbone.Tunnels.TunnelFailed;
 import dev.weir.proxy.http.Worker;
@@ -11,6 +10,7 @@ import dev.weir.proxy.loop.Loop;
 import dev.weir.proxy.loop.Open;
 import dev.weir.proxy.observe.Counter;
 import dev.weir.proxy.outbound.BindAddress;
+import dev.weir.proxy.upstream.Caller;
 import io.netty.bootstrap.Bootstrap;
 import io.netty.buffer.ByteBuf;
 import io.netty.channel.Channel;
@@ -72,13 +72,13 @@ final class TunnelClient {
    * A connection that is wanted.
    *
    * @param destination on the other node
-   * @param address that is the caller's own
+   * @param caller whose it is
    * @param ready told when it stands
    * @param failed told when there will be none
    */
   record Opening(
       BindAddress destination,
-      Optional<Address> address,
+      Caller caller,
       Consumer<Channel> ready,
       Consumer<Throwable> failed) {}
 
@@ -338,8 +338,13 @@ final class TunnelClient {
           new DefaultHttp2Headers(false)
               .method(HttpMethod.CONNECT.asciiName())
               .authority(opening.destination.toString());
-      opening.address.ifPresent(
-          a -> headers.add("forwarded", a.isV4() ? "for=" + a : "for=\"[" + a + "]\""));
+      opening
+          .caller
+          .address()
+          .ifPresent(a -> headers.add("forwarded", a.isV4() ? "for=" + a : "for=\"[" + a + "]\""));
+      if (!opening.caller.baggage().isEmpty()) {
+        headers.add("baggage", opening.caller.baggage());
+      }
       asked.put(id, new Asked(opening, worker.loop().coarseNanos() + ANSWER_NANOS));
       handler()
           .encoder()

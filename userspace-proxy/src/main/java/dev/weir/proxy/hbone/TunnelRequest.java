@@ -3,6 +3,7 @@ package dev.weir.proxy.hbone;
 
 import dev.weir.policy.plan.Address;
 import dev.weir.proxy.outbound.BindAddress;
+import dev.weir.proxy.upstream.Baggage;
 import io.netty.handler.codec.http.HttpMethod;
 import io.netty.handler.codec.http2.Http2Headers;
 import java.util.List;
@@ -14,8 +15,10 @@ import java.util.Optional;
  *
  * @param destination of the connection: the address of a workload, never a name or a service's
  * @param forwardedFor whose connection it is, by address (RFC 7239 5.2); empty when it does not say
+ * @param baggage whose it is, for metrics; empty when it does not say so that it can be read
  */
-record TunnelRequest(BindAddress destination, Optional<Address> forwardedFor) {
+record TunnelRequest(
+    BindAddress destination, Optional<Address> forwardedFor, Optional<Baggage> baggage) {
 
   private static final int MAX_AUTHORITY = 64;
   private static final int MAX_FORWARDED = 512;
@@ -52,15 +55,16 @@ record TunnelRequest(BindAddress destination, Optional<Address> forwardedFor) {
     if (destination.isEmpty()) {
       return bad(400, "the authority is no address with a port");
     }
+    Optional<Baggage> baggage = Baggage.read(headers.getAll("baggage"));
     List<CharSequence> forwarded = headers.getAll("forwarded");
     if (forwarded.isEmpty()) {
-      return new Good(new TunnelRequest(destination.get(), Optional.empty()));
+      return new Good(new TunnelRequest(destination.get(), Optional.empty(), baggage));
     }
     // Only one who speaks of one client is understood: whoever says more is not guessed at.
     Optional<Address> client =
         forwarded.size() == 1 ? forwardedFor(forwarded.getFirst().toString()) : Optional.empty();
     return client.isPresent()
-        ? new Good(new TunnelRequest(destination.get(), client))
+        ? new Good(new TunnelRequest(destination.get(), client, baggage))
         : bad(400, "the forwarded header does not say for=ADDRESS");
   }
 

@@ -19,6 +19,7 @@ import dev.weir.proxy.outbound.Inbound;
 import dev.weir.proxy.outbound.Source;
 import dev.weir.proxy.tcp.Relay;
 import dev.weir.proxy.tls.ForwardedCertificate;
+import dev.weir.proxy.upstream.Baggage;
 import io.netty.channel.Channel;
 import io.netty.channel.ChannelFuture;
 import io.netty.channel.ChannelHandlerContext;
@@ -348,6 +349,7 @@ public final class TunnelServer extends TunnelConnection {
             source.get().address().orElseGet(this::peer),
             destination,
             sources.getFirst(),
+            told(sources, request.baggage(), now),
             principal,
             certificate);
     Entrance entrance = inbound.get().entrance(source.get());
@@ -367,6 +369,24 @@ public final class TunnelServer extends TunnelConnection {
     return !all.isEmpty() && all.stream().allMatch(s -> s.sharesIdentity(all.getFirst()))
         ? Optional.of(all.getFirst())
         : Optional.empty();
+  }
+
+  /**
+   * The one of several that nothing that decides tells apart, by what its node says of it. Whatever
+   * it says, it is one of those with the principal that was proved.
+   */
+  private static int told(List<Integer> numbers, Optional<Baggage> baggage, Generation now) {
+    if (numbers.size() > 1 && baggage.isPresent()) {
+      for (int number : numbers) {
+        Optional<Source> one = now.source(number);
+        if (one.isPresent()
+            && one.get().peer().workload().equals(baggage.get().workload())
+            && one.get().peer().namespace().equals(baggage.get().namespace())) {
+          return number;
+        }
+      }
+    }
+    return numbers.getFirst();
   }
 
   private static String unknown(List<Integer> sources, TunnelRequest request) {

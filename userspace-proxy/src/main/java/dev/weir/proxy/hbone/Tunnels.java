@@ -114,8 +114,7 @@ public final class Tunnels implements Transports {
       }
       try {
         Svid svid = svid(principal.get());
-        TunnelClient.Opening opening =
-            new TunnelClient.Opening(destination, caller.address(), ready, failed);
+        TunnelClient.Opening opening = new TunnelClient.Opening(destination, caller, ready, failed);
         tunnel(worker, svid).open(opening);
       } catch (TunnelFailed e) {
         failed.accept(e);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.weir.proxy.http;
 
+import dev.weir.proxy.observe.Peer;
 import dev.weir.proxy.observe.Reporter;
 import dev.weir.proxy.observe.Series;
 import dev.weir.proxy.observe.SeriesKey;
@@ -37,6 +38,7 @@ final class Client {
   private Optional<Gateway> gateway = Optional.empty();
   private String serverName = "";
   private Optional<Source> source = Optional.empty();
+  private Peer sourcePeer = Peer.NOBODY;
 
   // The kind of the last request: most are of the same kind.
   private @Nullable Series series;
@@ -112,7 +114,13 @@ final class Client {
         planned = now.service(destination, number).filter(Entrance::requests);
         source = now.source(number);
       }
-      case Origin.Tunnel(var peer, var destination, int number, var principal, var shown) -> {
+      case Origin.Tunnel(
+              var peer,
+              var destination,
+              int number,
+              int told,
+              var principal,
+              var shown) -> {
         planned = now.inbound(destination).map(Inbound::requests);
         source = now.source(number, principal);
       }
@@ -124,6 +132,7 @@ final class Client {
       }
     }
     behindProxy = origin instanceof Origin.Gateway && now.trustsProxy(origin.peer());
+    sourcePeer = source.map(asks -> origin.named(asks, now)).orElse(Peer.NOBODY);
     leaving = planned.isEmpty();
     if (!leaving) {
       entrance = planned;
@@ -198,6 +207,11 @@ final class Client {
               ? ShownCertificate.forwarded(channel, gateway.get().clients(in))
               : Optional.empty();
     };
+  }
+
+  /** {@link #source} as metrics name it. */
+  Peer sourcePeer() {
+    return sourcePeer;
   }
 
   Optional<Source> source() {

@@ -2,8 +2,11 @@
 package dev.weir.proxy.http;
 
 import dev.weir.policy.plan.Address;
+import dev.weir.proxy.observe.Peer;
 import dev.weir.proxy.observe.Reporter;
 import dev.weir.proxy.outbound.BindAddress;
+import dev.weir.proxy.outbound.Generation;
+import dev.weir.proxy.outbound.Source;
 import io.netty.util.AsciiString;
 import java.util.OptionalInt;
 
@@ -20,6 +23,13 @@ public sealed interface Origin {
       case Tunnel tunnel -> "tunnel";
       case Gateway gateway -> gateway.bind().toString();
     };
+  }
+
+  /** As metrics name a source that has this origin. */
+  default Peer named(Source asks, Generation within) {
+    return this instanceof Tunnel tunnel && tunnel.told() != tunnel.source()
+        ? within.source(tunnel.told(), tunnel.principal()).orElse(asks).peer()
+        : asks.peer();
   }
 
   /** On whose side it is counted. */
@@ -42,13 +52,20 @@ public sealed interface Origin {
    * @param peer address of that workload, else of the node
    * @param destination address and port of one of this node's workloads; without address one that
    *     has none of its own
-   * @param source stable number of the workload
+   * @param source stable number of the workload: what decides
+   * @param told stable number of the one that its node says it is, among those whom nothing that
+   *     decides tells apart: whom metrics name
    * @param principal that the certificate proved: counts as long as a plan says the workload's is
    *     that one
    * @param certificate what backends are told of it
    */
   record Tunnel(
-      Address peer, BindAddress destination, int source, String principal, AsciiString certificate)
+      Address peer,
+      BindAddress destination,
+      int source,
+      int told,
+      String principal,
+      AsciiString certificate)
       implements Origin {}
 
   /**

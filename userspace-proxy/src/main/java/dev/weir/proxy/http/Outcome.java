@@ -163,7 +163,7 @@ final class Outcome {
     Cluster.ServiceName service =
         of != null ? of.service() : in != null ? in.service() : Cluster.ServiceName.UNKNOWN;
     Peer destination = to != null ? to.peer() : service.peer();
-    Peer from = asks != null ? asks.peer() : Peer.NOBODY;
+    Peer from = asks != null ? client.sourcePeer() : Peer.NOBODY;
     String route = by != null ? by.route().name() : "";
     Series last = client.lastSeries();
     if (last != null) {

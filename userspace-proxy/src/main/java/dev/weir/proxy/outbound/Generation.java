@@ -26,6 +26,7 @@ import dev.weir.proxy.resilience.Rollbacks;
 import dev.weir.proxy.resilience.RoutePolicies;
 import dev.weir.proxy.tls.Certificates;
 import dev.weir.proxy.tls.Origination;
+import dev.weir.proxy.upstream.Baggage;
 import dev.weir.proxy.upstream.Endpoint;
 import dev.weir.proxy.upstream.Transports;
 import java.io.IOException;
@@ -287,6 +288,7 @@ public final class Generation {
         index != Reserved.OUTSIDE.index() && index != Reserved.UNKNOWN.index(),
         principal(index),
         Optional.ofNullable(addresses.get(index)),
+        index < Workload.RESERVED ? "" : Baggage.of(workload),
         targets);
   }
 
@@ -400,6 +402,7 @@ public final class Generation {
                 false,
                 Principal.NONE,
                 Optional.empty(),
+                "",
                 targets));
   }
 

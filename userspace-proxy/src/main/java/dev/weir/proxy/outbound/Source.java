@@ -32,6 +32,7 @@ public final class Source {
       boolean workload,
       Principal principal,
       Optional<Address> address,
+      String baggage,
       int targets) {
     this.verdicts = verdicts;
     this.identity = identity;
@@ -40,7 +41,7 @@ public final class Source {
     this.workload = workload;
     this.principal = principal;
     this.address = address;
-    this.caller = new Caller(principal.text(), address);
+    this.caller = new Caller(principal.text(), address, baggage);
     this.answers = new AtomicReferenceArray<>(targets);
   }
 

@@ -163,7 +163,7 @@ public final class Relay extends ChannelInboundHandlerAdapter implements Endpoin
       return;
     }
     Source asks = asking.get();
-    source = asks.peer();
+    source = origin.named(asks, now);
     generation = now;
     Optional<String> barred = barred(in, now, asks, true);
     if (barred.isPresent()) {

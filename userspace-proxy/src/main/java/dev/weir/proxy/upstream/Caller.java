@@ -9,5 +9,6 @@ import java.util.Optional;
  *
  * @param principal {@code TRUSTDOMAIN/ns/NAMESPACE/sa/ACCOUNT}; empty for one that has none
  * @param address that is the caller's own
+ * @param baggage what its node is told of it for metrics ({@link Baggage#of}); empty for nothing
  */
-public record Caller(String principal, Optional<Address> address) {}
+public record Caller(String principal, Optional<Address> address, String baggage) {}

@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.weir.policy.plan.Address;
 import dev.weir.proxy.outbound.BindAddress;
+import dev.weir.proxy.upstream.Baggage;
 import io.netty.handler.codec.http2.DefaultHttp2Headers;
 import io.netty.handler.codec.http2.Http2Headers;
 import java.util.Optional;
@@ -71,6 +72,17 @@ final class TunnelRequestTest {
       })
   void anythingElseIsNone(String authority) {
     assertThat(refused(connect(authority))).isEqualTo(400);
+  }
+
+  @Test
+  void baggageThatCannotBeReadIsNoReasonToRefuse() {
+    assertThat(good(connect("10.1.2.3:80")).baggage()).isEmpty();
+    assertThat(good(connect("10.1.2.3:80").add("baggage", ",;=%")).baggage()).isEmpty();
+    assertThat(
+            good(connect("10.1.2.3:80")
+                    .add("baggage", "k8s.namespace.name=shop,k8s.deployment.name=web"))
+                .baggage())
+        .contains(new Baggage("shop", "web"));
   }
 
   @Test
