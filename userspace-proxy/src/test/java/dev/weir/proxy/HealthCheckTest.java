@@ -152,7 +152,9 @@ final class HealthCheckTest {
       mesh.traffic = List.of(Mesh.ofService(check(HealthCheckType.HTTP, 1_000)));
       mesh.serveTogether(ALL, FreePorts.next(), silent.port(), good.port());
       awaitIll(mesh, 2);
-      assertThat(mesh.log()).contains("no connection: ", "no answer in 1000 ms");
+      // The log is told after the status.
+      await("a reason of each", () -> mesh.log().contains("no connection: "));
+      await("a reason of each", () -> mesh.log().contains("no answer in 1000 ms"));
       try (Client client = mesh.client()) {
         assertThat(answeredBy(client, 20, "good")).isEqualTo(20);
       }
