@@ -86,7 +86,7 @@ final class HealthCheckTest {
         status.set(503);
         awaitIll(mesh, 1);
         assertThat(answeredBy(client, 20, "b")).isEqualTo(20);
-        assertThat(mesh.log()).contains("checks in a row failed: it answered 503");
+        await("the reason", () -> mesh.log().contains("checks in a row failed: it answered 503"));
         assertThat(mesh.proxy.status()).contains("\"ill\":[{\"cluster\":\"shop/cart:80\"");
         // A new plan knows it as well.
         mesh.serveTogether(ALL, a.port(), b.port());
@@ -254,7 +254,7 @@ final class HealthCheckTest {
       // NOT_SERVING
       serving.set(2);
       awaitIll(mesh, 1);
-      assertThat(mesh.log()).contains("it is not SERVING");
+      await("the reason", () -> mesh.log().contains("it is not SERVING"));
       serving.set(1);
       awaitIll(mesh, 0);
     }
