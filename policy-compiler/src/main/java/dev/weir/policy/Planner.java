@@ -536,19 +536,28 @@ final class Planner {
   }
 
   private Hbone hbone(Mesh.Tunnels tunnels) {
+    List<Hbone.Peer> peers = new ArrayList<>();
+    for (Mesh.Peer peer : tunnels.peers()) {
+      peers.add(new Hbone.Peer(peer.name(), peer.address(), peer.port(), peer.account()));
+    }
     List<Hbone.Through> through = new ArrayList<>();
     for (int w = 0; w < cluster.workloads().size(); w++) {
-      OptionalInt peer = cluster.peer(cluster.workloads().get(w));
-      if (peer.isPresent()) {
-        through.add(new Hbone.Through(workloadPlace(w), peer.getAsInt()));
+      dev.weir.policy.model.Workload workload = cluster.workloads().get(w);
+      OptionalInt listed = cluster.peer(workload);
+      if (listed.isPresent()) {
+        through.add(new Hbone.Through(workloadPlace(w), listed.getAsInt()));
+      } else if (cluster.discovered(workload)) {
+        for (Located<Address> address : workload.addresses()) {
+          through.add(new Hbone.Through(workloadPlace(w), peers.size()));
+          peers.add(
+              new Hbone.Peer(workload.meta().qualifiedName(), address.value(), Hbone.PORT, ""));
+        }
       }
     }
     return new Hbone(
         tunnels.port().value(),
         tunnels.account(),
-        tunnels.peers().stream()
-            .map(p -> new Hbone.Peer(p.name(), p.address(), p.port(), p.account()))
-            .toList(),
+        peers,
         through,
         steering.identities(),
         steering.authorities());

@@ -229,4 +229,21 @@ class TunnelPolicyTest {
           .isEqualTo(plan(files));
     }
   }
+
+  @Test
+  void whoMovesBehindAPeerIsReachedByTunnel() {
+    String mute =
+        FILES
+            .substring(0, FILES.indexOf("apiVersion: v1\n"))
+            .replace(", ports: [{port: 8080}]", "");
+    String swapped =
+        mute.replace("{address: 10.42.2.9,", "{address: MOVED,")
+            .replace("{address: 10.99.0.1}", "{address: 10.42.2.9}")
+            .replace("{address: MOVED,", "{address: 10.99.0.1,");
+    IncrementalCompiler compiler = new IncrementalCompiler();
+    for (String files : List.of(mute, swapped, mute + ONLY_WEB, swapped + ONLY_WEB)) {
+      assertThat(((Compilation.Compiled) compiler.compile(SourceTree.of("f", files))).plan())
+          .isEqualTo(plan(files));
+    }
+  }
 }

@@ -63,6 +63,9 @@ final class TunnelNode implements AutoCloseable {
     /** Where tunnels lead; empty account: who is there shows the destination's. */
     Optional<Hbone.Peer> peer = Optional.empty();
 
+    /** Where tunnels for other addresses of cart lead. */
+    List<Hbone.Peer> elsewhere = List.of();
+
     /** Port of cart. */
     int port;
 
@@ -184,12 +187,14 @@ final class TunnelNode implements AutoCloseable {
             List.of());
     Cluster cluster =
         new Cluster(6, 80, "shop/cart:80", List.of(1), List.of(CART), "", Optional.empty());
+    List<Hbone.Peer> peers = new ArrayList<>(policy.elsewhere);
+    policy.peer.ifPresent(peers::add);
     Hbone hbone =
         new Hbone(
             tunnels,
             policy.account,
-            policy.peer.map(List::of).orElse(List.of()),
-            policy.peer.map(p -> List.of(new Hbone.Through(CART, 0))).orElse(List.of()),
+            peers,
+            IntStream.range(0, peers.size()).mapToObj(i -> new Hbone.Through(CART, i)).toList(),
             policy.secrets.stream().map(TlsKeyPair::name).toList(),
             policy.authorities);
     Plan plan =

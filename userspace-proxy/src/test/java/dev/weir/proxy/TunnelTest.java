@@ -7,6 +7,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.weir.policy.plan.AccessPlan;
 import dev.weir.policy.plan.Address;
+import dev.weir.policy.plan.Hbone;
 import dev.weir.policy.plan.Verdict.Decision;
 import dev.weir.proxy.listen.OriginSource;
 import io.netty.util.internal.PlatformDependent;
@@ -191,6 +192,21 @@ final class TunnelTest {
         assertThat(client.in().read()).isEqualTo(-1);
       }
       assertThat(cart.accepted()).isEqualTo(1);
+    }
+  }
+
+  @Test
+  void whoTakesTunnelsItselfIsReachedAtTheAddressThatIsDialled() throws Exception {
+    try (RawBackend cart = new RawBackend(echo())) {
+      west.apply(west(cart.port()));
+      TunnelNode.Policy policy = east(cart.port());
+      policy.elsewhere =
+          List.of(new Hbone.Peer("west", Address.parse("fd00::9").orElseThrow(), 15008, ""));
+      east.apply(policy);
+      try (Client client = east.client()) {
+        client.send("x");
+        assertThat(client.in().read()).isEqualTo('x');
+      }
     }
   }
 

@@ -6,6 +6,7 @@ import dev.weir.policy.model.Mesh;
 import dev.weir.policy.model.Workload;
 import dev.weir.policy.plan.Address;
 import dev.weir.policy.plan.Cidr;
+import dev.weir.policy.plan.Hbone;
 import dev.weir.policy.plan.Protocol;
 import dev.weir.policy.plan.Reserved;
 import dev.weir.policy.plan.Verdict;
@@ -18,8 +19,8 @@ import java.util.TreeMap;
 import java.util.TreeSet;
 
 /**
- * Rows about connections that go from node to node by tunnel. Whoever may reach a workload of a
- * peer over TCP may do so as far as the proxy, which makes the tunnel; the proxy may dial the
+ * Rows about connections that go from node to node by tunnel. Whoever may reach over TCP what is
+ * reached by tunnel may do so as far as the proxy, which makes the tunnel; the proxy may dial the
  * peers, and whoever tunnels of others may be for.
  */
 final class TunnelRows {
@@ -36,7 +37,7 @@ final class TunnelRows {
     this.tunnels = tunnels(cluster);
     if (tunnels.isPresent()) {
       for (int w = 0; w < cluster.workloads().size(); w++) {
-        if (cluster.peer(cluster.workloads().get(w)).isPresent()) {
+        if (cluster.reachedByTunnel(cluster.workloads().get(w))) {
           elsewhere.set(identities.identityOf(w));
         }
       }
@@ -68,11 +69,15 @@ final class TunnelRows {
       return;
     }
     IntList reached = new IntList();
+    IntList discovered = new IntList();
     Map<Integer, IntList> byPort = new TreeMap<>();
     for (int w = 0; w < cluster.workloads().size(); w++) {
       Workload workload = cluster.workloads().get(w);
-      if (cluster.peer(workload).isPresent()) {
+      if (cluster.reachedByTunnel(workload)) {
         reached.add(w);
+        if (cluster.discovered(workload)) {
+          discovered.add(w); // Which the proxy may dial, and not those behind a peer.
+        }
       } else if (workload.onThisNode()) {
         for (Workload.Port port : workload.ports()) {
           if (port.protocol() == Protocol.TCP) {
@@ -82,6 +87,7 @@ final class TunnelRows {
       }
     }
     partition.tellApart(reached.toSet());
+    partition.tellApart(discovered.toSet());
     byPort.values().forEach(workloads -> partition.tellApart(workloads.toSet()));
   }
 
@@ -92,6 +98,9 @@ final class TunnelRows {
             t -> {
               ports.single(t.port().value());
               t.peers().forEach(peer -> ports.single(peer.port()));
+              if (t.ambient()) {
+                ports.single(Hbone.PORT);
+              }
               for (Workload workload : cluster.workloads()) {
                 if (workload.onThisNode()) {
                   workload.ports().forEach(port -> ports.single(port.port()));
@@ -141,7 +150,10 @@ final class TunnelRows {
     }
   }
 
-  /** What the proxy may dial: the peers, and whoever listens here. */
+  /**
+   * What the proxy may dial: the peers, pods that were discovered where they take tunnels, and
+   * whoever listens here.
+   */
   void proxy(List<Cidr> cidrs, PortSpace ports, RowTable rows) {
     if (tunnels.isEmpty()) {
       return;
@@ -151,7 +163,9 @@ final class TunnelRows {
     }
     for (int w = 0; w < cluster.workloads().size(); w++) {
       Workload workload = cluster.workloads().get(w);
-      if (workload.onThisNode()) {
+      if (cluster.discovered(workload)) {
+        dial(identities.identityOf(w), Hbone.PORT, ports, rows);
+      } else if (workload.onThisNode()) {
         for (Workload.Port port : workload.ports()) {
           if (port.protocol() == Protocol.TCP) {
             dial(identities.identityOf(w), port.port(), ports, rows);

@@ -51,6 +51,9 @@ public final class Cluster {
   private final Map<String, Map<String, int[]>> byLabel;
   private final int[] everyone;
 
+  /** Where workloads of this node are; only asked for where pods are discovered. */
+  private final Set<Address> here;
+
   /** Answers that were given before: of many clauses few ask something new. */
   private final Map<Question, int[]> selected;
 
@@ -92,6 +95,10 @@ public final class Cluster {
     }
     this.everyone = index();
     this.answers = new Object();
+    this.here = here();
+    if (discovers()) {
+      Ambient.check(workloads, all(Namespace.class), diagnostics);
+    }
     checkHomes(diagnostics);
   }
 
@@ -117,6 +124,7 @@ public final class Cluster {
     }
     this.byNamespace = before.byNamespace;
     this.everyone = before.everyone;
+    this.here = here();
     if (relabelled.isEmpty()) {
       this.byLabel = before.byLabel;
       this.selected = before.selected;
@@ -198,7 +206,9 @@ public final class Cluster {
       for (Resource resource : changed) {
         if (resource instanceof Mesh
             || resource instanceof Namespace
-            || resource instanceof Workload workload && workload.controller().isPresent()
+            || resource instanceof Workload workload
+                && (workload.controller().isPresent()
+                    || discovers() && workload.kind().equals("Pod"))
             || resource.meta().namespace().isEmpty()) {
           return Optional.empty();
         }
@@ -262,6 +272,9 @@ public final class Cluster {
       if (!livesAs(old, workload)) {
         moved.add(workload);
       }
+    }
+    if (!moved.isEmpty() && mesh.flatMap(Mesh::tunnels).isPresent()) {
+      return Optional.empty(); // It is the address that says who is reached by tunnel.
     }
     return haveHomesOfTheirOwn(moved, now)
         ? Optional.of(Collections.unmodifiableList(now))
@@ -437,13 +450,48 @@ public final class Cluster {
    * for that: whoever is there proves who it is.
    */
   public List<Located<Address>> dialledAddresses(Workload workload) {
-    return peer(workload).isPresent() ? workload.addresses() : believedAddresses(workload);
+    return reachedByTunnel(workload) ? workload.addresses() : believedAddresses(workload);
+  }
+
+  /** Whether connections over TCP to a workload go by tunnel, to a peer or to itself. */
+  public boolean reachedByTunnel(Workload workload) {
+    return peer(workload).isPresent() || discovered(workload);
   }
 
   /**
-   * The node to which connections to a workload go by tunnel.
+   * Whether tunnels lead to a workload's own addresses: a pod elsewhere that an ambient mesh has
+   * captured, and that is with no peer of {@code Mesh.tunnels}.
+   */
+  public boolean discovered(Workload workload) {
+    return discovers()
+        && !workload.onThisNode()
+        && !workload.addresses().isEmpty()
+        && Ambient.captures(workload, namespaceLabels(workload.meta().namespace()))
+        && peer(workload).isEmpty()
+        && workload.addresses().stream().noneMatch(a -> here.contains(a.value()));
+  }
+
+  private boolean discovers() {
+    return mesh.flatMap(Mesh::tunnels).map(Mesh.Tunnels::ambient).orElse(false);
+  }
+
+  /** A pod of this node may be declared twice: as Workload with its cgroup, and as Pod. */
+  private Set<Address> here() {
+    Set<Address> addresses = new HashSet<>();
+    if (discovers()) {
+      for (Workload workload : workloads) {
+        if (workload.onThisNode()) {
+          workload.addresses().forEach(address -> addresses.add(address.value()));
+        }
+      }
+    }
+    return addresses;
+  }
+
+  /**
+   * The peer to which connections to a workload go by tunnel.
    *
-   * @return index among {@code Mesh.tunnels.peers}; empty when they go as they are
+   * @return index among {@code Mesh.tunnels.peers}; empty when it is with none of them
    */
   public OptionalInt peer(Workload workload) {
     if (mesh.isEmpty()

@@ -108,11 +108,17 @@ public record Mesh(
    * @param port at which those of other nodes are awaited
    * @param account {@code NAMESPACE/ACCOUNT} that this node shows; empty for each workload's own
    * @param peers other nodes
+   * @param ambient whether pods that an ambient mesh has captured are reached by tunnels to their
+   *     own addresses
    * @param authorities ConfigMaps or Secrets with {@code ca.crt}: whom to believe besides the files
    *     of identities
    */
   public record Tunnels(
-      Located<Integer> port, String account, List<Peer> peers, List<Reference> authorities) {
+      Located<Integer> port,
+      String account,
+      List<Peer> peers,
+      boolean ambient,
+      List<Reference> authorities) {
     /** Copies the lists. */
     public Tunnels {
       peers = List.copyOf(peers);

@@ -325,6 +325,7 @@ final class NodeReader {
     for (Fields item : fields.mappings("peers")) {
       peer(item, names).ifPresent(peers::add);
     }
+    boolean ambient = fields.choice("discover", Map.of("Ambient", true)).orElse(false);
     List<Reference> authorities = new ArrayList<>();
     for (Fields item : fields.mappings("caCertificateRefs")) {
       Optional<String> namespace = item.string("namespace").map(Located::value);
@@ -348,7 +349,7 @@ final class NodeReader {
       item.finish();
     }
     fields.finish();
-    return new Mesh.Tunnels(port, account, peers, authorities);
+    return new Mesh.Tunnels(port, account, peers, ambient, authorities);
   }
 
   private static Optional<Mesh.Peer> peer(Fields item, Set<String> names) {

@@ -9,8 +9,9 @@ import java.util.List;
  * @param port at which tunnels of other nodes are awaited, on every address of this node
  * @param account {@code NAMESPACE/ACCOUNT} that this node shows to whom tunnels of others lead;
  *     empty when each tunnel is for one account, which it names
- * @param peers nodes to which tunnels are made
- * @param through workloads that are reached over TCP by a tunnel, ascending, and by nothing else
+ * @param peers nodes to which tunnels are made, and pods that take them themselves
+ * @param through workloads that are reached over TCP by a tunnel, ascending, and by nothing else; a
+ *     pod that takes tunnels itself has one for each of its addresses
  * @param identities names of key pairs that travel beside the plan ({@link TlsKeyPair#name}) and
  *     are of service accounts
  * @param authorities certificates of whom to believe besides the files of identities, in PEM
@@ -40,9 +41,9 @@ public record Hbone(
   }
 
   /**
-   * A node to which tunnels are made.
+   * A node or pod to which tunnels are made.
    *
-   * @param name of the node
+   * @param name of the node, or {@code NAMESPACE/NAME} of the pod
    * @param address it awaits them at
    * @param port it awaits them at
    * @param account {@code NAMESPACE/ACCOUNT} that it shows; empty when it shows that of whom the

@@ -287,12 +287,14 @@ public final class Steerer {
         && inspected(backing) >= 0;
   }
 
-  /** What workloads of peers listen on: whoever dials them is led to the proxy. */
+  /**
+   * What workloads that are reached by tunnel listen on: whoever dials them is led to the proxy.
+   */
   private List<Target> reachedByTunnel() {
     List<Target> reached = new ArrayList<>();
     for (int w = 0; w < cluster.workloads().size(); w++) {
       Workload workload = cluster.workloads().get(w);
-      if (cluster.peer(workload).isPresent()) {
+      if (cluster.reachedByTunnel(workload)) {
         for (Located<Address> address : workload.addresses()) {
           for (Workload.Port port : workload.ports()) {
             if (port.protocol() == Protocol.TCP) {
@@ -324,7 +326,7 @@ public final class Steerer {
         .anyMatch(
             target ->
                 target.workload() != Steering.OUTSIDE
-                    && cluster.peer(cluster.workloads().get(target.workload())).isPresent());
+                    && cluster.reachedByTunnel(cluster.workloads().get(target.workload())));
   }
 
   private int inspected(Backing backing) {

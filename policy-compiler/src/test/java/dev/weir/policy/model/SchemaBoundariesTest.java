@@ -59,7 +59,7 @@ class SchemaBoundariesTest {
                proxy: {outboundPort: 15001, cgroup: /p}, metricsPort: 15020, healthPort: 15021,
                trustDomain: a.b, rootNamespace: a, trustPodAddresses: true,
                trustedProxies: [10.0.0.0/8, 'fd00::/8'],
-               hbone: {port: 15008, serviceAccount: a/b,
+               hbone: {port: 15008, serviceAccount: a/b, discover: Ambient,
                        caCertificateRefs: [
                          {group: "", kind: ConfigMap, namespace: a, name: b}],
                        peers: [{name: w, address: 192.0.2.7, port: 15008, serviceAccount: a/b,

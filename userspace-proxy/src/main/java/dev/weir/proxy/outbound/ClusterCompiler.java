@@ -27,6 +27,7 @@ import dev.weir.proxy.tls.Origination;
 import dev.weir.proxy.upstream.Endpoint;
 import dev.weir.proxy.upstream.Transports;
 import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -46,7 +47,7 @@ final class ClusterCompiler {
   private final Journal journal;
   private final long now;
   private final Transports transports;
-  private final Map<Integer, Hbone.Peer> through = new HashMap<>();
+  private final Map<Integer, List<Hbone.Peer>> through = new HashMap<>();
 
   private final Map<Dialled, Endpoint> endpoints = new HashMap<>();
   private final Map<TargetKey, Target> targets = new HashMap<>();
@@ -80,7 +81,11 @@ final class ClusterCompiler {
             hbone ->
                 hbone
                     .through()
-                    .forEach(t -> through.put(t.workload(), hbone.peers().get(t.peer()))));
+                    .forEach(
+                        t ->
+                            through
+                                .computeIfAbsent(t.workload(), k -> new ArrayList<>(1))
+                                .add(hbone.peers().get(t.peer()))));
   }
 
   /** Every backend that something made here leads to, by how it is dialled. */
@@ -359,7 +364,9 @@ final class ClusterCompiler {
   }
 
   private Optional<Dialled.TunnelEnd> tunnel(Backend backend) {
-    return Optional.ofNullable(through.get(backend.workload()))
+    return through.getOrDefault(backend.workload(), List.of()).stream()
+        // A pod that takes tunnels itself takes them at each of its addresses, for that address.
+        .min(Comparator.comparing(peer -> !peer.address().equals(backend.address())))
         .map(
             peer -> {
               String account = peer.account();
