@@ -63,7 +63,7 @@ final class TunnelNode implements AutoCloseable {
     /** Where tunnels lead; empty account: who is there shows the destination's. */
     Optional<Hbone.Peer> peer = Optional.empty();
 
-    /** Where tunnels for other addresses of cart lead. */
+    /** Where tunnels for other addresses of cart lead, before that peer and after it. */
     List<Hbone.Peer> elsewhere = List.of();
 
     /** Port of cart. */
@@ -189,6 +189,7 @@ final class TunnelNode implements AutoCloseable {
         new Cluster(6, 80, "shop/cart:80", List.of(1), List.of(CART), "", Optional.empty());
     List<Hbone.Peer> peers = new ArrayList<>(policy.elsewhere);
     policy.peer.ifPresent(peers::add);
+    peers.addAll(policy.elsewhere);
     Hbone hbone =
         new Hbone(
             tunnels,
