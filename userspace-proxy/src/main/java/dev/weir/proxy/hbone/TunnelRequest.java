@@ -15,10 +15,10 @@ import java.util.Optional;
  *
  * @param destination of the connection: the address of a workload, never a name or a service's
  * @param forwardedFor whose connection it is, by address (RFC 7239 5.2); empty when it does not say
- * @param baggage whose it is, for metrics; empty when it does not say so that it can be read
+ * @param baggageFields whose it is, unread: few of those who are asked want to know
  */
 record TunnelRequest(
-    BindAddress destination, Optional<Address> forwardedFor, Optional<Baggage> baggage) {
+    BindAddress destination, Optional<Address> forwardedFor, List<CharSequence> baggageFields) {
 
   private static final int MAX_AUTHORITY = 64;
   private static final int MAX_FORWARDED = 512;
@@ -40,6 +40,11 @@ record TunnelRequest(
   /** It is none. */
   record Bad(Refused refused) implements Result {}
 
+  /** Whose it is, for metrics; empty when it does not say so that it can be read. */
+  Optional<Baggage> baggage() {
+    return Baggage.read(baggageFields);
+  }
+
   static Result read(Http2Headers headers) {
     CharSequence method = headers.method();
     if (method == null || !HttpMethod.CONNECT.asciiName().contentEquals(method)) {
@@ -55,7 +60,7 @@ record TunnelRequest(
     if (destination.isEmpty()) {
       return bad(400, "the authority is no address with a port");
     }
-    Optional<Baggage> baggage = Baggage.read(headers.getAll("baggage"));
+    List<CharSequence> baggage = headers.getAll("baggage");
     List<CharSequence> forwarded = headers.getAll("forwarded");
     if (forwarded.isEmpty()) {
       return new Good(new TunnelRequest(destination.get(), Optional.empty(), baggage));

@@ -349,7 +349,7 @@ public final class TunnelServer extends TunnelConnection {
             source.get().address().orElseGet(this::peer),
             destination,
             sources.getFirst(),
-            told(sources, request.baggage(), now),
+            told(sources, request, now),
             principal,
             certificate);
     Entrance entrance = inbound.get().entrance(source.get());
@@ -375,8 +375,9 @@ public final class TunnelServer extends TunnelConnection {
    * The one of several that nothing that decides tells apart, by what its node says of it. Whatever
    * it says, it is one of those with the principal that was proved.
    */
-  private static int told(List<Integer> numbers, Optional<Baggage> baggage, Generation now) {
-    if (numbers.size() > 1 && baggage.isPresent()) {
+  private static int told(List<Integer> numbers, TunnelRequest request, Generation now) {
+    Optional<Baggage> baggage = numbers.size() > 1 ? request.baggage() : Optional.empty();
+    if (baggage.isPresent()) {
       for (int number : numbers) {
         Optional<Source> one = now.source(number);
         if (one.isPresent()

@@ -29,7 +29,6 @@ public final class Loop {
   private final List<Watched> watched = new ArrayList<>();
   private final SplittableRandom random = new SplittableRandom();
   private long coarseNanos;
-  private volatile int watchedAtTick;
 
   /** Something with deadlines. */
   public abstract static class Watched {
@@ -118,14 +117,6 @@ public final class Loop {
     return watched.size();
   }
 
-  /**
-   * How many are watched, as of the last tick; for any thread: the live connections of this loop,
-   * both sides.
-   */
-  public int watchedAround() {
-    return watchedAtTick;
-  }
-
   /** How many connections of each kind are open now. */
   public Map<Open, Integer> open() {
     Map<Open, Integer> counts = new HashMap<>();
@@ -142,7 +133,6 @@ public final class Loop {
 
   private void tick() {
     coarseNanos = clock.getAsLong();
-    watchedAtTick = watched.size();
     // Backwards, because a check may unwatch itself; whoever it moves is looked at next time.
     for (int i = watched.size() - 1; i >= 0; i--) {
       if (i < watched.size()) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.weir.proxy.tls;
 
+import dev.weir.policy.identity.PemCertificates;
 import dev.weir.policy.plan.TlsKeyPair;
 import io.netty.handler.ssl.ApplicationProtocolConfig;
 import io.netty.handler.ssl.ApplicationProtocolNames;
@@ -15,9 +16,7 @@ import java.nio.charset.StandardCharsets;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 import java.security.cert.CertificateException;
-import java.security.cert.CertificateFactory;
 import java.security.cert.X509Certificate;
-import java.util.ArrayList;
 import java.util.Collection;
 import java.util.List;
 import java.util.Locale;
@@ -63,7 +62,10 @@ public final class Certificates {
     this.clients = clients;
     this.digest = digest(keyPair);
     try {
-      List<X509Certificate> chain = chain(keyPair);
+      List<X509Certificate> chain = PemCertificates.read(keyPair.chainPem());
+      if (chain.isEmpty()) {
+        throw new CertificateException("no certificate");
+      }
       this.names = names(chain.getFirst());
       this.context =
           SslContextBuilder.forServer(stream(keyPair.chainPem()), stream(keyPair.keyPem()))
@@ -100,18 +102,6 @@ public final class Certificates {
 
   private static ByteArrayInputStream stream(String pem) {
     return new ByteArrayInputStream(pem.getBytes(StandardCharsets.US_ASCII));
-  }
-
-  private static List<X509Certificate> chain(TlsKeyPair keyPair) throws CertificateException {
-    List<X509Certificate> chain = new ArrayList<>();
-    for (Object certificate :
-        CertificateFactory.getInstance("X.509").generateCertificates(stream(keyPair.chainPem()))) {
-      chain.add((X509Certificate) certificate);
-    }
-    if (chain.isEmpty()) {
-      throw new CertificateException("no certificate");
-    }
-    return chain;
   }
 
   private static Set<String> names(X509Certificate leaf) throws CertificateException {
