@@ -379,11 +379,12 @@ final class Exchange implements RequestView {
 
   /**
    * What the request is sent in: a call of gRPC is one of HTTP/2, whatever its backend's port says.
+   * Of other protocols HTTP/2 carries WebSockets alone.
    */
   private Endpoint.Version versionOf(Cluster to) {
     boolean http2 =
         grpc
-            || upgrade.isEmpty()
+            || (upgrade.isEmpty() || WebSocketKey.isAskedFor(request))
                 && switch (to.protocol()) {
                   case HTTP_1 -> false;
                   case HTTP_2 -> true;

@@ -10,11 +10,11 @@ import dev.weir.proxy.outbound.Cluster;
 import dev.weir.proxy.outbound.Source;
 import dev.weir.proxy.outbound.Target;
 import dev.weir.proxy.resilience.ClusterHealth;
+import dev.weir.proxy.upstream.Ended;
 import dev.weir.proxy.upstream.Endpoint;
 import dev.weir.proxy.upstream.UpstreamListener;
 import dev.weir.proxy.upstream.UpstreamStream;
 import io.netty.channel.ConnectTimeoutException;
-import io.netty.channel.unix.Errors;
 import io.netty.handler.codec.http.HttpContent;
 import io.netty.handler.codec.http.HttpHeaderNames;
 import io.netty.handler.codec.http.HttpHeaderValues;
@@ -51,7 +51,7 @@ final class Tries implements UpstreamListener {
   private final Cluster cluster;
   private final Source asks;
   private final Judge judge;
-  private final Endpoint.Version version;
+  private Endpoint.Version version;
 
   private @Nullable Target pinned;
   private @Nullable Target backend;
@@ -591,7 +591,7 @@ final class Tries implements UpstreamListener {
     if (exchange.upgraded()) {
       // However that protocol ends: nothing of HTTP is left unfinished. A stream can tell its
       // client that it did not end well; a connection is closed.
-      if (stream.http2() && cause instanceof Errors.NativeIoException) {
+      if (stream.http2() && Ended.isReset(cause)) {
         exchange.cut();
       } else {
         exchange.done();
@@ -632,6 +632,17 @@ final class Tries implements UpstreamListener {
       resend();
     } else {
       closed(cause);
+    }
+  }
+
+  @Override
+  public void cannotSwitch() {
+    upstream = null;
+    if (!exchange.over()) {
+      version = Endpoint.Version.HTTP_1;
+      cancel(backendTimer);
+      connect(false);
+      stream.drain();
     }
   }
 
@@ -773,6 +784,13 @@ final class Tries implements UpstreamListener {
     public void refused(Throwable cause) {
       if (current()) {
         Tries.this.refused(cause);
+      }
+    }
+
+    @Override
+    public void cannotSwitch() {
+      if (current()) {
+        Tries.this.cannotSwitch();
       }
     }
 

@@ -25,8 +25,10 @@ import io.netty.handler.codec.http2.Http2Exception;
 import io.netty.handler.codec.http2.Http2Headers;
 import io.netty.handler.codec.http2.Http2Settings;
 import io.netty.handler.codec.http2.Http2Stream;
+import io.netty.util.concurrent.Future;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.concurrent.TimeUnit;
 
 /**
  * One connection of HTTP/2 to a backend (RFC 9113), carrying the requests of one event loop. What a
@@ -53,10 +55,22 @@ final class Http2Upstream extends MultiplexedConnection<Http2UpstreamStream> {
   private final Frames budgeted;
 
   private final List<Served> served = new ArrayList<>();
+  private final List<Http2UpstreamStream> undecided = new ArrayList<>(0);
+  private Switching switching = Switching.UNKNOWN;
   private boolean leaving;
   private int taken;
   private boolean used;
   private long idleSince;
+
+  /** Whether the backend carries other protocols in its streams (RFC 8441 3). */
+  enum Switching {
+    /** It has not sent its settings. */
+    UNKNOWN,
+    /** It has said so. */
+    YES,
+    /** It has not said so, and is not to be asked. */
+    NO
+  }
 
   private Http2Upstream(
       Http2ConnectionDecoder decoder,
@@ -165,10 +179,33 @@ final class Http2Upstream extends MultiplexedConnection<Http2UpstreamStream> {
     return endpoint;
   }
 
+  Switching switching() {
+    return switching;
+  }
+
+  /** Tells a stream by {@link Http2UpstreamStream#settled} when {@link #switching} is known. */
+  void whenKnown(Http2UpstreamStream stream) {
+    undecided.add(stream);
+    // The backend answers the preface, which is queued.
+    flushLater();
+  }
+
   private final class Frames extends BudgetedFrames {
 
     Frames() {
       super(loop, Http2Upstream.this, IDLE_FRAMES, IDLE_FRAMES_PER_SECOND);
+    }
+
+    @Override
+    protected void settings(Http2Settings settings) {
+      if (Boolean.TRUE.equals(settings.connectProtocolEnabled())) {
+        switching = Switching.YES;
+      } else if (switching == Switching.UNKNOWN) {
+        switching = Switching.NO;
+      }
+      List<Http2UpstreamStream> told = List.copyOf(undecided);
+      undecided.clear();
+      told.forEach(Http2UpstreamStream::settled);
     }
 
     @Override
@@ -282,6 +319,9 @@ final class Http2Upstream extends MultiplexedConnection<Http2UpstreamStream> {
   @Override
   public void channelInactive(ChannelHandlerContext ctx) throws Exception {
     endpoint.ended(loop, this);
+    List<Http2UpstreamStream> told = List.copyOf(undecided);
+    undecided.clear();
+    told.forEach(stream -> stream.ended(false));
     super.channelInactive(ctx);
   }
 
@@ -304,6 +344,10 @@ final class Http2Upstream extends MultiplexedConnection<Http2UpstreamStream> {
 
   void contentSent() {
     budgeted.earn();
+  }
+
+  Future<?> resetLater(Http2Stream stream, long seconds) {
+    return loop.executor().schedule(() -> reset(stream), seconds, TimeUnit.SECONDS);
   }
 
   void reset(Http2Stream stream) {

@@ -2,9 +2,11 @@
 package dev.weir.proxy.upstream;
 
 import dev.weir.proxy.wire.Http2Fields;
+import dev.weir.proxy.wire.WebSocketKey;
 import io.netty.buffer.ByteBuf;
 import io.netty.channel.ChannelHandlerContext;
 import io.netty.handler.codec.http.HttpContent;
+import io.netty.handler.codec.http.HttpHeaderNames;
 import io.netty.handler.codec.http.HttpHeaders;
 import io.netty.handler.codec.http.HttpObject;
 import io.netty.handler.codec.http.HttpRequest;
@@ -12,13 +14,17 @@ import io.netty.handler.codec.http.HttpResponse;
 import io.netty.handler.codec.http.HttpStatusClass;
 import io.netty.handler.codec.http.LastHttpContent;
 import io.netty.handler.codec.http2.Http2Error;
+import io.netty.handler.codec.http2.Http2Headers;
 import io.netty.handler.codec.http2.Http2Stream;
 import io.netty.util.ReferenceCountUtil;
-import java.io.IOException;
+import io.netty.util.concurrent.Future;
 import org.jspecify.annotations.Nullable;
 
 /** One request at a backend that speaks HTTP/2. */
 final class Http2UpstreamStream implements UpstreamStream {
+
+  /** How long a backend may go on with another protocol after its other side has ended it. */
+  private static final long LINGER_SECONDS = 5;
 
   private final Http2Upstream connection;
   private final boolean reused;
@@ -28,6 +34,12 @@ final class Http2UpstreamStream implements UpstreamStream {
   private @Nullable Http2Stream stream;
   private int unconsumed;
   private boolean reading = true;
+  // What a request for a WebSocket asks with; null when it is none.
+  private @Nullable String key;
+  private boolean undecided;
+  private boolean switched;
+  private boolean requestEnded;
+  private @Nullable Future<?> lingering;
   private boolean answered;
   private boolean responseEnded;
   private boolean served;
@@ -38,18 +50,6 @@ final class Http2UpstreamStream implements UpstreamStream {
     this.connection = connection;
     this.listener = listener;
     this.reused = reused;
-  }
-
-  /** Carries no stack trace: where it is made says nothing. */
-  private static final class Ended extends IOException {
-    Ended(String message) {
-      super(message);
-    }
-
-    @Override
-    public synchronized Throwable fillInStackTrace() {
-      return this;
-    }
   }
 
   @Override
@@ -77,6 +77,9 @@ final class Http2UpstreamStream implements UpstreamStream {
     }
     if (object instanceof HttpRequest request) {
       head = request;
+      if (WebSocketKey.isAskedFor(request)) {
+        key = request.headers().get(HttpHeaderNames.SEC_WEBSOCKET_KEY);
+      }
     }
     if (object instanceof HttpContent content) {
       write(content);
@@ -86,6 +89,11 @@ final class Http2UpstreamStream implements UpstreamStream {
   private void write(HttpContent content) {
     ByteBuf data = content.content();
     boolean last = content instanceof LastHttpContent;
+    if (key != null && !switched) {
+      // The end of a request that has no content; its stream goes on.
+      content.release();
+      return;
+    }
     HttpHeaders trailers =
         last
             ? ((LastHttpContent) content).trailingHeaders()
@@ -101,6 +109,7 @@ final class Http2UpstreamStream implements UpstreamStream {
       content.release();
       return;
     }
+    requestEnded |= last;
     boolean ends = last && trailers.isEmpty();
     ChannelHandlerContext ctx = connection.context();
     if (data.isReadable() || ends) {
@@ -120,22 +129,16 @@ final class Http2UpstreamStream implements UpstreamStream {
   /** Sends the head, once it is known whether anything follows. */
   private void open(boolean ends) {
     HttpRequest request = head;
-    head = null;
-    if (request == null) {
+    if (request == null || undecided || key != null && !maySwitch()) {
       return;
     }
+    head = null;
     ChannelHandlerContext ctx = connection.context();
     int id = connection.connection().local().incrementAndGetNextStreamId();
-    var _ =
-        connection
-            .encoder()
-            .writeHeaders(
-                ctx,
-                id,
-                Http2Fields.fields(request, endpoint().isTls()),
-                0,
-                ends,
-                ctx.newPromise());
+    boolean tls = endpoint().isTls();
+    Http2Headers fields =
+        key == null ? Http2Fields.fields(request, tls) : Http2Fields.webSocket(request, tls);
+    var _ = connection.encoder().writeHeaders(ctx, id, fields, 0, ends, ctx.newPromise());
     Http2Stream made = connection.connection().stream(id);
     if (made == null) {
       // It could not be opened: nothing was sent.
@@ -144,6 +147,41 @@ final class Http2UpstreamStream implements UpstreamStream {
     }
     stream = made;
     connection.attach(made, this);
+  }
+
+  /**
+   * Whether the backend is known to carry other protocols; else it is, or will be, told why not.
+   */
+  private boolean maySwitch() {
+    switch (connection.switching()) {
+      case YES -> {
+        return true;
+      }
+      case NO -> connection.context().executor().execute(this::settled);
+      case UNKNOWN -> connection.whenKnown(this);
+    }
+    undecided = true;
+    return false;
+  }
+
+  /** What the backend carries is known. */
+  void settled() {
+    undecided = false;
+    if (over) {
+      return;
+    }
+    if (connection.switching() == Http2Upstream.Switching.YES) {
+      flush();
+      return;
+    }
+    over = true;
+    head = null;
+    connection.give();
+    UpstreamListener to = listener;
+    listener = null;
+    if (to != null) {
+      to.cannotSwitch();
+    }
   }
 
   @Override
@@ -177,6 +215,11 @@ final class Http2UpstreamStream implements UpstreamStream {
     served();
     boolean interim = response.status().codeClass() == HttpStatusClass.INFORMATIONAL;
     answered = !interim;
+    String asked = key;
+    if (asked != null && response.status().codeClass() == HttpStatusClass.SUCCESS) {
+      Http2Fields.switched(response, asked);
+      interim = true;
+    }
     UpstreamListener to = listener;
     if (to != null) {
       to.response(response);
@@ -256,6 +299,10 @@ final class Http2UpstreamStream implements UpstreamStream {
     over = true;
     head = null;
     connection.give();
+    Future<?> timer = lingering;
+    if (timer != null) {
+      timer.cancel(false);
+    }
     UpstreamListener to = listener;
     listener = null;
     if (to == null) {
@@ -266,18 +313,20 @@ final class Http2UpstreamStream implements UpstreamStream {
       return;
     }
     if (refused || resetCode == Http2Error.REFUSED_STREAM.code()) {
-      to.refused(new Ended("the backend did not take the request"));
+      to.refused(new Ended("the backend did not take the request", false));
     } else if (resetCode >= 0) {
       Http2Error error = Http2Error.valueOf(resetCode);
-      to.closed(new Ended("the backend reset the request: " + (error == null ? resetCode : error)));
+      to.closed(
+          new Ended("the backend reset the request: " + (error == null ? resetCode : error), true));
     } else {
-      to.closed(new Ended("the backend closed the connection"));
+      to.closed(new Ended("the backend closed the connection", true));
     }
   }
 
   @Override
   public void upgrade(Runnable told) {
-    throw new IllegalStateException("no backend can in HTTP/2");
+    switched = true;
+    told.run();
   }
 
   @Override
@@ -305,9 +354,26 @@ final class Http2UpstreamStream implements UpstreamStream {
       over = true;
       head = null;
       connection.give();
+    } else if (switched) {
+      endSwitched(open);
     } else if (!responseEnded || open.state() != Http2Stream.State.HALF_CLOSED_LOCAL) {
       // Whatever is left of it, nobody wants. Else it is closed when this frame has been looked at.
       connection.reset(open);
     }
+  }
+
+  /**
+   * As a connection of its own is closed: what was sent arrives, and then its end. A reset might
+   * overtake what the backend has not read yet.
+   */
+  private void endSwitched(Http2Stream open) {
+    if (!requestEnded) {
+      write(LastHttpContent.EMPTY_LAST_CONTENT);
+    }
+    reading(true);
+    if (!responseEnded && lingering == null) {
+      lingering = connection.resetLater(open, LINGER_SECONDS);
+    }
+    connection.flushLater();
   }
 }

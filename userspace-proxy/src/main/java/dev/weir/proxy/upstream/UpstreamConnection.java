@@ -12,7 +12,6 @@ import io.netty.handler.codec.http.HttpObject;
 import io.netty.handler.codec.http.HttpRequestEncoder;
 import io.netty.handler.codec.http.HttpResponse;
 import io.netty.util.ReferenceCountUtil;
-import java.io.IOException;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -32,18 +31,6 @@ final class UpstreamConnection extends ChannelInboundHandlerAdapter implements U
   private boolean used;
   private boolean dirty;
   private boolean upgraded;
-
-  /** Carries no stack trace: where it is made says nothing. */
-  private static final class Ended extends IOException {
-    Ended(String message) {
-      super(message);
-    }
-
-    @Override
-    public synchronized Throwable fillInStackTrace() {
-      return this;
-    }
-  }
 
   UpstreamConnection(Loop loop, Endpoint endpoint, Channel channel, ResponseDecoder decoder) {
     this.loop = loop;
@@ -205,7 +192,7 @@ final class UpstreamConnection extends ChannelInboundHandlerAdapter implements U
     UpstreamListener to = listener;
     if (to != null) {
       listener = null;
-      to.closed(new Ended("the backend closed the connection"));
+      to.closed(new Ended("the backend closed the connection", false));
     }
   }
 

@@ -33,6 +33,14 @@ public interface UpstreamListener {
     closed(cause);
   }
 
+  /**
+   * The backend carries no other protocol in a stream of HTTP/2 (RFC 8441 3); nothing was sent to
+   * it. HTTP/1.1 may be asked.
+   */
+  default void cannotSwitch() {
+    closed(new Ended("the backend carries no WebSockets in HTTP/2", false));
+  }
+
   /** What came is not HTTP as it should be; the connection is closed. */
   default void malformed(Throwable cause) {
     closed(cause);

@@ -36,7 +36,6 @@ public interface UpstreamStream {
 
   /**
    * The backend has switched protocols: from here on content is bytes of another one, both ways.
-   * Only of HTTP/1.1.
    *
    * @param told tells whoever asked; what he sends with it may go out then, and nothing comes
    *     before

@@ -101,7 +101,11 @@ public abstract class BudgetedFrames extends Http2FrameAdapter {
   public final void onSettingsRead(ChannelHandlerContext ctx, Http2Settings settings)
       throws Http2Exception {
     idle();
+    settings(settings);
   }
+
+  /** What the peer says of itself; the library keeps to it already. */
+  protected void settings(Http2Settings settings) {}
 
   @Override
   public final void onPriorityRead(

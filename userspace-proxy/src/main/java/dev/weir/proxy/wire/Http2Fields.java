@@ -226,6 +226,30 @@ public final class Http2Fields {
     return to;
   }
 
+  /**
+   * The extended CONNECT (RFC 8441 5) that stands for a request for a WebSocket.
+   *
+   * @param tls whether it goes by TLS
+   */
+  public static Http2Headers webSocket(HttpRequest from, boolean tls) {
+    Http2Headers to = fields(from, tls);
+    to.method(HttpMethod.CONNECT.asciiName());
+    to.set(PROTOCOL, WEBSOCKET);
+    to.remove(HttpHeaderNames.SEC_WEBSOCKET_KEY);
+    return to;
+  }
+
+  /** What a success of an extended CONNECT is to whoever asked for a WebSocket in HTTP/1.1. */
+  public static void switched(HttpResponse response, String key) {
+    response.setStatus(HttpResponseStatus.SWITCHING_PROTOCOLS);
+    response
+        .headers()
+        .set(HttpHeaderNames.CONNECTION, HttpHeaderValues.UPGRADE)
+        .set(HttpHeaderNames.UPGRADE, WEBSOCKET)
+        .set(HttpHeaderNames.SEC_WEBSOCKET_ACCEPT, WebSocketKey.answer(key))
+        .remove(HttpHeaderNames.CONTENT_LENGTH);
+  }
+
   /** Fields of a response. */
   public static Http2Headers fields(HttpResponse from) {
     Http2Headers to = new DefaultHttp2Headers(false, from.headers().size() + 1);

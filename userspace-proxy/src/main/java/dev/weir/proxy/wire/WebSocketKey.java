@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.weir.proxy.wire;
 
+import io.netty.handler.codec.http.HttpHeaderNames;
+import io.netty.handler.codec.http.HttpHeaderValues;
+import io.netty.handler.codec.http.HttpHeaders;
+import io.netty.handler.codec.http.HttpMethod;
+import io.netty.handler.codec.http.HttpRequest;
 import java.nio.charset.StandardCharsets;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
@@ -10,7 +15,7 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * What a client of HTTP/1.1 asks with that it wants a WebSocket, and is answered with (RFC 6455
- * 4.1, 4.2.2). In HTTP/2 there is neither (RFC 8441 5), so this hop asks for itself.
+ * 4.1, 4.2.2). In HTTP/2 there is neither (RFC 8441 5), so this hop asks, or answers, for itself.
  */
 public final class WebSocketKey {
 
@@ -27,6 +32,16 @@ public final class WebSocketKey {
     return Base64.getEncoder().encodeToString(key);
   }
 
+  /** Whether a request of HTTP/1.1, as it goes on, is for a WebSocket and has a key. */
+  public static boolean isAskedFor(HttpRequest request) {
+    HttpHeaders headers = request.headers();
+    String protocol = headers.get(HttpHeaderNames.UPGRADE);
+    return protocol != null
+        && HttpHeaderValues.WEBSOCKET.contentEqualsIgnoreCase(protocol)
+        && request.method().equals(HttpMethod.GET)
+        && headers.contains(HttpHeaderNames.SEC_WEBSOCKET_KEY);
+  }
+
   /**
    * Whether an answer is to a key.
    *
@@ -36,7 +51,8 @@ public final class WebSocketKey {
     return key != null && answer != null && answer(key).equals(answer.strip());
   }
 
-  private static String answer(String key) {
+  /** The answer to a key. */
+  public static String answer(String key) {
     try {
       return Base64.getEncoder()
           .encodeToString(
