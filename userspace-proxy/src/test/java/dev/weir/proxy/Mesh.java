@@ -32,6 +32,7 @@ import dev.weir.proxy.observe.AccessLog;
 import dev.weir.proxy.observe.Log;
 import dev.weir.proxy.outbound.SessionKeyFile;
 import dev.weir.proxy.outbound.UpdateRefusedException;
+import io.netty.channel.Channel;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.OutputStream;
@@ -41,6 +42,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
+import java.util.function.Consumer;
 import java.util.function.LongSupplier;
 import java.util.stream.IntStream;
 
@@ -66,6 +68,9 @@ final class Mesh implements AutoCloseable {
   final int port;
   volatile Optional<OriginSource.Handover> origin =
       Optional.of(new OriginSource.Handover(VIP, 80, WEB));
+
+  /** Sees each connection when it is accepted, on its event loop. */
+  volatile Consumer<Channel> accepted = channel -> {};
 
   /** What TrafficPolicies say in updates from now on; {@link #SERVICE} and the rules are fixed. */
   List<TrafficPolicy> traffic = List.of();
@@ -105,7 +110,10 @@ final class Mesh implements AutoCloseable {
     this.proxy =
         new Proxy(
             threads,
-            channel -> origin,
+            channel -> {
+              accepted.accept(channel);
+              return origin;
+            },
             clock,
             told,
             new AccessLog(access),
