@@ -49,7 +49,10 @@ final class Identities {
 
   /** Writes what was issued under this name. */
   Identities put(Authority authority, String account) throws Exception {
-    TlsKeyPair pair = authority.keyPair(account);
+    return put(authority.keyPair(account), account);
+  }
+
+  Identities put(TlsKeyPair pair, String account) throws IOException {
     int slash = account.indexOf('/');
     write(
         directory

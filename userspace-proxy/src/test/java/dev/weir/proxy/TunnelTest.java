@@ -8,8 +8,10 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import dev.weir.policy.plan.AccessPlan;
 import dev.weir.policy.plan.Address;
 import dev.weir.policy.plan.Hbone;
+import dev.weir.policy.plan.TlsKeyPair;
 import dev.weir.policy.plan.Verdict.Decision;
 import dev.weir.proxy.listen.OriginSource;
+import dev.weir.proxy.outbound.UpdateRefusedException;
 import io.netty.util.internal.PlatformDependent;
 import java.io.IOException;
 import java.net.SocketException;
@@ -625,6 +627,46 @@ final class TunnelTest {
         assertThat(before.get("/").status()).isEqualTo(200);
       }
       assertThat(east.log()).doesNotContain("PRIVATE KEY");
+    }
+  }
+
+  /** A certificate with the key of another one, as when half of a renewal was copied. */
+  private static TlsKeyPair mixed() throws Exception {
+    return new TlsKeyPair(
+        "shop/web",
+        authority.keyPair("shop/web").chainPem(),
+        authority.keyPair("shop/stranger").keyPem());
+  }
+
+  @Test
+  void aPlanWhoseKeyIsNotItsCertificatesIsRefusedAndWhatWasThereStays() throws Exception {
+    try (RawBackend cart = new RawBackend(RawBackend.named("v1"))) {
+      west.apply(west(cart.port()));
+      TunnelNode.Policy policy = east(cart.port());
+      policy.requests = true;
+      east.apply(policy);
+      policy.secrets = List.of(mixed());
+      assertThatThrownBy(() -> east.apply(policy))
+          .isInstanceOf(UpdateRefusedException.class)
+          .hasMessage("Secret shop/web: the key in it is not that of its certificate");
+      try (Client client = east.client()) {
+        assertThat(client.get("/").status()).isEqualTo(200);
+      }
+    }
+  }
+
+  @Test
+  void aFileWhoseKeyIsNotItsCertificatesIsNotTakenAndWhatWasThereStays() throws Exception {
+    try (RawBackend cart = new RawBackend(RawBackend.named("v1"))) {
+      west.apply(west(cart.port()));
+      TunnelNode.Policy policy = east(cart.port());
+      policy.requests = true;
+      east.apply(policy);
+      eastIdentities.put(mixed(), "shop/web");
+      until(() -> east.log().contains("cannot be used: the key in it is not that of"));
+      try (Client client = east.client()) {
+        assertThat(client.get("/").status()).isEqualTo(200);
+      }
     }
   }
 

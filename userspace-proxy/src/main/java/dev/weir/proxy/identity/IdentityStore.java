@@ -27,6 +27,7 @@ import java.time.InstantSource;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collection;
+import java.util.HashMap;
 import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
@@ -128,13 +129,12 @@ public final class IdentityStore implements AutoCloseable {
     Optional<Hbone> hbone = update.plan().proxy().hbone();
     Map<String, Brought> read = new TreeMap<>();
     List<X509Certificate> roots = new ArrayList<>();
+    Map<String, Brought> known = new HashMap<>();
+    planned.svids.values().forEach(brought -> known.put(brought.digest, brought));
     for (TlsKeyPair pair : update.keyPairs()) {
       if (hbone.isPresent() && hbone.get().identities().contains(pair.name())) {
-        Brought fresh = read(pair);
-        Brought known = planned.svids.get(fresh.svid.principal());
-        read.put(
-            fresh.svid.principal(),
-            known != null && known.digest.equals(fresh.digest) ? known : fresh);
+        Brought brought = read(pair, known);
+        read.put(brought.svid.principal(), brought);
       }
     }
     for (String pem : hbone.map(Hbone::authorities).orElse(List.of())) {
@@ -147,11 +147,13 @@ public final class IdentityStore implements AutoCloseable {
     return new Planned(Map.copyOf(read), List.copyOf(roots));
   }
 
-  private Brought read(TlsKeyPair pair) throws UpdateRefusedException {
+  /** What has not changed is not read again. */
+  private Brought read(TlsKeyPair pair, Map<String, Brought> known) throws UpdateRefusedException {
     byte[] bytes = (pair.chainPem() + "\n" + pair.keyPem()).getBytes(StandardCharsets.US_ASCII);
     try {
       String digest = HexFormat.of().formatHex(MessageDigest.getInstance("SHA-256").digest(bytes));
-      return new Brought(digest, Svid.read(bytes, new Believed()));
+      Brought before = known.get(digest);
+      return before != null ? before : new Brought(digest, Svid.read(bytes, new Believed()));
     } catch (CertificateException e) {
       throw new UpdateRefusedException("Secret " + pair.name() + ": " + e.getMessage());
     } catch (NoSuchAlgorithmException e) {

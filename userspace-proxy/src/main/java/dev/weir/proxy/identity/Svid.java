@@ -11,7 +11,11 @@ import io.netty.handler.ssl.SslContextBuilder;
 import io.netty.handler.ssl.SslProvider;
 import io.netty.util.ReferenceCountUtil;
 import java.security.InvalidKeyException;
+import java.security.NoSuchAlgorithmException;
 import java.security.PrivateKey;
+import java.security.PublicKey;
+import java.security.Signature;
+import java.security.SignatureException;
 import java.security.cert.CertificateException;
 import java.security.cert.X509Certificate;
 import java.time.Duration;
@@ -33,6 +37,9 @@ public final class Svid {
 
   private static final Pattern PRINCIPAL =
       Pattern.compile("[a-z0-9._-]+/ns/[A-Za-z0-9._-]+/sa/[A-Za-z0-9._-]+");
+
+  /** Signed to see whose key it is; it means nothing. */
+  private static final byte[] PROBE = new byte[32];
 
   private final String principal;
   private final List<X509Certificate> chain;
@@ -71,11 +78,37 @@ public final class Svid {
     } catch (InvalidKeyException e) {
       throw new CertificateException(e.getMessage());
     }
-    if (!key.getAlgorithm().startsWith(chain.getFirst().getPublicKey().getAlgorithm())
-        && !key.getAlgorithm().equals("EdDSA")) {
-      throw new CertificateException("the key in it is not of the kind of its certificate's");
+    if (!fits(key, chain.getFirst().getPublicKey())) {
+      throw new CertificateException("the key in it is not that of its certificate");
     }
     return new Svid(principal, chain, key, believed);
+  }
+
+  /**
+   * Whether what the key signs is its certificate's: else the first handshake would tell, when what
+   * was there before is gone.
+   */
+  private static boolean fits(PrivateKey key, PublicKey certified) {
+    String algorithm =
+        switch (key.getAlgorithm()) {
+          case "EC" -> "SHA256withECDSA";
+          case "RSA" -> "SHA256withRSA";
+          default -> "Ed25519";
+        };
+    try {
+      Signature signing = Signature.getInstance(algorithm);
+      signing.initSign(key);
+      signing.update(PROBE);
+      byte[] signed = signing.sign();
+      Signature verifying = Signature.getInstance(algorithm);
+      verifying.initVerify(certified);
+      verifying.update(PROBE);
+      return verifying.verify(signed);
+    } catch (InvalidKeyException | SignatureException e) {
+      return false; // It is of another kind.
+    } catch (NoSuchAlgorithmException e) {
+      throw new IllegalStateException("every JDK has " + algorithm, e);
+    }
   }
 
   /** {@code TRUSTDOMAIN/ns/NAMESPACE/sa/ACCOUNT}. */
