@@ -6,9 +6,16 @@ import java.io.IOException;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.nio.charset.StandardCharsets;
+import java.util.List;
 
-/** A workload that speaks HTTP: 200 with its name, whatever it is asked. Says when it listens. */
+/**
+ * A workload that speaks HTTP: 200 with its name, whatever it is asked, and with what it is told of
+ * its client's certificate. Says when it listens.
+ */
 public final class WebServer {
+
+  /** What proxies tell of their client's certificate, and the answer tells them. */
+  static final String CERTIFICATE = "x-forwarded-client-cert";
 
   private WebServer() {}
 
@@ -29,6 +36,10 @@ public final class WebServer {
           "/",
           exchange -> {
             exchange.getRequestBody().readAllBytes();
+            List<String> told = exchange.getRequestHeaders().get(CERTIFICATE);
+            if (told != null) {
+              exchange.getResponseHeaders().put(CERTIFICATE, told);
+            }
             exchange.sendResponseHeaders(200, name.length);
             exchange.getResponseBody().write(name);
             exchange.close();
