@@ -29,6 +29,7 @@ import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.function.BooleanSupplier;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.BeforeEach;
@@ -283,6 +284,84 @@ final class TunnelTest {
       assertThat(west.log()).contains("none of the roots that are believed");
       assertThat(west.sample("weir_proxy_tunnels_refused_total")).isEqualTo(1);
       assertThat(cart.accepted()).isZero();
+    }
+  }
+
+  @Test
+  void aTunnelOfACallerWhoseRootIsNotBelievedAnyMoreTakesNothingNew() throws Exception {
+    try (RawBackend cart = new RawBackend(echo())) {
+      west.apply(west(cart.port()));
+      east.apply(east(cart.port()));
+      try (Client kept = east.client()) {
+        kept.send("a");
+        assertThat(kept.in().read()).isEqualTo('a');
+        westIdentities.believe(other);
+        await("it is noticed", () -> west.log().contains("takes nothing new"));
+        try (Client client = east.client()) {
+          assertThat(refused(client)).isTrue();
+        }
+        assertThat(west.sample("weir_proxy_tunnels_refused_total")).isPositive();
+        // What stands was proven when it began, and goes on.
+        kept.send("b");
+        assertThat(kept.in().read()).isEqualTo('b');
+      }
+    }
+  }
+
+  @Test
+  void aTunnelToANodeWhoseRootIsNotBelievedAnyMoreTakesNothingNew() throws Exception {
+    try (RawBackend cart = new RawBackend(echo())) {
+      west.apply(west(cart.port()));
+      east.apply(east(cart.port()));
+      try (Client kept = east.client()) {
+        kept.send("a");
+        assertThat(kept.in().read()).isEqualTo('a');
+        eastIdentities.believe(other);
+        await("it is noticed", () -> east.log().contains("takes nothing new"));
+        try (Client client = east.client()) {
+          assertThat(refused(client)).isTrue();
+        }
+        kept.send("b");
+        assertThat(kept.in().read()).isEqualTo('b');
+      }
+    }
+  }
+
+  @Test
+  void aTunnelGoesOnWhenARootIsBelievedBesides() throws Exception {
+    try (RawBackend cart = new RawBackend(RawBackend.named("v1"))) {
+      west.apply(west(cart.port()));
+      assertThat(status(cart.port())).isEqualTo(200);
+      westIdentities.believe(authority, other);
+      eastIdentities.believe(other, authority);
+      await("both have read it", () -> believing(west, 2) && believing(east, 2));
+      // Longer than it takes to look at a tunnel.
+      Thread.sleep(600);
+      try (Client client = east.client()) {
+        assertThat(client.get("/").status()).isEqualTo(200);
+      }
+      assertThat(east.sample("weir_proxy_tunnels_opened_total")).isEqualTo(1);
+    }
+  }
+
+  private static boolean believing(TunnelNode node, int roots) {
+    return node.log().contains("believing " + roots + " root(s)");
+  }
+
+  private static boolean refused(Client client) {
+    try {
+      client.send("x");
+      return client.in().read() < 0;
+    } catch (IOException reset) {
+      return true;
+    }
+  }
+
+  private static void await(String what, BooleanSupplier condition) throws InterruptedException {
+    long deadline = System.nanoTime() + TimeUnit.SECONDS.toNanos(30);
+    while (!condition.getAsBoolean()) {
+      assertThat(System.nanoTime()).as(what).isLessThan(deadline);
+      Thread.sleep(5);
     }
   }
 

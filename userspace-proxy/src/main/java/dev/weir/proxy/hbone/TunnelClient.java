@@ -31,7 +31,6 @@ import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.net.UnknownHostException;
 import java.security.cert.CertificateException;
-import java.security.cert.X509Certificate;
 import java.util.ArrayDeque;
 import java.util.Arrays;
 import java.util.HashMap;
@@ -65,6 +64,7 @@ final class TunnelClient {
   private final Watch watch = new Watch();
   private Runnable ended = () -> {};
   private @Nullable Http2 http2;
+  private @Nullable ProvenPeer proven;
   private boolean leaving;
   private boolean over;
 
@@ -239,10 +239,20 @@ final class TunnelClient {
         var _ = open.channel().close();
       } else if (store.svid(svid.principal()).filter(TunnelClient.this::shows).isEmpty()) {
         leave();
+      } else if (doubted()) {
+        leave();
       } else if (asked.isEmpty() && nowNanos - open.emptySince() > IDLE_NANOS) {
         leave();
       }
     }
+  }
+
+  /** Whether a handshake would not succeed now, which is told. What stands goes on. */
+  private boolean doubted() {
+    ProvenPeer found = proven;
+    Optional<String> doubt = found == null || leaving ? Optional.empty() : found.doubt();
+    doubt.ifPresent(why -> worker.log().refused(text("takes nothing new: " + why)));
+    return doubt.isPresent();
   }
 
   /** Before HTTP/2: finds out who is there. */
@@ -275,13 +285,12 @@ final class TunnelClient {
         if (!"h2".equals(tls.applicationProtocol())) {
           throw new CertificateException("it does not speak HTTP/2 (ALPN h2)");
         }
-        if (!(tls.engine().getSession().getPeerCertificates()[0] instanceof X509Certificate leaf)) {
-          throw new CertificateException("its certificate is none of X.509");
-        }
-        String proved = IdentityStore.principal(leaf);
+        ProvenPeer peer = ProvenPeer.of(tls.engine().getSession(), store);
+        String proved = IdentityStore.principal(peer.leaf());
         if (!proved.equals(shown)) {
           throw new CertificateException("it is " + proved + ", and ought to be " + shown);
         }
+        proven = peer;
       } catch (CertificateException | SSLException e) {
         fail(ctx, String.valueOf(e.getMessage()));
         return;

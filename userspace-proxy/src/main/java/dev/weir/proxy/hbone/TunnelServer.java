@@ -38,7 +38,6 @@ import java.net.InetSocketAddress;
 import java.security.cert.Certificate;
 import java.security.cert.CertificateException;
 import java.security.cert.X509Certificate;
-import java.time.Instant;
 import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.TimeUnit;
@@ -65,7 +64,7 @@ public final class TunnelServer extends TunnelConnection {
   private final IdentityStore store;
   private final String principal;
   private final AsciiString certificate;
-  private final Instant ends;
+  private final ProvenPeer proven;
   private final Watch watch = new Watch();
   private @Nullable Generation judged;
   private boolean leaving;
@@ -77,13 +76,13 @@ public final class TunnelServer extends TunnelConnection {
       Channel channel,
       String principal,
       AsciiString certificate,
-      Instant ends) {
+      ProvenPeer proven) {
     super(channel, worker.loop(), room, true);
     this.worker = worker;
     this.store = store;
     this.principal = principal;
     this.certificate = certificate;
-    this.ends = ends;
+    this.proven = proven;
   }
 
   /**
@@ -162,9 +161,8 @@ public final class TunnelServer extends TunnelConnection {
         if (!"h2".equals(tls.applicationProtocol())) {
           throw new CertificateException("it does not speak HTTP/2 (ALPN h2)");
         }
-        if (!(tls.engine().getSession().getPeerCertificates()[0] instanceof X509Certificate leaf)) {
-          throw new CertificateException("its certificate is none of X.509");
-        }
+        ProvenPeer proven = ProvenPeer.of(tls.engine().getSession(), store);
+        X509Certificate leaf = proven.leaf();
         over = true;
         worker.metrics().count(Counter.TUNNEL_ACCEPTED);
         TunnelServer tunnel =
@@ -175,7 +173,7 @@ public final class TunnelServer extends TunnelConnection {
                 ctx.channel(),
                 IdentityStore.principal(leaf),
                 AsciiString.of(ForwardedCertificate.value(by(tls.engine().getSession()), leaf)),
-                leaf.getNotAfter().toInstant());
+                proven);
         worker.loop().watch(tunnel.watch);
         tunnel.install();
         ctx.pipeline().remove(this);
@@ -246,13 +244,27 @@ public final class TunnelServer extends TunnelConnection {
         return;
       }
     }
-    if (!leaving && (worker.draining().get() || store.now().isAfter(ends))) {
-      leaving = true;
-      goAway(worker.draining().get() ? "draining" : "the certificate has ended");
+    if (!leaving) {
+      String why = worker.draining().get() ? "draining" : notBelieved();
+      if (!why.isEmpty()) {
+        leaving = true;
+        goAway(why);
+      }
     }
     if (streamCount() == 0 && (leaving || nanos - emptySince() > IDLE_NANOS)) {
       var _ = channel().close();
     }
+  }
+
+  /** Why a handshake would not succeed now; empty when it would. What stands goes on. */
+  private String notBelieved() {
+    if (store.now().isAfter(proven.leaf().getNotAfter().toInstant())) {
+      return "the certificate has ended";
+    }
+    Optional<String> doubt = proven.doubt();
+    doubt.ifPresent(
+        why -> worker.log().refused("tunnel of " + principal + " takes nothing new: " + why));
+    return doubt.isPresent() ? "the certificate is not believed any more" : "";
   }
 
   @Override

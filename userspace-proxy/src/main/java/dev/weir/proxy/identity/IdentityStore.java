@@ -226,6 +226,11 @@ public final class IdentityStore implements AutoCloseable {
     return Optional.ofNullable(svids.get(principal));
   }
 
+  /** Who is believed now: the same list as long as that has not changed. */
+  public List<X509Certificate> roots() {
+    return anchors;
+  }
+
   /** The time by which certificates are good. */
   public Instant now() {
     return clock.instant();
