@@ -14,7 +14,6 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Optional;
 import java.util.concurrent.TimeUnit;
 
 /**
@@ -33,18 +32,10 @@ final class ProxyProcess implements AutoCloseable {
     this.socket = socket;
   }
 
-  /**
-   * Starts one, and waits until it answers.
-   *
-   * @param cgroup to live in, where a test limits it
-   */
-  static ProxyProcess start(Path socket, Optional<Path> cgroup, String... options)
+  /** Starts one, and waits until it answers. */
+  static ProxyProcess start(Path socket, String... options)
       throws IOException, InterruptedException {
     List<String> command = new ArrayList<>();
-    if (cgroup.isPresent()) {
-      command.addAll(List.of("/bin/sh", "-c", "echo 0 >\"$0\" && exec \"$@\""));
-      command.add(cgroup.get().resolve("cgroup.procs").toString());
-    }
     command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
     command.add("@" + Path.of("src", "main", "launch", "proxy.options").toAbsolutePath());
     command.addAll(List.of("-cp", System.getProperty("java.class.path")));
@@ -144,22 +135,8 @@ final class ProxyProcess implements AutoCloseable {
     socket = now;
   }
 
-  long pid() {
-    return process.pid();
-  }
-
   boolean isAlive() {
     return process.isAlive();
-  }
-
-  /** Resident bytes by proc_pid_status(5); anonymous ones alone, or with those of files. */
-  long residentBytes(String field) throws IOException {
-    for (String line : Files.readAllLines(Path.of("/proc/" + pid() + "/status"))) {
-      if (line.startsWith(field + ":")) {
-        return Long.parseLong(line.replaceAll("[^0-9]", "")) << 10;
-      }
-    }
-    throw new IOException("no " + field);
   }
 
   boolean ended(Duration within) throws InterruptedException {

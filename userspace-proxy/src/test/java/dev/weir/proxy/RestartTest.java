@@ -51,7 +51,7 @@ final class RestartTest {
   /** What the supervisor does (docs/protocols.md, "Another proxy in its place"). */
   private ProxyProcess replace(ProxyProcess old, ProxyUpdate update) throws Exception {
     Path socket = directory.resolve("successor.sock");
-    ProxyProcess next = ProxyProcess.start(socket, Optional.empty(), "--threads", "2");
+    ProxyProcess next = ProxyProcess.start(socket, "--threads", "2");
     old.handOver(directory.resolve("successor-listeners.sock"));
     next.update(update);
     old.drain(DRAIN);
@@ -71,8 +71,7 @@ final class RestartTest {
     try (RawBackend backend = new RawBackend(RawBackend.named("v1"));
         Mesh plans = new Mesh()) {
       ProxyUpdate update = update(plans, port, backend.port());
-      all.add(
-          ProxyProcess.start(directory.resolve("proxy.sock"), Optional.empty(), "--threads", "2"));
+      all.add(ProxyProcess.start(directory.resolve("proxy.sock"), "--threads", "2"));
       all.getFirst().update(update);
       Load load = new Load(port, 2, 2);
       try (load) {
@@ -104,8 +103,7 @@ final class RestartTest {
     int port = FreePorts.next();
     try (RawBackend backend = new RawBackend(RawBackend.named("v1"));
         Mesh plans = new Mesh();
-        ProxyProcess proxy =
-            ProxyProcess.start(directory.resolve("proxy.sock"), Optional.empty())) {
+        ProxyProcess proxy = ProxyProcess.start(directory.resolve("proxy.sock"))) {
       proxy.update(update(plans, port, backend.port()));
       ProxyProcess.Reply reply =
           proxy.ask(6, directory.resolve("nobody.sock").toString().getBytes(UTF_8));

@@ -6,12 +6,6 @@ import static org.assertj.core.api.Assertions.assertThat;
 import dev.weir.node.FreePorts;
 import dev.weir.node.bpf.SystemCalls;
 import dev.weir.node.kernel.KernelTest;
-import dev.weir.policy.Compilation;
-import dev.weir.policy.PolicyCompiler;
-import dev.weir.policy.plan.PlanCodec;
-import dev.weir.policy.plan.ProxyUpdate;
-import dev.weir.policy.plan.ProxyUpdateCodec;
-import dev.weir.policy.plan.Workload;
 import java.io.BufferedReader;
 import java.io.IOException;
 import java.io.InputStream;
@@ -34,7 +28,6 @@ import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.BooleanSupplier;
-import java.util.stream.IntStream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.BeforeEach;
@@ -73,60 +66,7 @@ final class KilledProxyTest {
   static void layOut() throws Exception {
     Files.setPosixFilePermissions(shared, PosixFilePermissions.fromString("rwx--x--x"));
     home = RealProxy.home(shared.resolve("home"));
-    train();
-  }
-
-  /** Makes an AOT cache as scripts/train does, of a run that has a plan and answers requests. */
-  private static void train() throws Exception {
-    Path policy = Files.createDirectory(shared.resolve("policy"));
-    int gateway = FreePorts.next();
-    Files.writeString(policy.resolve("all.yaml"), policy("/training", FreePorts.next(), gateway));
-    if (!(PolicyCompiler.compileDirectory(policy) instanceof Compilation.Compiled compiled)) {
-      throw new AssertionError("the policy is refused");
-    }
-    List<Integer> numbers =
-        IntStream.range(0, compiled.plan().workloads().size())
-            .mapToObj(i -> i < Workload.RESERVED ? i : i + 11)
-            .toList();
-    ProxyUpdate update =
-        new ProxyUpdate(1, PlanCodec.forProxy(compiled.plan()), numbers, compiled.keyPairs());
-    Path socket = shared.resolve("training.sock");
-    Path cache = home.resolve("proxy.aot");
-    Path log = shared.resolve("training.log");
-    ProcessBuilder builder =
-        new ProcessBuilder(
-            Path.of(System.getProperty("java.home"), "bin", "java").toString(),
-            "@" + home.resolve("proxy.options"),
-            "-XX:AOTCacheOutput=" + cache,
-            "-cp",
-            ProxyCommand.classPath(home.resolve("lib/proxy")),
-            "dev.weir.proxy.ProxyMain",
-            "--control",
-            socket.toString());
-    // The cache is made by a JVM of its own, which needs more room than the proxy has.
-    builder.environment().put("JDK_AOT_VM_OPTIONS", "-Xmx512m");
-    builder.redirectErrorStream(true).redirectOutput(log.toFile());
-    Process process = builder.start();
-    try {
-      await("it answers", () -> ProxySupervisor.ask(socket, FrameType.STATUS).isPresent());
-      Frame reply =
-          ControlClient.call(
-              socket, Frame.of(FrameType.UPDATE, ProxyUpdateCodec.encode(update)), PATIENCE);
-      assertThat(reply.type()).as(reply.text()).isEqualTo(FrameType.OK);
-      AtomicBoolean going = new AtomicBoolean(true);
-      Client client = new Client(Optional.empty(), gateway, going);
-      Thread thread = Thread.ofPlatform().start(client);
-      // Nobody is behind its route: 502.
-      await("requests are answered", () -> client.wrong.get() > 20);
-      going.set(false);
-      thread.join();
-      var _ = ControlClient.call(socket, Frame.of(FrameType.DRAIN, new byte[Long.BYTES]), PATIENCE);
-      assertThat(process.waitFor(PATIENCE.toSeconds(), TimeUnit.SECONDS)).isTrue();
-      assertThat(cache).as(Files.readString(log)).exists();
-      Files.setPosixFilePermissions(cache, PosixFilePermissions.fromString("rw-r--r--"));
-    } finally {
-      process.destroyForcibly();
-    }
+    ProxyTraining.train(home, shared.resolve("training"));
   }
 
   @BeforeEach
