@@ -4,6 +4,7 @@ package dev.weir.perf;
 import dev.weir.perf.measure.MeasureException;
 import java.io.BufferedReader;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.io.Writer;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
@@ -15,6 +16,9 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 
 /**
@@ -39,6 +43,7 @@ public final class Child implements AutoCloseable {
   private final Path log;
   private final BufferedReader output;
   private final Writer input;
+  private Optional<CompletableFuture<String>> printed = Optional.empty();
 
   private Child(String name, Process process, Path log) {
     this.name = name;
@@ -141,16 +146,33 @@ public final class Child implements AutoCloseable {
     }
   }
 
+  /**
+   * Reads what it prints from now on, for {@link #finish}: a process that prints more than a pipe
+   * holds, and that nobody reads from meanwhile, does nothing else.
+   */
+  public Child reading() {
+    printed = Optional.of(CompletableFuture.supplyAsync(this::all, Thread::startVirtualThread));
+    return this;
+  }
+
+  private String all() {
+    try {
+      return output.readAllAsString();
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+  }
+
   /** Everything it prints until it ends, which must be with success. */
   public String finish() throws MeasureException, InterruptedException {
     try {
-      String all = output.readAllAsString();
+      String all = printed.isPresent() ? printed.get().get() : all();
       int status = process.waitFor();
       if (status != 0) {
         throw new MeasureException(name + " ended with status " + status + ": " + all + logged());
       }
       return all;
-    } catch (IOException e) {
+    } catch (UncheckedIOException | ExecutionException e) {
       throw new MeasureException("cannot read from " + name + ": " + e.getMessage() + logged(), e);
     }
   }
