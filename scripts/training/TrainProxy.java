@@ -35,7 +35,7 @@ import javax.net.ssl.TrustManagerFactory;
  * Gives a proxy that records an AOT cache something to do: a plan with a plain and a TLS listener,
  * requests through both to a server of ours, and the end. Run by scripts/train as a source file on
  * the node's class path: {@code TrainProxy SOCKET CERTIFICATE KEY}, with a proxy about to serve
- * SOCKET.
+ * SOCKET, in a directory that is the caller's to remove.
  */
 final class TrainProxy {
   private static final int CONNECTIONS = 8;
@@ -65,7 +65,7 @@ final class TrainProxy {
     server.start();
     try (SocketChannel control = connect(socket)) {
       List<Integer> ports = freePorts(3);
-      Path policy = Files.createTempDirectory("weir-training");
+      Path policy = Files.createDirectories(socket.resolveSibling("proxy-policy"));
       Files.writeString(
           policy.resolve("policy.yaml"),
           policy(server.getAddress().getPort(), ports, certificate, key));
