@@ -19,13 +19,12 @@ final class ProvenPeer {
 
   private final IdentityStore store;
   private final List<X509Certificate> chain;
-  private List<X509Certificate> roots;
+  // Of the last look. There was none yet: the handshake may have looked at others than there are.
+  private List<X509Certificate> roots = List.of();
 
-  private ProvenPeer(
-      IdentityStore store, List<X509Certificate> chain, List<X509Certificate> roots) {
+  private ProvenPeer(IdentityStore store, List<X509Certificate> chain) {
     this.store = store;
     this.chain = chain;
-    this.roots = roots;
   }
 
   /**
@@ -42,8 +41,7 @@ final class ProvenPeer {
       }
       chain.add(certificate);
     }
-    // As of now, though the handshake may have looked at others: a look more does no harm.
-    return new ProvenPeer(store, chain, List.of());
+    return new ProvenPeer(store, chain);
   }
 
   /** What it showed for itself. */

@@ -285,12 +285,12 @@ final class TunnelClient {
         if (!"h2".equals(tls.applicationProtocol())) {
           throw new CertificateException("it does not speak HTTP/2 (ALPN h2)");
         }
-        ProvenPeer peer = ProvenPeer.of(tls.engine().getSession(), store);
-        String proved = IdentityStore.principal(peer.leaf());
+        ProvenPeer found = ProvenPeer.of(tls.engine().getSession(), store);
+        String proved = IdentityStore.principal(found.leaf());
         if (!proved.equals(shown)) {
           throw new CertificateException("it is " + proved + ", and ought to be " + shown);
         }
-        proven = peer;
+        proven = found;
       } catch (CertificateException | SSLException e) {
         fail(ctx, String.valueOf(e.getMessage()));
         return;

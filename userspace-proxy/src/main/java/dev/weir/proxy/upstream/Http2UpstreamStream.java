@@ -174,9 +174,7 @@ final class Http2UpstreamStream implements UpstreamStream {
       flush();
       return;
     }
-    over = true;
-    head = null;
-    connection.give();
+    finish();
     UpstreamListener to = listener;
     listener = null;
     if (to != null) {
@@ -275,6 +273,13 @@ final class Http2UpstreamStream implements UpstreamStream {
 
   // ---- endings
 
+  /** Gives back its place on the connection. */
+  private void finish() {
+    over = true;
+    head = null;
+    connection.give();
+  }
+
   void reset(long code) {
     resetCode = code;
   }
@@ -296,9 +301,7 @@ final class Http2UpstreamStream implements UpstreamStream {
     if (over) {
       return;
     }
-    over = true;
-    head = null;
-    connection.give();
+    finish();
     Future<?> timer = lingering;
     if (timer != null) {
       timer.cancel(false);
@@ -351,9 +354,7 @@ final class Http2UpstreamStream implements UpstreamStream {
       return;
     }
     if (open == null) {
-      over = true;
-      head = null;
-      connection.give();
+      finish();
     } else if (switched) {
       endSwitched(open);
     } else if (!responseEnded || open.state() != Http2Stream.State.HALF_CLOSED_LOCAL) {
