@@ -95,6 +95,20 @@ final class Client implements AutoCloseable {
     return new Response(code, headers, new String(body, StandardCharsets.ISO_8859_1), trailers);
   }
 
+  /** Reads a head, with the empty line at its end, and nothing after it. */
+  String head() throws IOException {
+    StringBuilder head = new StringBuilder();
+    while (head.indexOf("\r\n\r\n") < 0) {
+      head.append(line()).append("\r\n");
+    }
+    return head.toString();
+  }
+
+  /** Reads this many characters. */
+  String text(int size) throws IOException {
+    return new String(exactly(size), StandardCharsets.ISO_8859_1);
+  }
+
   private int chunkSize() throws IOException {
     return Integer.parseInt(line(), 16);
   }

@@ -28,10 +28,11 @@ final class Http2BackendTest {
     void frame(Http2Peer peer, Http2Peer.Frame frame) throws IOException;
   }
 
-  private static RawBackend backend(Answering answering) throws IOException {
+  /** Does this with each frame; settings are pairs of identifier and value. */
+  static RawBackend backend(Answering answering, int... settings) throws IOException {
     return new RawBackend(
         connection -> {
-          try (Http2Peer peer = Http2Peer.server(connection.socket)) {
+          try (Http2Peer peer = Http2Peer.server(connection.socket, settings)) {
             while (true) {
               answering.frame(peer, peer.nextOfInterest());
             }

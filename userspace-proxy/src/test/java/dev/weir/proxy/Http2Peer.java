@@ -164,13 +164,35 @@ final class Http2Peer implements AutoCloseable {
 
   void request(int stream, String method, String path, boolean end, String... more)
       throws IOException {
-    String[] fields = new String[8 + more.length];
-    String[] pseudo = {
+    String[] first = {
       ":method", method, ":scheme", "http", ":path", path, ":authority", "cart.shop"
     };
-    System.arraycopy(pseudo, 0, fields, 0, 8);
-    System.arraycopy(more, 0, fields, 8, more.length);
-    headers(stream, end, fields);
+    headers(stream, end, joined(first, more));
+  }
+
+  /** An extended CONNECT (RFC 8441) for this protocol. */
+  void connect(int stream, String protocol, String... more) throws IOException {
+    String[] first = {
+      ":method",
+      "CONNECT",
+      ":protocol",
+      protocol,
+      ":scheme",
+      "http",
+      ":path",
+      "/chat",
+      ":authority",
+      "cart.shop",
+      "sec-websocket-version",
+      "13"
+    };
+    headers(stream, false, joined(first, more));
+  }
+
+  private static String[] joined(String[] first, String... more) {
+    String[] all = Arrays.copyOf(first, first.length + more.length);
+    System.arraycopy(more, 0, all, first.length, more.length);
+    return all;
   }
 
   void data(int stream, String text, boolean end) throws IOException {

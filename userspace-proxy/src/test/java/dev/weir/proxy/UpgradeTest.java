@@ -49,22 +49,6 @@ final class UpgradeTest {
     };
   }
 
-  private static String exactly(Client client, int size) throws IOException {
-    return new String(client.in().readNBytes(size), StandardCharsets.US_ASCII);
-  }
-
-  private static String head(Client client) throws IOException {
-    StringBuilder head = new StringBuilder();
-    while (head.indexOf("\r\n\r\n") < 0) {
-      int b = client.in().read();
-      if (b < 0) {
-        throw new IOException("ended after: " + head);
-      }
-      head.append((char) b);
-    }
-    return head.toString();
-  }
-
   @Test
   void aConnectionThatTheBackendSwitchesCarriesItsBytesBothWays() throws Exception {
     var heads = new LinkedBlockingQueue<String>();
@@ -73,18 +57,18 @@ final class UpgradeTest {
       mesh.serve(backend.port());
       try (Client client = mesh.client()) {
         client.send(ASKED);
-        assertThat(head(client))
+        assertThat(client.head())
             .startsWith("HTTP/1.1 101 ")
             .containsIgnoringCase("connection: upgrade\r\n")
             .containsIgnoringCase("upgrade: websocket\r\n")
             .contains("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
-        assertThat(exactly(client, 5)).isEqualTo("hello");
+        assertThat(client.text(5)).isEqualTo("hello");
         assertThat(heads.poll(5, TimeUnit.SECONDS))
             .containsIgnoringCase("connection: upgrade\r\n")
             .containsIgnoringCase("upgrade: websocket\r\n")
             .contains("dGhlIHNhbXBsZSBub25jZQ==");
         client.send("GET / HTTP/1.1\r\n\r\n");
-        assertThat(exactly(client, 18)).isEqualTo("GET / HTTP/1.1\r\n\r\n");
+        assertThat(client.text(18)).isEqualTo("GET / HTTP/1.1\r\n\r\n");
         String large = "x".repeat(1_000_000);
         Thread.ofVirtual()
             .start(
@@ -95,7 +79,7 @@ final class UpgradeTest {
                     // The other side says what is missing.
                   }
                 });
-        assertThat(exactly(client, 1_000_000)).isEqualTo(large);
+        assertThat(client.text(1_000_000)).isEqualTo(large);
       }
       assertThat(heads.poll(10, TimeUnit.SECONDS)).isEqualTo("ended");
       assertThat(mesh.proxy.metrics()).contains("response_code=\"101\"");
@@ -115,7 +99,7 @@ final class UpgradeTest {
       mesh.serve(backend.port());
       try (Client client = mesh.client()) {
         client.send(ASKED);
-        head(client);
+        client.head();
         assertThat(new String(client.in().readAllBytes(), StandardCharsets.US_ASCII))
             .isEqualTo("bye");
       }
@@ -231,10 +215,10 @@ final class UpgradeTest {
       }
       try (Client client = mesh.client()) {
         client.send("GET / HTTP/1.1\r\nHost: cart.shop\r\n\r\n");
-        head(client);
-        assertThat(exactly(client, 14)).contains("data: 1\n\n");
+        client.head();
+        assertThat(client.text(14)).contains("data: 1\n\n");
         more.add("2");
-        assertThat(exactly(client, 14)).contains("data: 2\n\n");
+        assertThat(client.text(14)).contains("data: 2\n\n");
       }
     }
   }

@@ -66,28 +66,6 @@ final class WebSocketOverHttp2Test {
         });
   }
 
-  private static void connect(Http2Peer client, int stream, String protocol, String... more)
-      throws IOException {
-    String[] first = {
-      ":method",
-      "CONNECT",
-      ":protocol",
-      protocol,
-      ":scheme",
-      "http",
-      ":path",
-      "/chat",
-      ":authority",
-      "cart.shop",
-      "sec-websocket-version",
-      "13"
-    };
-    String[] all = new String[first.length + more.length];
-    System.arraycopy(first, 0, all, 0, first.length);
-    System.arraycopy(more, 0, all, first.length, more.length);
-    client.headers(stream, false, all);
-  }
-
   /** Content of a stream, of exactly this size. */
   private static String bytes(Http2Peer client, int stream, int size) throws IOException {
     ByteArrayOutputStream all = new ByteArrayOutputStream();
@@ -133,7 +111,7 @@ final class WebSocketOverHttp2Test {
           new Match(new PathMatch.Exact("/chat"), List.of(), List.of(), Optional.of("GET"));
       mesh.serve(Mesh.route(Mesh.weighted(List.of(match), 1)), backend.port());
       try (Http2Peer client = Http2Peer.client(mesh.port)) {
-        connect(client, 1, "websocket", "sec-websocket-protocol", "chat", "origin", "http://x");
+        client.connect(1, "websocket", "sec-websocket-protocol", "chat", "origin", "http://x");
         // Before it is known whether anybody agrees.
         client.data(1, "early ", false);
         Http2Peer.Frame head = client.nextOfInterest();
@@ -158,7 +136,7 @@ final class WebSocketOverHttp2Test {
           assertThat(bytes(client, 1, 16_000)).isEqualTo(long300);
         }
         // Others of the connection go on beside it.
-        connect(client, 3, "websocket");
+        client.connect(3, "websocket");
         assertThat(client.nextOfInterest().fields()).containsEntry(":status", "200");
         assertThat(bytes(client, 3, 5)).isEqualTo("hello");
         heads.clear();
@@ -186,7 +164,7 @@ final class WebSocketOverHttp2Test {
         Mesh mesh = new Mesh()) {
       mesh.serve(backend.port());
       try (Http2Peer client = Http2Peer.client(mesh.port)) {
-        connect(client, 1, "websocket");
+        client.connect(1, "websocket");
         client.data(1, "early", false);
         Http2Peer.Answer answer = client.answer(1);
         assertThat(answer.status()).isEqualTo("403");
@@ -213,7 +191,7 @@ final class WebSocketOverHttp2Test {
         Mesh mesh = new Mesh()) {
       mesh.serve(backend.port());
       try (Http2Peer client = Http2Peer.client(mesh.port)) {
-        connect(client, 1, "websocket");
+        client.connect(1, "websocket");
         assertThat(client.answer(1).status()).isEqualTo("502");
       }
     }
@@ -230,7 +208,7 @@ final class WebSocketOverHttp2Test {
         Mesh mesh = new Mesh()) {
       mesh.serve(backend.port());
       try (Http2Peer client = Http2Peer.client(mesh.port)) {
-        connect(client, 1, "websocket");
+        client.connect(1, "websocket");
         assertThat(client.answer(1).body()).isEqualTo("hello");
       }
     }
@@ -249,7 +227,7 @@ final class WebSocketOverHttp2Test {
         Mesh mesh = new Mesh()) {
       mesh.serve(backend.port());
       try (Http2Peer client = Http2Peer.client(mesh.port)) {
-        connect(client, 1, "websocket");
+        client.connect(1, "websocket");
         assertThat(client.nextOfInterest().fields()).containsEntry(":status", "200");
         assertThat(bytes(client, 1, 5)).isEqualTo("hello");
         client.data(1, "x", false);
@@ -266,7 +244,7 @@ final class WebSocketOverHttp2Test {
         Mesh mesh = new Mesh()) {
       mesh.serve(backend.port());
       try (Http2Peer client = Http2Peer.client(mesh.port)) {
-        connect(client, 1, "websocket");
+        client.connect(1, "websocket");
         assertThat(client.nextOfInterest().fields()).containsEntry(":status", "200");
         assertThat(heads.poll(10, TimeUnit.SECONDS)).startsWith("GET /chat");
         client.reset(1, CANCEL);
@@ -281,14 +259,14 @@ final class WebSocketOverHttp2Test {
         Mesh mesh = new Mesh()) {
       mesh.serve(backend.port());
       try (Http2Peer client = Http2Peer.client(mesh.port)) {
-        connect(client, 1, "connect-udp");
+        client.connect(1, "connect-udp");
         Http2Peer.Frame frame = client.nextOfInterest();
         assertThat(frame.type()).isEqualTo(Http2Peer.RST_STREAM);
         assertThat(frame.code()).isEqualTo(PROTOCOL_ERROR);
         // With a length it would be content.
-        connect(client, 3, "websocket", "content-length", "5");
+        client.connect(3, "websocket", "content-length", "5");
         assertThat(client.nextOfInterest().type()).isEqualTo(Http2Peer.RST_STREAM);
-        connect(client, 5, "websocket");
+        client.connect(5, "websocket");
         assertThat(client.nextOfInterest().fields()).containsEntry(":status", "200");
       }
     }

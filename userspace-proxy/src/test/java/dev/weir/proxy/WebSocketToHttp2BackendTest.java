@@ -35,24 +35,15 @@ final class WebSocketToHttp2BackendTest {
 
   private final LinkedBlockingQueue<Http2Peer.Frame> frames = new LinkedBlockingQueue<>();
 
-  /** What a backend does with one frame. */
-  @FunctionalInterface
-  private interface Answering {
-    void frame(Http2Peer peer, Http2Peer.Frame frame) throws IOException;
-  }
-
   /** One that keeps every frame, and answers it. */
-  private RawBackend backend(Answering answering) throws IOException {
-    return new RawBackend(
-        connection -> {
-          try (Http2Peer peer = Http2Peer.server(connection.socket, ENABLE_CONNECT_PROTOCOL, 1)) {
-            while (true) {
-              Http2Peer.Frame frame = peer.nextOfInterest();
-              frames.add(frame);
-              answering.frame(peer, frame);
-            }
-          }
-        });
+  private RawBackend backend(Http2BackendTest.Answering answering) throws IOException {
+    return Http2BackendTest.backend(
+        (peer, frame) -> {
+          frames.add(frame);
+          answering.frame(peer, frame);
+        },
+        ENABLE_CONNECT_PROTOCOL,
+        1);
   }
 
   private static void agree(Http2Peer peer, Http2Peer.Frame frame) throws IOException {
@@ -91,53 +82,19 @@ final class WebSocketToHttp2BackendTest {
     return frame;
   }
 
-  private static String head(Client client) throws IOException {
-    StringBuilder head = new StringBuilder();
-    while (head.indexOf("\r\n\r\n") < 0) {
-      int b = client.in().read();
-      if (b < 0) {
-        throw new IOException("ended after: " + head);
-      }
-      head.append((char) b);
-    }
-    return head.toString();
-  }
-
-  private static String exactly(Client client, int size) throws IOException {
-    return new String(client.in().readNBytes(size), StandardCharsets.US_ASCII);
-  }
-
-  private static void connect(Http2Peer client) throws IOException {
-    client.headers(
-        1,
-        false,
-        ":method",
-        "CONNECT",
-        ":protocol",
-        "websocket",
-        ":scheme",
-        "http",
-        ":path",
-        "/chat",
-        ":authority",
-        "cart.shop",
-        "sec-websocket-version",
-        "13");
-  }
-
   @Test
   void aGetOfHttp1IsAnExtendedConnectThere() throws Exception {
     try (RawBackend backend = echo();
         Mesh mesh = meshOf(backend);
         Client client = mesh.client()) {
       client.send(ASKED);
-      assertThat(head(client))
+      assertThat(client.head())
           .startsWith("HTTP/1.1 101 ")
           .containsIgnoringCase(ACCEPT)
           .containsIgnoringCase("connection: upgrade\r\n")
           .containsIgnoringCase("upgrade: websocket\r\n")
           .containsIgnoringCase("sec-websocket-protocol: chat\r\n");
-      assertThat(exactly(client, 5)).isEqualTo("hello");
+      assertThat(client.text(5)).isEqualTo("hello");
       assertThat(nextFrame().fields())
           .containsEntry(":method", "CONNECT")
           .containsEntry(":protocol", "websocket")
@@ -157,8 +114,8 @@ final class WebSocketToHttp2BackendTest {
         Mesh mesh = meshOf(backend);
         Client client = mesh.client()) {
       client.send(ASKED);
-      head(client);
-      assertThat(exactly(client, 5)).isEqualTo("hello");
+      client.head();
+      assertThat(client.text(5)).isEqualTo("hello");
       String large = "x".repeat(1_000_000);
       Thread.ofVirtual()
           .start(
@@ -169,7 +126,7 @@ final class WebSocketToHttp2BackendTest {
                   // The other side says what is missing.
                 }
               });
-      assertThat(exactly(client, 1_000_000)).isEqualTo(large);
+      assertThat(client.text(1_000_000)).isEqualTo(large);
     }
   }
 
@@ -178,7 +135,7 @@ final class WebSocketToHttp2BackendTest {
     try (RawBackend backend = echo();
         Mesh mesh = meshOf(backend);
         Http2Peer client = Http2Peer.client(mesh.port)) {
-      connect(client);
+      client.connect(1, "websocket");
       // Before it is known whether anybody agrees.
       client.data(1, " early", false);
       assertThat(client.nextOfInterest().fields())
@@ -201,10 +158,10 @@ final class WebSocketToHttp2BackendTest {
         Mesh mesh = meshOf(backend)) {
       try (Client client = mesh.client()) {
         client.send(ASKED);
-        head(client);
-        assertThat(exactly(client, 5)).isEqualTo("hello");
+        client.head();
+        assertThat(client.text(5)).isEqualTo("hello");
         client.send("bye");
-        assertThat(exactly(client, 3)).isEqualTo("bye");
+        assertThat(client.text(3)).isEqualTo("bye");
       }
       assertThat(nextFrame().type()).isEqualTo(Http2Peer.HEADERS);
       assertThat(nextFrame().text()).isEqualTo("bye");
@@ -228,8 +185,8 @@ final class WebSocketToHttp2BackendTest {
         Mesh mesh = meshOf(backend)) {
       try (Client client = mesh.client()) {
         client.send(ASKED);
-        head(client);
-        assertThat(exactly(client, 5)).isEqualTo("hello");
+        client.head();
+        assertThat(client.text(5)).isEqualTo("hello");
       }
       assertThat(nextFrame().type()).isEqualTo(Http2Peer.HEADERS);
       assertThat(nextFrame().ends()).isTrue();
@@ -252,7 +209,7 @@ final class WebSocketToHttp2BackendTest {
         Mesh mesh = meshOf(backend);
         Client client = mesh.client()) {
       client.send(ASKED);
-      head(client);
+      client.head();
       assertThat(new String(client.in().readAllBytes(), StandardCharsets.US_ASCII))
           .isEqualTo("hello and bye");
       assertThat(nextFrame().type()).isEqualTo(Http2Peer.HEADERS);
@@ -273,7 +230,7 @@ final class WebSocketToHttp2BackendTest {
                 });
         Mesh mesh = meshOf(backend);
         Http2Peer client = Http2Peer.client(mesh.port)) {
-      connect(client);
+      client.connect(1, "websocket");
       assertThat(client.nextOfInterest().fields()).containsEntry(":status", "200");
       assertThat(client.nextOfInterest().text()).isEqualTo("hello");
       client.data(1, "x", false);
@@ -317,7 +274,7 @@ final class WebSocketToHttp2BackendTest {
                 });
         Mesh mesh = meshOf(backend);
         Http2Peer client = Http2Peer.client(mesh.port)) {
-      connect(client);
+      client.connect(1, "websocket");
       assertThat(client.nextOfInterest().fields()).containsEntry(":status", "200");
       assertThat(client.nextOfInterest().text()).isEqualTo("hello");
       client.get(3, "/");
@@ -355,8 +312,8 @@ final class WebSocketToHttp2BackendTest {
         Mesh mesh = meshOf(backend);
         Client client = mesh.client()) {
       client.send(ASKED);
-      assertThat(head(client)).startsWith("HTTP/1.1 101 ").containsIgnoringCase(ACCEPT);
-      assertThat(exactly(client, 2)).isEqualTo("hi");
+      assertThat(client.head()).startsWith("HTTP/1.1 101 ").containsIgnoringCase(ACCEPT);
+      assertThat(client.text(2)).isEqualTo("hi");
       assertThat(heads.poll(10, TimeUnit.SECONDS))
           .startsWith("GET /chat HTTP/1.1\r\n")
           .containsIgnoringCase("sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n");

@@ -61,39 +61,6 @@ final class CrowdedProxyTest {
 
   private static final Duration PATIENCE = Duration.ofSeconds(60);
 
-  private static final String POLICY =
-      """
-      apiVersion: weir.dev/v1alpha1
-      kind: Mesh
-      metadata: {name: test, namespace: shop}
-      spec:
-        proxy: {cgroup: /weir-test/proxy, outboundPort: OUTBOUND}
-      ---
-      apiVersion: weir.dev/v1alpha1
-      kind: Workload
-      metadata: {name: web, namespace: shop, labels: {app: web}}
-      spec: {cgroup: /weir-test/web, ports: [{name: http, port: BACKEND}]}
-      ---
-      apiVersion: v1
-      kind: Service
-      metadata: {name: web, namespace: shop}
-      spec: {clusterIP: 10.96.0.20, selector: {app: web}, ports: [{port: 80, targetPort: http}]}
-      ---
-      apiVersion: gateway.networking.k8s.io/v1
-      kind: Gateway
-      metadata: {name: edge, namespace: shop}
-      spec:
-        gatewayClassName: weir
-        listeners: [LISTENERS]
-      ---
-      apiVersion: gateway.networking.k8s.io/v1
-      kind: HTTPRoute
-      metadata: {name: web, namespace: shop}
-      spec:
-        parentRefs: [{name: edge}]
-        rules: [{backendRefs: [{name: web, port: 80}]}]
-      """;
-
   private static final String HTTP = "{name: http, protocol: HTTP, port: PLAIN}";
   private static final String HTTPS =
       "{name: https, protocol: HTTPS, port: TLS, tls: {certificateRefs: [{name: shop-tls}]}}";
@@ -187,12 +154,11 @@ final class CrowdedProxyTest {
     Path policy = Files.createDirectory(directory.resolve("policy"));
     Files.writeString(
         policy.resolve("all.yaml"),
-        POLICY
-            .replace("OUTBOUND", Integer.toString(FreePorts.next()))
-            .replace("BACKEND", Integer.toString(backend.getAddress().getPort()))
-            .replace("LISTENERS", listeners)
-            .replace("port: PLAIN", "port: " + plainPort)
-            .replace("port: TLS", "port: " + tlsPort));
+        GatewayPolicy.of(
+            "/weir-test",
+            "{proxy: {cgroup: /weir-test/proxy, outboundPort: %d}}".formatted(FreePorts.next()),
+            listeners.replace("PLAIN", "" + plainPort).replace("TLS", "" + tlsPort),
+            backend.getAddress().getPort()));
     if (listeners.contains(HTTPS)) {
       Files.writeString(
           policy.resolve("secret.yaml"),

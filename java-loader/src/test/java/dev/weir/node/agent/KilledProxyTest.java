@@ -85,47 +85,12 @@ final class KilledProxyTest {
     Operations.downWithoutAgent(kernel.node());
   }
 
-  private static final String POLICY =
-      """
-      apiVersion: weir.dev/v1alpha1
-      kind: Mesh
-      metadata: {name: test, namespace: shop}
-      spec:
-        proxy: {cgroup: ROOT/proxy, outboundPort: OUTBOUND}
-        metricsPort: METRICS
-        healthPort: HEALTH
-      ---
-      apiVersion: weir.dev/v1alpha1
-      kind: Workload
-      metadata: {name: web, namespace: shop, labels: {app: web}}
-      spec: {cgroup: ROOT/web, ports: [{name: http, port: BACKEND}]}
-      ---
-      apiVersion: v1
-      kind: Service
-      metadata: {name: web, namespace: shop}
-      spec: {clusterIP: 10.96.0.20, selector: {app: web}, ports: [{port: 80, targetPort: http}]}
-      ---
-      apiVersion: gateway.networking.k8s.io/v1
-      kind: Gateway
-      metadata: {name: edge, namespace: shop}
-      spec:
-        gatewayClassName: weir
-        listeners: [{name: http, protocol: HTTP, port: GATEWAY}]
-      ---
-      apiVersion: gateway.networking.k8s.io/v1
-      kind: HTTPRoute
-      metadata: {name: web, namespace: shop}
-      spec:
-        parentRefs: [{name: edge}]
-        rules: [{backendRefs: [{name: web, port: 80}]}]
-      """;
-
   /** Asks again and again, over a kept connection as long as it lasts. */
   private static final class Client implements Runnable {
     private static final byte[] REQUEST =
         "GET / HTTP/1.1\r\nHost: web\r\n\r\n".getBytes(StandardCharsets.US_ASCII);
 
-    private final Optional<Path> namespace;
+    private final Path namespace;
     private final int port;
     private final AtomicBoolean going;
 
@@ -140,7 +105,7 @@ final class KilledProxyTest {
     /** When the connection that it has was answered first; 0 while it has none that was. */
     volatile long since;
 
-    Client(Optional<Path> namespace, int port, AtomicBoolean going) {
+    Client(Path namespace, int port, AtomicBoolean going) {
       this.namespace = namespace;
       this.port = port;
       this.going = going;
@@ -148,17 +113,13 @@ final class KilledProxyTest {
 
     @Override
     public void run() {
-      namespace.ifPresentOrElse(
-          path -> {
-            var _ =
-                SystemCalls.in(
-                    path,
-                    () -> {
-                      askOn();
-                      return true;
-                    });
-          },
-          this::askOn);
+      var _ =
+          SystemCalls.in(
+              namespace,
+              () -> {
+                askOn();
+                return true;
+              });
     }
 
     private void askOn() {
@@ -212,13 +173,11 @@ final class KilledProxyTest {
   }
 
   private static String policy(String root, int backend, int gateway) throws IOException {
-    return POLICY
-        .replace("ROOT", root)
-        .replace("OUTBOUND", Integer.toString(FreePorts.next()))
-        .replace("METRICS", Integer.toString(FreePorts.next()))
-        .replace("HEALTH", Integer.toString(FreePorts.next()))
-        .replace("BACKEND", Integer.toString(backend))
-        .replace("GATEWAY", Integer.toString(gateway));
+    String mesh =
+        "{proxy: {cgroup: %s/proxy, outboundPort: %d}, metricsPort: %d, healthPort: %d}"
+            .formatted(root, FreePorts.next(), FreePorts.next(), FreePorts.next());
+    String listener = "{name: http, protocol: HTTP, port: " + gateway + "}";
+    return GatewayPolicy.of(root, mesh, listener, backend);
   }
 
   private int start() throws Exception {
@@ -270,7 +229,7 @@ final class KilledProxyTest {
     List<Client> clients = new ArrayList<>();
     List<Thread> threads = new ArrayList<>();
     List<Long> millis = new ArrayList<>();
-    Optional<Path> namespace = Optional.of(Path.of("/run/netns", kernel.netns()));
+    Path namespace = Path.of("/run/netns", kernel.netns());
     try {
       for (int i = 0; i < CLIENTS; i++) {
         Client client = new Client(namespace, gateway, going);
@@ -313,7 +272,7 @@ final class KilledProxyTest {
   void aSuccessorTakesOverFromItsPredecessorWithoutALostRequest() throws Exception {
     int gateway = start();
     AtomicBoolean going = new AtomicBoolean(true);
-    Client client = new Client(Optional.of(Path.of("/run/netns", kernel.netns())), gateway, going);
+    Client client = new Client(Path.of("/run/netns", kernel.netns()), gateway, going);
     Thread thread = Thread.ofPlatform().start(client);
     try {
       await("it is served", () -> client.since != 0);
