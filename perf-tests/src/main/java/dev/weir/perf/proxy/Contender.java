@@ -143,13 +143,9 @@ record Contender(String name, Child owner, ProcessTree process, String url, Path
   }
 
   /** Weir's proxy by its Gateway's listener, from a client that nobody governs. */
-  static Contender weir(Workspace workspace, WeirMesh mesh, Front front) throws MeasureException {
+  static Contender weir(Workspace workspace, WeirMesh mesh) throws MeasureException {
     return new Contender(
-        WEIR,
-        mesh.agent(),
-        mesh.proxy(),
-        front.encrypted() ? mesh.tls() : mesh.plain(),
-        workspace.cgroup("load"));
+        WEIR, mesh.agent(), mesh.proxy(), mesh.gateway(), workspace.cgroup("load"));
   }
 
   /** The same process, from a governed client that knows only the service's virtual address. */

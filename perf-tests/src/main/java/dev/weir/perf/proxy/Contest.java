@@ -41,7 +41,7 @@ record Contest(Backends backends, WeirMesh mesh, List<Contender> contenders)
         contender.check(workspace, front, backends);
       }
       WeirMesh mesh = WeirMesh.start(workspace, workspace.cgroup("mesh"), backends, front);
-      contenders.add(Contender.weir(workspace, mesh, front));
+      contenders.add(Contender.weir(workspace, mesh));
       contenders.getLast().check(workspace, front, backends);
       whole = true;
       return new Contest(backends, mesh, contenders);

@@ -124,8 +124,7 @@ public final class StartBench implements Benchmark {
     places.put("first", Workspace.freePort());
     places.put("second", Workspace.freePort());
     places.put("virtual", "10.97.0.10");
-    places.put("plain", port);
-    places.put("tls", tls);
+    places.put("listeners", WeirMesh.http(port) + ", " + WeirMesh.https(tls));
     places.put("clients", "");
     places.put("authority", "");
     places.put("secret", KeyPair.make(workspace).secret("shop", "bench"));

@@ -21,25 +21,23 @@ import java.util.Map;
  *
  * @param agent the agent
  * @param proxy the proxy
- * @param plain where the Gateway's HTTP listener is
- * @param tls where the Gateway's HTTPS listener is
+ * @param gateway where the Gateway's listener is
  * @param virtual where the governed client finds the service
  */
-record WeirMesh(Child agent, ProcessTree proxy, String plain, String tls, String virtual)
+record WeirMesh(Child agent, ProcessTree proxy, String gateway, String virtual)
     implements AutoCloseable {
 
   private static final String VIRTUAL_ADDRESS = "10.97.0.10";
 
   /**
-   * Starts it and waits for both listeners.
+   * Starts it and waits for its listener.
    *
-   * @param front whether the HTTPS listener asks clients for certificates
+   * @param front what the one listener there is speaks: who serves no TLS carries none of it
    * @param root the cgroup that is governed; backends and governed clients live below it
    */
   static WeirMesh start(Workspace workspace, Path root, Backends backends, Front front)
       throws MeasureException, InterruptedException {
-    int plain = Workspace.freePort();
-    int tls = Workspace.freePort();
+    int port = Workspace.freePort();
     Map<String, Object> places = new HashMap<>();
     places.put("cgroup", "/" + Places.cgroup2Mount().relativize(root));
     places.put("outbound", Workspace.freePort());
@@ -48,8 +46,7 @@ record WeirMesh(Child agent, ProcessTree proxy, String plain, String tls, String
     places.put("first", backends.first());
     places.put("second", backends.second());
     places.put("virtual", VIRTUAL_ADDRESS);
-    places.put("plain", plain);
-    places.put("tls", tls);
+    places.put("listeners", front.encrypted() ? https(port) : http(port));
     boolean mutual = front == Front.MUTUAL_TLS;
     places.put(
         "clients",
@@ -58,7 +55,7 @@ record WeirMesh(Child agent, ProcessTree proxy, String plain, String tls, String
                 + " [{group: '', kind: ConfigMap, name: clients}]}}}}"
             : "");
     places.put("authority", mutual ? backends.clients().configMap("shop", "clients") : "");
-    places.put("secret", backends.keyPair().secret("shop", "bench"));
+    places.put("secret", front.encrypted() ? backends.keyPair().secret("shop", "bench") : "");
     workspace.write("policy/mesh.yaml", Template.fill(WeirMesh.class, "mesh.yaml", places));
     Path run = workspace.files().resolve("run");
     Child agent =
@@ -74,14 +71,13 @@ record WeirMesh(Child agent, ProcessTree proxy, String plain, String tls, String
                 "--down-on-exit",
                 workspace.files().resolve("policy").toString()));
     try {
-      agent.listening(plain).listening(tls);
+      agent.listening(port);
       Path pid = run.resolve("proxy.pid");
       agent.made(pid);
       return new WeirMesh(
           agent,
           new ProcessTree("Weir's proxy", Long.parseLong(Files.readString(pid).split("\\s", 2)[0])),
-          "http://127.0.0.1:" + plain + "/item",
-          "https://127.0.0.1:" + tls + "/item",
+          (front.encrypted() ? "https" : "http") + "://127.0.0.1:" + port + "/item",
           "http://" + VIRTUAL_ADDRESS + "/item");
     } catch (MeasureException e) {
       agent.close();
@@ -90,6 +86,18 @@ record WeirMesh(Child agent, ProcessTree proxy, String plain, String tls, String
       agent.close();
       throw new MeasureException("cannot find Weir's proxy: " + e.getMessage(), e);
     }
+  }
+
+  /** A listener in mesh.yaml. */
+  static String http(int port) {
+    return "{name: http, protocol: HTTP, port: " + port + "}";
+  }
+
+  /** One that ends TLS. */
+  static String https(int port) {
+    return "{name: https, protocol: HTTPS, port: "
+        + port
+        + ", tls: {certificateRefs: [{name: bench}]}}";
   }
 
   @Override
