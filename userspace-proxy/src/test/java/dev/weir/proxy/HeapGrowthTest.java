@@ -12,17 +12,17 @@ final class HeapGrowthTest {
   private final HeapGrowth heap = new HeapGrowth();
 
   @Test
-  void aHeapThatHasGrownByHalfIsCollected() {
-    assertThat(heap.isDue(12 * MIB)).isFalse();
-    assertThat(heap.isDue(18 * MIB - 1)).isFalse();
-    assertThat(heap.isDue(18 * MIB)).isTrue();
+  void aHeapThatHasGrownByAQuarterIsCollected() {
+    assertThat(heap.isDue(16 * MIB)).isFalse();
+    assertThat(heap.isDue(20 * MIB - 1)).isFalse();
+    assertThat(heap.isDue(20 * MIB)).isTrue();
   }
 
   @Test
   void aSmallHeapIsLeftToGrow() {
-    assertThat(heap.isDue(6 * MIB)).isFalse();
-    assertThat(heap.isDue(9 * MIB)).isFalse();
-    assertThat(heap.isDue(10 * MIB)).isTrue();
+    assertThat(heap.isDue(4 * MIB)).isFalse();
+    assertThat(heap.isDue(5 * MIB)).isFalse();
+    assertThat(heap.isDue(6 * MIB)).isTrue();
   }
 
   @Test
@@ -31,13 +31,13 @@ final class HeapGrowthTest {
     assertThat(heap.isDue(30 * MIB)).isTrue();
     heap.collected(28 * MIB);
     assertThat(heap.isDue(30 * MIB)).isFalse();
-    assertThat(heap.isDue(42 * MIB)).isTrue();
+    assertThat(heap.isDue(35 * MIB)).isTrue();
   }
 
   @Test
   void aHeapThatShrankByItselfCountsFromThere() {
     assertThat(heap.isDue(30 * MIB)).isFalse();
     assertThat(heap.isDue(10 * MIB)).isFalse();
-    assertThat(heap.isDue(16 * MIB)).isTrue();
+    assertThat(heap.isDue(13 * MIB)).isTrue();
   }
 }
