@@ -101,6 +101,8 @@ public record ProxyCommand(Path java, Path home, int user) {
     if (Files.exists(readable.resolve(AOT))) {
       command.add("-XX:AOTCache=" + readable.resolve(AOT));
     }
+    // Where they are not, or may not be run from, Netty copies its own from the jars to /tmp.
+    command.add("-Djava.library.path=" + readable.resolve(LIBRARY));
     command.addAll(List.of("-cp", classPath(readable.resolve(LIBRARY)), MAIN));
     command.addAll(List.of("--control", socket.toString()));
     command.addAll(

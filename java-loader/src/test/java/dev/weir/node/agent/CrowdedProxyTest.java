@@ -394,6 +394,20 @@ final class CrowdedProxyTest {
     }
   }
 
+  /** A copy in its /tmp would count as its memory, and nothing could take it back. */
+  @Test
+  void nettysLibrariesAreReadWhereTheyLieAndNotCopied() throws Exception {
+    try (MemoryCgroup cgroup = cgroup();
+        Proxy proxy = new Proxy(cgroup, HTTPS)) {
+      Path library = home.resolve("lib/proxy");
+      assertThat(Files.readAllLines(Path.of("/proc", "" + proxy.process.pid(), "maps")))
+          .filteredOn(line -> line.contains("libnetty"))
+          .anyMatch(line -> line.contains("tcnative"))
+          .anyMatch(line -> line.contains("epoll"))
+          .allMatch(line -> line.contains(library.toString()));
+    }
+  }
+
   private void allAreServedAgain(Proxy proxy) {
     for (int i = 0; i < clients.size(); i++) {
       assertThat(ask(clients.get(i))).as("connection " + i).isEqualTo("200");

@@ -93,6 +93,7 @@ final class ProxyTraining {
             log,
             "@" + home.resolve("proxy.options"),
             "-XX:AOTCacheOutput=" + cache,
+            "-Djava.library.path=" + home.resolve("lib/proxy"),
             "-cp",
             ProxyCommand.classPath(home.resolve("lib/proxy")),
             "dev.weir.proxy.ProxyMain",

@@ -2,15 +2,19 @@
 package dev.weir.node.agent;
 
 import java.io.IOException;
+import java.io.InputStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.nio.file.attribute.PosixFilePermissions;
+import java.util.Collections;
 import java.util.List;
 import java.util.jar.JarEntry;
 import java.util.jar.JarOutputStream;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
+import java.util.zip.ZipEntry;
+import java.util.zip.ZipFile;
 
 /** The proxy's own module as {@code make build} lays it out, for tests that need what it does. */
 final class RealProxy {
@@ -47,6 +51,7 @@ final class RealProxy {
         pack(path, library.resolve(isIn(path) ? "userspace-proxy.jar" : "policy-compiler.jar"));
       } else if (LIBRARY.matcher(path.getFileName().toString()).matches()) {
         Files.copy(path, library.resolve(path.getFileName()), StandardCopyOption.REPLACE_EXISTING);
+        natives(path, library);
       }
       found |= path.getFileName().toString().startsWith("userspace-proxy") || isIn(path);
     }
@@ -58,6 +63,19 @@ final class RealProxy {
       Files.setPosixFilePermissions(each, PosixFilePermissions.fromString("rwxr-xr-x"));
     }
     return directory;
+  }
+
+  /** Lays the libraries out that a jar carries. */
+  private static void natives(Path jar, Path library) throws IOException {
+    try (ZipFile from = new ZipFile(jar.toFile())) {
+      for (ZipEntry entry : Collections.list(from.entries())) {
+        if (entry.getName().endsWith(".so")) {
+          try (InputStream in = from.getInputStream(entry)) {
+            Files.copy(in, library.resolve(Path.of(entry.getName()).getFileName()));
+          }
+        }
+      }
+    }
   }
 
   private static void pack(Path classes, Path target) throws IOException {

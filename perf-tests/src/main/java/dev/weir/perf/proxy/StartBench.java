@@ -159,7 +159,9 @@ public final class StartBench implements Benchmark {
       }
       command.add("-XX:AOTCache=" + dist.resolve("proxy.aot"));
     }
-    command.addAll(List.of("-cp", jars(dist.resolve("lib/proxy")), "dev.weir.proxy.ProxyMain"));
+    Path library = dist.resolve("lib/proxy");
+    command.add("-Djava.library.path=" + library);
+    command.addAll(List.of("-cp", jars(library), "dev.weir.proxy.ProxyMain"));
     command.addAll(List.of("--control", socket.toString()));
     long began = System.nanoTime();
     try (Child _ =
@@ -194,7 +196,11 @@ public final class StartBench implements Benchmark {
 
   private static String jars(Path library) throws MeasureException {
     try (Stream<Path> files = Files.list(library)) {
-      return files.map(Path::toString).sorted().collect(Collectors.joining(":"));
+      return files
+          .map(Path::toString)
+          .filter(name -> name.endsWith(".jar"))
+          .sorted()
+          .collect(Collectors.joining(":"));
     } catch (IOException | UncheckedIOException e) {
       throw new MeasureException("cannot read " + library + "; run: make build", e);
     }
