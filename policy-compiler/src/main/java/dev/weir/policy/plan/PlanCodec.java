@@ -447,7 +447,7 @@ public final class PlanCodec {
     int perSecond = in.integer(Integer.MAX_VALUE);
     boolean query = in.bool();
     if (perSecond < 1) {
-      throw new PlanFormatException("access log: perSecond " + perSecond);
+      throw in.bad("access log: perSecond " + perSecond);
     }
     return new Telemetry(
         new Telemetry.AccessLog(oneIn, errors, perSecond, query),

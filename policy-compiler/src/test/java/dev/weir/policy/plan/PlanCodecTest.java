@@ -16,6 +16,9 @@ import org.junit.jupiter.api.Test;
 
 class PlanCodecTest {
 
+  /** Magic word and version. */
+  private static final int HEADER = 10;
+
   @Property(tries = 300)
   void everyPlanComesBackAsItWas(@ForAll long seed) throws PlanFormatException {
     Plan plan = RandomPlans.plan(seed);
@@ -114,16 +117,31 @@ class PlanCodecTest {
     assertThatExceptionOfType(PlanFormatException.class).isThrownBy(() -> PlanCodec.decode(bytes));
   }
 
-  // With a checksum that fits, so that the reader itself has to notice.
   @Property(tries = 2000)
   void noBytesBreakTheReader(@ForAll long seed, @ForAll int at, @ForAll byte value) {
     byte[] bytes = PlanCodec.encode(RandomPlans.plan(seed % 64));
     int end = bytes.length - BinaryWriter.CHECKSUM_BYTES;
-    bytes[10 + Math.floorMod(at, end - 10)] = value;
+    isReadOrRefusedWithItsPlace(bytes, HEADER + Math.floorMod(at, end - HEADER), value);
+  }
+
+  /** A number of which 0 is out of range is in one byte only, which a random one seldom meets. */
+  @Test
+  void aZeroInPlaceOfAnyByteIsReadOrRefusedWithItsPlace() {
+    byte[] bytes = PlanCodec.encode(RandomPlans.plan(1));
+    for (int at = HEADER; at < bytes.length - BinaryWriter.CHECKSUM_BYTES; at++) {
+      isReadOrRefusedWithItsPlace(bytes, at, (byte) 0);
+    }
+  }
+
+  /** With a checksum that fits, so that the reader itself has to notice. */
+  private static void isReadOrRefusedWithItsPlace(byte[] plan, int at, byte value) {
+    byte[] bytes = plan.clone();
+    bytes[at] = value;
+    int end = bytes.length - BinaryWriter.CHECKSUM_BYTES;
     ByteBuffer.wrap(bytes).putInt(end, BinaryWriter.checksum(bytes, end));
     try {
-      Plan plan = PlanCodec.decode(bytes);
-      assertThat(PlanCodec.decode(PlanCodec.encode(plan))).isEqualTo(plan);
+      Plan read = PlanCodec.decode(bytes);
+      assertThat(PlanCodec.decode(PlanCodec.encode(read))).isEqualTo(read);
     } catch (PlanFormatException e) {
       assertThat(e).hasMessageContaining("at byte");
     }
