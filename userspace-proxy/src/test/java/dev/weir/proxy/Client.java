@@ -95,11 +95,15 @@ final class Client implements AutoCloseable {
     return new Response(code, headers, new String(body, StandardCharsets.ISO_8859_1), trailers);
   }
 
-  /** Reads a head, with the empty line at its end, and nothing after it. */
+  /** Reads a head as it is on the wire, with the empty line at its end, and nothing after it. */
   String head() throws IOException {
     StringBuilder head = new StringBuilder();
     while (head.indexOf("\r\n\r\n") < 0) {
-      head.append(line()).append("\r\n");
+      int b = in.read();
+      if (b < 0) {
+        throw new EOFException("closed after '" + head + "'");
+      }
+      head.append((char) b);
     }
     return head.toString();
   }
